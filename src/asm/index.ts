@@ -1,0 +1,2 @@
+/** The instruction: model, encoding and decoding, assemblers, disassembler, control-flow graph. */
+export * from './instruction.ts'

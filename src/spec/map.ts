@@ -1,0 +1,30 @@
+/** A map as data: what BPF_MAP_CREATE needs plus its first contents. Immutable. */
+export interface MapSpec {
+  /** At most 15 bytes reach the kernel. */
+  readonly name: string
+  /** enum bpf_map_type. */
+  readonly type: number
+  readonly keySize: number
+  readonly valueSize: number
+  readonly maxEntries: number
+  /** BPF_F_* of BPF_MAP_CREATE. */
+  readonly flags: number
+  /** map_extra: bloom filter hash functions, arena address. */
+  readonly mapExtra?: bigint
+  readonly numaNode?: number
+  /** Type ids in the BTF of the object or program that has this map; 0 or absent: none. */
+  readonly btfKeyTypeId?: number
+  readonly btfValueTypeId?: number
+  /** Template of the inner map, for array_of_maps and hash_of_maps. */
+  readonly inner?: MapSpec
+  /** BPF_MAP_FREEZE after `contents` are written. */
+  readonly frozen?: boolean
+  /** Key and value bytes written before the load. For prog_array and map-in-map see `slots`. */
+  readonly contents?: readonly (readonly [key: Uint8Array, value: Uint8Array])[]
+  /** For prog_array and map-in-map: key bytes and the name of the program or map that goes there. */
+  readonly slots?: readonly (readonly [key: Uint8Array, target: string])[]
+  /** LIBBPF_PIN_BY_NAME. */
+  readonly pinning?: 'none' | 'by_name'
+  /** A global-data section this map stands for: .rodata, .data, .bss, .kconfig or a suffixed form. */
+  readonly section?: string
+}
