@@ -1,0 +1,30 @@
+// Builds dist/: JavaScript, declarations and source maps by tsc, JSON tables and program data copied beside them.
+import { execFileSync } from 'node:child_process'
+import { chmodSync, cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+
+const root = resolve(import.meta.dirname, '..')
+const dist = join(root, 'dist')
+rmSync(dist, { recursive: true, force: true })
+execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'], {
+  cwd: root,
+  stdio: 'inherit',
+})
+
+/** Data that compiled modules read beside themselves. */
+const DATA = /\.(json|pcap|wasm)$/
+const copy = (folder) => {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name)
+    if (statSync(path).isDirectory()) copy(path)
+    else if (DATA.test(name)) {
+      const target = join(dist, relative(root, path))
+      mkdirSync(dirname(target), { recursive: true })
+      cpSync(path, target)
+    }
+  }
+}
+copy(join(root, 'src'))
+copy(join(root, 'programs'))
+chmodSync(join(dist, 'src/cli/bin.js'), 0o755)
+writeFileSync(join(dist, '.built'), '')

@@ -1,0 +1,65 @@
+// The packed package installs into an empty project, and the README's example runs there.
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+
+const root = resolve(import.meta.dirname, '../..')
+const work = mkdtempSync(join(tmpdir(), 'typebpf-package-'))
+let passed = 0
+let failed = 0
+const check = (name, body) => {
+  try {
+    body()
+    passed++
+    console.log(`ok   ${name}`)
+  } catch (error) {
+    failed++
+    console.log(`FAIL ${name}\n${error.stdout ?? ''}${error.stderr ?? ''}${error.message}`)
+  }
+}
+const run = (command, args, options = {}) =>
+  execFileSync(command, args, { cwd: work, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], ...options })
+
+try {
+  const packed = JSON.parse(run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', work, root]))
+  const list = Array.isArray(packed) ? packed : Object.values(packed)
+  const { filename, files } = list[0]
+  check('the package holds no test and no fixture', () => {
+    const bad = files
+      .map((file) => file.path)
+      .filter((path) => /(^|\/)(test|fixtures)\//.test(path) || path.endsWith('.test.ts') || path.endsWith('.test.js'))
+    if (bad.length > 0) throw new Error(`in the package: ${bad.slice(0, 5).join(', ')}`)
+  })
+  writeFileSync(join(work, 'package.json'), '{ "name": "empty", "private": true, "type": "module" }\n')
+  check('installs into an empty project', () => run('npm', ['install', '--no-audit', '--no-fund', `./${filename}`]))
+  const readme = readFileSync(join(root, 'README.md'), 'utf8')
+  const blocks = [...readme.matchAll(/<!-- example: (\S+) -->\s*```\w+\n([\s\S]*?)```/g)]
+  check('the README has examples with file names', () => {
+    if (blocks.length === 0) throw new Error('no block after an example comment')
+  })
+  for (const [, name, text] of blocks) writeFileSync(join(work, name), text)
+  for (const [, name] of blocks.filter(([, name]) => name.endsWith('.mjs'))) {
+    check(`README example ${name} runs`, () => {
+      const output = run(process.execPath, [name])
+      if (output.trim() === '') throw new Error('it printed nothing')
+      console.log(output.trimEnd().replace(/^/gm, '     '))
+    })
+  }
+  check('typebpf --version', () => {
+    const version = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version
+    const answer = run('npx', ['--no-install', 'typebpf', '--version']).trim()
+    if (answer !== version) throw new Error(`${answer} instead of ${version}`)
+  })
+  for (const [, name] of blocks.filter(([, name]) => name.endsWith('.bpf.ts'))) {
+    check(`typebpf build and verify ${name}`, () => {
+      run('npx', ['--no-install', 'typebpf', 'build', name, '-o', 'out.o'])
+      const rows = JSON.parse(run('npx', ['--no-install', 'typebpf', 'verify', 'out.o', '--json']))
+      if (rows.length === 0 || rows.some((row) => row.verdict !== 'accept')) throw new Error(JSON.stringify(rows))
+    })
+  }
+} finally {
+  rmSync(work, { recursive: true, force: true })
+}
+console.log(`${passed} passed, ${failed} failed, 0 skipped`)
+process.exitCode = failed === 0 ? 0 : 1
