@@ -9,4 +9,10 @@ export interface CommandRow {
 }
 
 /** All subcommands, in the order of `--help`. */
-export const COMMANDS: readonly CommandRow[] = []
+export const COMMANDS: readonly CommandRow[] = [
+  {
+    name: 'doctor',
+    summary: 'what of BPF works on this machine, what does not, and what to do',
+    load: () => import('./doctor.ts'),
+  },
+]
