@@ -61,6 +61,33 @@ export const SIZE = { w: 0x00, h: 0x08, b: 0x10, dw: 0x18 } as const
 /** The high three bits of load and store opcodes. */
 export const MODE = { imm: 0x00, abs: 0x20, ind: 0x40, mem: 0x60, memsx: 0x80, atomic: 0xc0 } as const
 
+/**
+ * Forms that only the kernel makes (include/linux/filter.h): what a verifier rewrites a program to. A dump of the translated
+ * program may carry them; a loader refuses them.
+ */
+export const INTERNAL = {
+  /** LDX modes: a load that may fault. */
+  probeMem: 0x20,
+  probeMemsx: 0x40,
+  /** LDX, ST and STX modes: arena accesses. */
+  probeMem32: 0xa0,
+  probeMem32sx: 0xc0,
+  probeAtomic: 0xe0,
+  /** JMP operation: a tail call. */
+  tailCall: 0xf0,
+  /** ST mode: a speculation barrier. */
+  nospec: 0xc0,
+  /** `off` of a register move: the address of a per-CPU variable on this CPU. */
+  addrPercpu: -1,
+  /** The verifier's scratch register (BPF_REG_AX). */
+  registerAx: 11,
+} as const
+
+/** `off` of a 64-bit register move that casts between address spaces (Linux 6.9). */
+export const ADDR_SPACE_CAST = 1
+/** `src_reg` of `jcond`: may_goto (Linux 6.9). */
+export const MAY_GOTO = 0
+
 /** `imm` of atomic instructions. `fetch` is a modifier of add, or, and, xor. */
 export const ATOMIC = {
   add: 0x00,
