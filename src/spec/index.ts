@@ -1,3 +1,21 @@
-/** Specs: pure, immutable descriptions of what to load. Producers make them, consumers take them. */
+/**
+ * Specs: pure, immutable descriptions of what to load. Producers (builder, assembler, ELF reader) make them, consumers
+ * (verifier model, emulator, kernel layer, ELF writer) take them. {@link linkProgram} turns one program of an object
+ * into the {@link ProgramImage} that all consumers take.
+ */
+export type { AttachSpec } from './attach.ts'
+export {
+  CONTRIBUTION,
+  type CollectOptions,
+  type Contribution,
+  collectObject,
+  contributionOf,
+  isContribution,
+  type SpecContribution,
+} from './contribution.ts'
 export type { ImageRelocation, ProgramImage } from './image.ts'
+export { type LinkObjectsOptions, linkObjects } from './link-objects.ts'
 export type { MapSpec } from './map.ts'
+export type { ObjectSpec } from './object.ts'
+export type { AttachTarget, FunctionSpec, ProgramSpec } from './program.ts'
+export type { ExternSpec, VariableSpec } from './variable.ts'

@@ -27,4 +27,11 @@ export interface MapSpec {
   readonly pinning?: 'none' | 'by_name'
   /** A global-data section this map stands for: .rodata, .data, .bss, .kconfig or a suffixed form. */
   readonly section?: string
+  /** For struct_ops: the kernel struct and which program goes into which of its members. */
+  readonly structOps?: {
+    readonly typeName: string
+    /** False for the `.struct_ops.link` form, true for the old one that stays until the map is deleted. */
+    readonly legacy?: boolean
+    readonly members: readonly { readonly member: string; readonly offset: number; readonly program: string }[]
+  }
 }

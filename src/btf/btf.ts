@@ -1,0 +1,322 @@
+import { InputError } from '../errors/index.ts'
+import { decodeType } from './decode.ts'
+import { readHeader } from './header.ts'
+import { BTF_KIND, BTF_KINDS, type BtfComposite, type BtfKind, type BtfType, typeName } from './types.ts'
+
+export interface BtfOptions {
+  /** The BTF that this one continues (split BTF): vmlinux for a kernel module. */
+  readonly base?: Btf
+  /** Names the input in errors. */
+  readonly what?: string
+}
+
+/** Look-ups by name after which a full index pays off. */
+const SCANS_BEFORE_INDEX = 6
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+/**
+ * BTF (the kernel's type information) read lazily: opening it walks the type headers once; a type, a name or a string is
+ * decoded when it is asked for. Type ids and string offsets continue those of `base`.
+ */
+export class Btf {
+  readonly bytes: Uint8Array
+  readonly littleEndian: boolean
+  readonly base: Btf | undefined
+  readonly what: string
+  /** The id of the first type of its own: 1, or where the base ends. */
+  readonly firstId: number
+  /** One more than the last id. */
+  readonly endId: number
+  readonly stringsSize: number
+  /** Bytes of the type section, from its start in `bytes`. */
+  readonly typesStart: number
+  readonly view: DataView
+  readonly #strings: Uint8Array
+  readonly #stringBase: number
+  /** The place in `bytes` of each own type. */
+  readonly #offsets: Uint32Array
+  readonly #decoded = new Map<number, BtfType>()
+  readonly #stringCache = new Map<number, string>()
+  #scans = 0
+  #index: Map<string, number[]> | undefined
+
+  /** @throws InputError `btf.*` naming the place when the header or the chain of types is broken */
+  constructor(bytes: Uint8Array, options: BtfOptions = {}) {
+    this.bytes = bytes
+    this.base = options.base
+    this.what = options.what ?? 'BTF'
+    const header = readHeader(bytes, this.what)
+    this.littleEndian = header.littleEndian
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.typesStart = header.typesStart
+    this.#strings = bytes.subarray(header.stringsStart, header.stringsStart + header.stringsLength)
+    this.#stringBase = options.base === undefined ? 0 : options.base.stringsSize
+    this.stringsSize = this.#stringBase + this.#strings.length
+    this.firstId = options.base === undefined ? 1 : options.base.endId
+    this.#offsets = this.#walk(header.typesStart, header.typesStart + header.typesLength)
+    this.endId = this.firstId + this.#offsets.length
+    if (options.base !== undefined && options.base.littleEndian !== this.littleEndian)
+      throw new InputError('btf.byte-order', `${this.what}: its byte order differs from its base's`)
+  }
+
+  #walk(start: number, end: number): Uint32Array {
+    const { view, littleEndian } = this
+    let offsets = new Uint32Array(Math.max(16, (end - start) >> 4))
+    let count = 0
+    let at = start
+    while (at < end) {
+      if (end - at < 12)
+        throw new InputError('btf.truncated', `${this.what}: type [${this.firstId + count}] at offset ${at} is cut off`)
+      const info = view.getUint32(at + 4, littleEndian)
+      const kind = (info >>> 24) & 0x1f
+      const vlen = info & 0xffff
+      let size = 12
+      switch (kind) {
+        case 1: // int
+        case 14: // var
+        case 17: // decl_tag
+          size += 4
+          break
+        case 3: // array
+          size += 12
+          break
+        case 4: // struct
+        case 5: // union
+        case 15: // datasec
+        case 19: // enum64
+          size += 12 * vlen
+          break
+        case 6: // enum
+        case 13: // func_proto
+          size += 8 * vlen
+          break
+        default:
+          if (kind === 0 || kind >= BTF_KINDS.length)
+            throw new InputError(
+              'btf.kind',
+              `${this.what}: type [${this.firstId + count}] at offset ${at} has the unknown kind ${kind}`,
+            )
+      }
+      if (size > end - at)
+        throw new InputError(
+          'btf.truncated',
+          `${this.what}: type [${this.firstId + count}] at offset ${at} needs ${size} bytes, ${end - at} are left`,
+        )
+      if (count === offsets.length) {
+        const more = new Uint32Array(offsets.length * 2)
+        more.set(offsets)
+        offsets = more
+      }
+      offsets[count++] = at
+      at += size
+    }
+    return offsets.subarray(0, count)
+  }
+
+  /** Number of types with those of the base, without void. */
+  get typeCount(): number {
+    return this.endId - 1
+  }
+
+  /** @throws InputError `btf.string` when the offset lies outside the string section */
+  string(offset: number): string {
+    if (offset < this.#stringBase && this.base !== undefined) return this.base.string(offset)
+    const cached = this.#stringCache.get(offset)
+    if (cached !== undefined) return cached
+    const start = offset - this.#stringBase
+    if (start === 0 && this.#strings.length === 0) return ''
+    const end = start < this.#strings.length ? this.#strings.indexOf(0, start) : -1
+    if (end < 0)
+      throw new InputError(
+        'btf.string',
+        `${this.what}: string offset ${offset} is outside the ${this.stringsSize} bytes of strings`,
+      )
+    const text = decoder.decode(this.#strings.subarray(start, end))
+    this.#stringCache.set(offset, text)
+    return text
+  }
+
+  /** The place in `bytes` of an own type. */
+  #offsetOf(id: number): number {
+    return this.#offsets[id - this.firstId]
+  }
+
+  #owner(id: number): Btf | undefined {
+    if (!Number.isInteger(id) || id < 1 || id >= this.endId) return undefined
+    if (id >= this.firstId) return this
+    return this.base === undefined ? undefined : this.base.#owner(id)
+  }
+
+  /** Whether there is a type of this number; 0 is void. */
+  has(id: number): boolean {
+    return id === 0 || this.#owner(id) !== undefined
+  }
+
+  /** The kind without decoding the type. */
+  kind(id: number): BtfKind {
+    if (id === 0) return 'void'
+    const owner = this.#require(id)
+    return BTF_KINDS[(owner.view.getUint32(owner.#offsetOf(id) + 4, owner.littleEndian) >>> 24) & 0x1f]
+  }
+
+  /** The name without decoding the type, "" when it has none. */
+  name(id: number): string {
+    if (id === 0) return ''
+    const owner = this.#require(id)
+    return owner.string(owner.view.getUint32(owner.#offsetOf(id), owner.littleEndian))
+  }
+
+  #require(id: number): Btf {
+    const owner = this.#owner(id)
+    if (owner === undefined)
+      throw new InputError('btf.id', `${this.what}: there is no type [${id}], the last one is [${this.endId - 1}]`)
+    return owner
+  }
+
+  /** @throws InputError `btf.id` when there is none of this number; `btf.*` when it is malformed */
+  type(id: number): BtfType {
+    if (id === 0) return VOID
+    const owner = this.#require(id)
+    let type = owner.#decoded.get(id)
+    if (type === undefined) {
+      type = decodeType(owner, id, owner.#offsetOf(id))
+      owner.#decoded.set(id, type)
+    }
+    return type
+  }
+
+  /** Own types in order (not those of the base). */
+  *types(): Generator<readonly [id: number, type: BtfType]> {
+    for (let id = this.firstId; id < this.endId; id++) yield [id, this.type(id)]
+  }
+
+  /** Ids of all types of this name (and kind), the base's first. */
+  idsByName(name: string, kind?: BtfKind): readonly number[] {
+    const below = this.base?.idsByName(name) ?? []
+    const own = this.#ownIdsByName(name)
+    const all = below.length === 0 ? own : [...below, ...own]
+    return kind === undefined ? all : all.filter((id) => this.kind(id) === kind)
+  }
+
+  /** The first type of this name (and kind). */
+  idByName(name: string, kind?: BtfKind): number | undefined {
+    return this.idsByName(name, kind)[0]
+  }
+
+  /** The first type of this name and kind. */
+  find(name: string, kind: 'struct' | 'union'): BtfComposite | undefined
+  find(name: string, kind?: BtfKind): BtfType | undefined
+  find(name: string, kind?: BtfKind): BtfType | undefined {
+    const id = this.idByName(name, kind)
+    return id === undefined ? undefined : this.type(id)
+  }
+
+  #ownIdsByName(name: string): readonly number[] {
+    if (name === '') return []
+    if (this.#index !== undefined) return this.#index.get(name) ?? []
+    if (++this.#scans > SCANS_BEFORE_INDEX) {
+      this.#index = this.#buildIndex()
+      return this.#index.get(name) ?? []
+    }
+    const offsets = this.#stringOffsets(name)
+    const ids: number[] = []
+    if (offsets.size === 0) return ids
+    const { view, littleEndian } = this
+    for (let i = 0; i < this.#offsets.length; i++)
+      if (offsets.has(view.getUint32(this.#offsets[i], littleEndian))) ids.push(this.firstId + i)
+    return ids
+  }
+
+  /** Every offset at which this string stands, also as the tail of a longer one. */
+  #stringOffsets(text: string): Set<number> {
+    const found = new Set<number>()
+    const wanted = encoder.encode(text)
+    const strings = this.#strings
+    const last = wanted.length - 1
+    // search for the terminating NUL: a few thousand jumps less than searching for the first letter
+    for (let end = strings.indexOf(0); end >= 0; end = strings.indexOf(0, end + 1)) {
+      const start = end - wanted.length
+      if (start < 0 || strings[end - 1] !== wanted[last]) continue
+      let i = 0
+      while (i < last && strings[start + i] === wanted[i]) i++
+      if (i === last) found.add(this.#stringBase + start)
+    }
+    if (this.base !== undefined) for (const offset of this.base.#stringOffsets(text)) found.add(offset)
+    return found
+  }
+
+  #buildIndex(): Map<string, number[]> {
+    const index = new Map<string, number[]>()
+    const { view, littleEndian } = this
+    for (let i = 0; i < this.#offsets.length; i++) {
+      const offset = view.getUint32(this.#offsets[i], littleEndian)
+      if (offset === 0) continue
+      const name = this.string(offset)
+      const ids = index.get(name)
+      if (ids === undefined) index.set(name, [this.firstId + i])
+      else ids.push(this.firstId + i)
+    }
+    return index
+  }
+
+  /** The id behind typedefs, qualifiers and type tags. @throws InputError `btf.cycle` */
+  skipModifiers(id: number): number {
+    let at = id
+    for (let depth = 0; depth < 64; depth++) {
+      const kind = this.kind(at)
+      if (kind !== 'typedef' && kind !== 'const' && kind !== 'volatile' && kind !== 'restrict' && kind !== 'type_tag')
+        return at
+      at = (this.type(at) as { type: number }).type
+    }
+    throw new InputError('btf.cycle', `${this.what}: type [${id}] is a chain of typedefs and qualifiers without end`)
+  }
+
+  /** The type behind typedefs, qualifiers and type tags. */
+  resolve(id: number): BtfType {
+    return this.type(this.skipModifiers(id))
+  }
+
+  /** sizeof in bytes; `pointerSize` 8 for BPF. undefined for void, functions and forward declarations. */
+  sizeOf(id: number, pointerSize = 8): number | undefined {
+    let count = 1
+    let at = id
+    for (let depth = 0; depth < 64; depth++) {
+      const type = this.resolve(at)
+      switch (type.kind) {
+        case 'int':
+        case 'struct':
+        case 'union':
+        case 'enum':
+        case 'enum64':
+        case 'float':
+        case 'datasec':
+          return type.size * count
+        case 'ptr':
+          return pointerSize * count
+        case 'var':
+          at = type.type
+          break
+        case 'array':
+          count *= type.count
+          at = type.type
+          break
+        default:
+          return undefined
+      }
+    }
+    throw new InputError('btf.cycle', `${this.what}: the size of type [${id}] has no end`)
+  }
+
+  /** What a person calls the type: "struct task_struct", "[12] ptr". */
+  describe(id: number): string {
+    const type = this.type(id)
+    const name = typeName(type)
+    return name === '' ? `[${id}] ${type.kind}` : `${type.kind} ${name}`
+  }
+}
+
+const VOID: BtfType = { kind: 'void' }
+
+export { BTF_KIND }
