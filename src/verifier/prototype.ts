@@ -96,6 +96,8 @@ export interface HelperPrototype {
   /** bpf_helper_changes_pkt_data(): packet pointers die with the call. */
   readonly changesPacket?: boolean
   readonly mightSleep?: boolean
+  /** bpf_func_proto.pkt_access: a packet pointer may be passed as memory. */
+  readonly packetAccess?: boolean
   /** is_acquire_function() without regard to a map argument; map_lookup_elem on a sockmap is the engine's business. */
   readonly acquires?: boolean
   /** bpf_func_proto.allow_fastcall: registers 1 to 5 survive a spill pattern around the call. */
