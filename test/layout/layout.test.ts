@@ -145,7 +145,8 @@ describe('BTF of layouts', () => {
     const again = layoutFromBtf(new Btf(builder.toBytes()), id)
     expect(again.size).toBe(All.size)
     const input = Uint8Array.from({ length: All.size }, (_, i) => (i * 37) & 0xff)
-    const [a, b] = [decode(All, input), decode(again, input) as typeof a]
+    const a = decode(All, input)
+    const b = decode(again, input) as typeof a
     expect(b.event).toEqual(a.event)
     expect(b.color).toBe(a.color)
   })
