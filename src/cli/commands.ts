@@ -15,4 +15,14 @@ export const COMMANDS: readonly CommandRow[] = [
     summary: 'what of BPF works on this machine, what does not, and what to do',
     load: () => import('./doctor.ts'),
   },
+  {
+    name: 'disasm',
+    summary: 'show the instructions of an object file or of hex bytes',
+    load: () => import('./disasm.ts'),
+  },
+  {
+    name: 'completion',
+    summary: 'print a completion script for bash, zsh or fish',
+    load: () => import('./completion.ts'),
+  },
 ]

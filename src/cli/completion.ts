@@ -1,0 +1,139 @@
+import { Command } from 'commander'
+import { UsageError } from '../errors/index.ts'
+import { COMMANDS } from './commands.ts'
+
+/** One command's words, as completion needs them. */
+interface Node {
+  /** The words from the program's name on: "", "prog", "prog dump". */
+  readonly path: string
+  readonly children: readonly { readonly name: string; readonly summary: string }[]
+  readonly options: readonly { readonly flags: readonly string[]; readonly summary: string }[]
+}
+
+function walk(command: Command, path: string): Node[] {
+  const children = command.commands.map((child) => ({ name: child.name(), summary: child.description() }))
+  const options = command.options.map((option) => ({
+    flags: [option.short, option.long].filter((flag) => flag !== undefined && flag !== null),
+    summary: option.description,
+  }))
+  const own: Node = { path, children, options: [...options, { flags: ['-h', '--help'], summary: 'show the help' }] }
+  return [own, ...command.commands.flatMap((child) => walk(child, `${path} ${child.name()}`.trim()))]
+}
+
+async function tree(): Promise<Node[]> {
+  const nodes: Node[] = []
+  for (const row of COMMANDS) {
+    const program = new Command('typebpf')
+    ;(await row.load()).register(program)
+    for (const command of program.commands) nodes.push(...walk(command, command.name()))
+  }
+  const children = COMMANDS.map(({ name, summary }) => ({ name, summary }))
+  return [{ path: '', children, options: [{ flags: ['--version'], summary: 'show the version' }] }, ...nodes]
+}
+
+const words = (node: Node): string[] => [
+  ...node.children.map(({ name }) => name),
+  ...node.options.flatMap(({ flags }) => flags),
+]
+
+function bash(nodes: readonly Node[]): string {
+  const cases = nodes.map((node) => `    "${node.path}") words="${words(node).join(' ')}" ;;`).join('\n')
+  return `# bash completion of typebpf: source <(typebpf completion bash)
+_typebpf() {
+  local current=\${COMP_WORDS[COMP_CWORD]} path="" words="" word i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    word=\${COMP_WORDS[i]}
+    [[ $word == -* ]] && continue
+    case "\${path:+$path }$word" in
+${nodes
+  .filter((node) => node.path !== '')
+  .map((node) => `      "${node.path}") path="${node.path}" ;;`)
+  .join('\n')}
+    esac
+  done
+  case "$path" in
+${cases}
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "$current"))
+  [[ \${#COMPREPLY[@]} -eq 0 && $current != -* ]] && COMPREPLY=($(compgen -f -- "$current"))
+}
+complete -o filenames -F _typebpf typebpf
+`
+}
+
+const quoted = (text: string): string => text.replaceAll("'", "'\\''")
+
+function zsh(nodes: readonly Node[]): string {
+  const describe = (node: Node): string =>
+    [
+      ...node.children.map(({ name, summary }) => `'${name}:${quoted(summary).replaceAll(':', '\\:')}'`),
+      ...node.options.flatMap(({ flags, summary }) =>
+        flags.map((flag) => `'${flag}:${quoted(summary).replaceAll(':', '\\:')}'`),
+      ),
+    ].join(' ')
+  return `#compdef typebpf
+# zsh completion of typebpf: typebpf completion zsh > "\${fpath[1]}/_typebpf"
+_typebpf() {
+  local path="" word
+  local -a found
+  for word in "\${words[@]:1:$((CURRENT - 2))}"; do
+    [[ $word == -* ]] && continue
+    case "\${path:+$path }$word" in
+${nodes
+  .filter((node) => node.path !== '')
+  .map((node) => `      '${node.path}') path='${node.path}' ;;`)
+  .join('\n')}
+    esac
+  done
+  case "$path" in
+${nodes.map((node) => `    '${node.path}') found=(${describe(node)}) ;;`).join('\n')}
+  esac
+  _describe 'typebpf' found
+  _files
+}
+compdef _typebpf typebpf
+`
+}
+
+function fish(nodes: readonly Node[]): string {
+  const lines = ['# fish completion of typebpf: typebpf completion fish > ~/.config/fish/completions/typebpf.fish']
+  for (const node of nodes) {
+    const seen = node.path.split(' ').filter((word) => word !== '')
+    const names = node.children.map(({ name }) => name).join(' ')
+    const conditions = seen.map((word) => `__fish_seen_subcommand_from ${word}`)
+    if (names !== '') conditions.push(`not __fish_seen_subcommand_from ${names}`)
+    const when = conditions.length === 0 ? '' : ` -n '${conditions.join('; and ')}'`
+    for (const { name, summary } of node.children)
+      lines.push(`complete -c typebpf${when} -f -a '${name}' -d '${quoted(summary)}'`)
+    for (const { flags, summary } of node.options) {
+      const forms = flags
+        .map((flag) => (flag.startsWith('--') ? `-l ${flag.slice(2)}` : `-s ${flag.slice(1)}`))
+        .join(' ')
+      lines.push(`complete -c typebpf${when} ${forms} -d '${quoted(summary)}'`)
+    }
+  }
+  return `${lines.join('\n')}\n`
+}
+
+const SHELLS: Readonly<Record<string, (nodes: readonly Node[]) => string>> = { bash, zsh, fish }
+
+/** The completion script of a shell. @throws UsageError for another shell. */
+export async function completionScript(shell: string): Promise<string> {
+  const write = Object.hasOwn(SHELLS, shell) ? SHELLS[shell] : undefined
+  if (write === undefined)
+    throw new UsageError(
+      'cli.shell',
+      `no completion for ${JSON.stringify(shell)}: one of ${Object.keys(SHELLS).join(', ')}`,
+    )
+  return write(await tree())
+}
+
+export function register(program: Command): void {
+  program
+    .command('completion')
+    .description('print a completion script for bash, zsh or fish')
+    .argument('<shell>', 'bash, zsh or fish')
+    .action(async (shell: string) => {
+      process.stdout.write(await completionScript(shell))
+    })
+}
