@@ -27,9 +27,9 @@ import {
 /** What a reader of the text knows beyond the instruction: names of callees and of 64-bit immediates. */
 export interface KernelNames {
   /** For calls other than helpers by number: what stands before `#imm` (or behind `pc` for bpf-to-bpf calls). */
-  call?(src: number, offset: number, imm: number): string | undefined
+  call?(src: number, offset: number, imm: number, slot: number): string | undefined
   /** What stands for a 64-bit immediate. */
-  immediate?(src: number, imm: number, high: number): string | undefined
+  immediate?(src: number, imm: number, high: number, slot: number): string | undefined
 }
 
 const NO_NAMES: KernelNames = {}
@@ -43,6 +43,7 @@ function signed(value: number): string {
  * One instruction as the kernel writes it in the verifier's log (Linux 6.18 and later), which bpftool's translated dumps share:
  * `(b7) r0 = 0`. What the kernel has no text for is `BUG_xx` or the class's name, as there.
  * @param high `imm` of the second slot of a 64-bit immediate load
+ * @param slot where the instruction stands, for `names`
  */
 export function kernelText(
   opcode: number,
@@ -52,6 +53,7 @@ export function kernelText(
   imm: number,
   high: number,
   names: KernelNames = NO_NAMES,
+  slot = 0,
 ): string {
   const code = OPCODE_HEX[opcode]
   switch (opcode & 7) {
@@ -60,7 +62,7 @@ export function kernelText(
       return `(${code}) ${arithmetic(opcode, dst, src, offset, imm)}`
     case CLASS.jmp:
     case CLASS.jmp32:
-      return `(${code}) ${jump(opcode, dst, src, offset, imm, names)}`
+      return `(${code}) ${jump(opcode, dst, src, offset, imm, names, slot)}`
     case CLASS.ldx: {
       const mode = opcode & 0xe0
       if (mode !== MODE.mem && mode !== MODE.memsx) return `BUG_ldx_${code}`
@@ -76,7 +78,7 @@ export function kernelText(
     case CLASS.stx:
       return store(opcode, code, dst, src, offset, imm)
     default:
-      return legacy(opcode, code, dst, src, imm, high, names)
+      return legacy(opcode, code, dst, src, imm, high, names, slot)
   }
 }
 
@@ -98,11 +100,19 @@ function arithmetic(opcode: number, dst: number, src: number, offset: number, im
   return `${names[dst]} = ${extension}${names[src]}`
 }
 
-function jump(opcode: number, dst: number, src: number, offset: number, imm: number, names: KernelNames): string {
+function jump(
+  opcode: number,
+  dst: number,
+  src: number,
+  offset: number,
+  imm: number,
+  names: KernelNames,
+  slot: number,
+): string {
   const wide = (opcode & 7) === CLASS.jmp
   const op = opcode & 0xf0
   const register = (opcode & SOURCE.x) !== 0
-  if (op === JMP.call) return call(src, offset, imm, names)
+  if (op === JMP.call) return call(src, offset, imm, names, slot)
   if (op === JMP.ja && (!register || wide)) {
     if (register) return `gotox ${R[dst]}`
     return wide ? `goto pc${signed(offset)}` : `gotol pc${signed(imm)}`
@@ -115,12 +125,12 @@ function jump(opcode: number, dst: number, src: number, offset: number, imm: num
   return `if ${registers[dst]} ${operator} ${right} goto pc${signed(offset)}`
 }
 
-function call(src: number, offset: number, imm: number, names: KernelNames): string {
+function call(src: number, offset: number, imm: number, names: KernelNames, slot: number): string {
   if (src === PSEUDO_CALL.helper) {
     const name = helperName(imm)
     if (name !== undefined) return `call bpf_${name}#${imm}`
   }
-  const given = names.call?.(src, offset, imm)
+  const given = names.call?.(src, offset, imm, slot)
   if (src === PSEUDO_CALL.local) return `call pc${given ?? signed(imm)}`
   return `call ${given ?? (src === PSEUDO_CALL.kfunc ? 'kernel-function' : 'unknown')}#${imm}`
 }
@@ -151,13 +161,14 @@ function legacy(
   imm: number,
   high: number,
   names: KernelNames,
+  slot: number,
 ): string {
   const type = UNSIGNED_TYPES[(opcode >> 3) & 3]
   const mode = opcode & 0xe0
   if (mode === MODE.abs) return `(${code}) r0 = *(${type} *)skb[${imm}]`
   if (mode === MODE.ind) return `(${code}) r0 = *(${type} *)skb[${R[src]} + ${imm}]`
   if (opcode !== LD_IMM64) return `BUG_ld_${code}`
-  const given = names.immediate?.(src, imm, high)
+  const given = names.immediate?.(src, imm, high, slot)
   if (given !== undefined) return `(${code}) ${R[dst]} = ${given}`
   if (high === 0) return `(${code}) ${R[dst]} = 0x${(imm >>> 0).toString(16)}`
   const value = ((BigInt(high) & 0xffffffffn) << 32n) | BigInt(imm >>> 0)

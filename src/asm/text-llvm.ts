@@ -142,8 +142,9 @@ function store(
   }
   const operation = ATOMIC_NAMES[kind >> 4]
   if (operation === undefined || (kind & 15) > ATOMIC.fetch) return undefined
-  if (!wide && !alu32 && kind !== ATOMIC.add) return undefined
-  if ((kind & ATOMIC.fetch) === 0)
+  // without alu32 LLVM knows 32-bit additions only and shows a fetching one as a plain one
+  if (!wide && !alu32 && (kind & ~ATOMIC.fetch) !== ATOMIC.add) return undefined
+  if ((kind & ATOMIC.fetch) === 0 || (!wide && !alu32))
     return `lock *(${type} *)${address(dst, offset)} ${ARITHMETIC_OPERATORS[kind >> 4]} ${name}`
   return `${name} = atomic_fetch_${operation}((${type} *)${address(dst, offset)}, ${name})`
 }

@@ -1,0 +1,11 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { corporaFolder } from '../requirements.ts'
+
+/** Paths of all object files of the corpora, sorted. */
+export function corporaObjects(): string[] {
+  return readdirSync(join(corporaFolder, 'objects'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.o'))
+    .sort()
+    .map((name) => join(corporaFolder, 'objects', name))
+}
