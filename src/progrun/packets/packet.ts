@@ -86,7 +86,9 @@ export interface DecodeOptions {
  * The headers of a packet, outermost first. Any bytes give an answer: a header that is cut short or makes no sense becomes a
  * `payload` layer whose `problems` say why. `buildPacket(decodePacket(bytes))` gives the same bytes again.
  */
-export function decodePacket(bytes: Uint8Array, options: DecodeOptions = {}): DecodedLayer[] {
+export function decodePacket(input: Uint8Array, options: DecodeOptions = {}): DecodedLayer[] {
+  // a Buffer's slice() shares memory, a Uint8Array's copies
+  const bytes = new Uint8Array(input.buffer, input.byteOffset, input.byteLength)
   const layers: DecodedLayer[] = []
   const trailers: { readonly at: number; readonly end: number; readonly after: number }[] = []
   let end = bytes.length

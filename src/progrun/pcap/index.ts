@@ -18,7 +18,8 @@ export { readPcap, writePcap } from './classic.ts'
 export { readPcapng, writePcapng } from './ng.ts'
 
 /** A capture of either format, told apart by its first bytes. @throws InputError `pcap.magic`, `pcap.truncated`, … */
-export function readCapture(bytes: Uint8Array, what = 'capture'): Capture {
+export function readCapture(input: Uint8Array, what = 'capture'): Capture {
+  const bytes = new Uint8Array(input.buffer, input.byteOffset, input.byteLength)
   if (bytes.length >= 4) {
     const word = new ByteReader(bytes, { what }).u32()
     if (word === PCAPNG_MAGIC) return readPcapng(bytes, what)
