@@ -1,0 +1,116 @@
+/**
+ * The facts that the verifier model asks for: helpers, context accesses and return ranges per program type, read from
+ * the recorded profiles of src/uapi/profiles. `tables` is Linux 6.18's.
+ */
+import {
+  helperName,
+  PROFILE_6_18,
+  PROGRAM_TYPES,
+  type Profile,
+  type ProfileProgram,
+  programTypeName,
+} from '../../uapi/index.ts'
+import type { HelperPrototype, ProgramFacts, ReturnRange, VerifierTables } from '../prototype.ts'
+import { ContextTable } from './contexts.ts'
+import { helpersOfProgram } from './helpers.ts'
+
+interface Facts {
+  readonly helpers: readonly (HelperPrototype | undefined)[]
+  readonly context: ContextTable
+  readonly returns: ReturnRange | undefined
+}
+
+const NO_HELPERS: readonly (HelperPrototype | undefined)[] = []
+
+/** Why BPF_PROG_LOAD would refuse this program type or attach type before its verifier runs; undefined when it would not. */
+export type LoadRefusal = (program: ProgramFacts) => string | undefined
+
+class ProfileTables implements VerifierTables {
+  #profile: Profile
+  #contexts = new Map<string, ContextTable>()
+  #facts = new Map<number, Facts | undefined>()
+  #lastKey = -1
+  #last: Facts | undefined
+
+  constructor(profile: Profile) {
+    this.#profile = profile
+  }
+
+  helper(program: ProgramFacts, id: number): HelperPrototype | undefined {
+    return (this.#of(program)?.helpers ?? NO_HELPERS)[id]
+  }
+
+  helperName(id: number): string | undefined {
+    return id === 0 ? undefined : helperName(id)
+  }
+
+  context(program: ProgramFacts, offset: number, size: number, write: boolean, signExtending: boolean) {
+    return this.#of(program)?.context.access(offset, size, write, signExtending)
+  }
+
+  returns(program: ProgramFacts): ReturnRange | { readonly unsupported: string } | undefined {
+    const facts = this.#of(program)
+    if (facts === undefined) return { unsupported: this.unsupportedProgram(program) ?? 'this program type' }
+    return facts.returns
+  }
+
+  unsupportedProgram(program: ProgramFacts): string | undefined {
+    if (this.#of(program) !== undefined) return undefined
+    const name = programTypeName(program.type) ?? String(program.type)
+    return `program type ${name}: its rules depend on the attach target's types`
+  }
+
+  /** See {@link LoadRefusal}. */
+  refusal(program: ProgramFacts): string | undefined {
+    const name = programTypeName(program.type)
+    if (name === undefined || name === 'unspec' || this.#profile.invalid.includes(name))
+      return `this kernel has no program type ${name ?? program.type}`
+    const attachTypes = this.#profile.attachTypes[name]
+    if (attachTypes !== undefined && attachTypes !== 'any' && !attachTypes.includes(program.expectedAttachType))
+      return `program type ${name} does not take the attach type ${program.expectedAttachType}`
+    return undefined
+  }
+
+  #of(program: ProgramFacts): Facts | undefined {
+    const key = program.type * 1024 + program.expectedAttachType * 2 + (program.sleepable ? 1 : 0)
+    if (key === this.#lastKey) return this.#last
+    let facts = this.#facts.get(key)
+    if (facts === undefined && !this.#facts.has(key)) {
+      const row = this.#row(program)
+      facts = row === undefined ? undefined : this.#build(row)
+      this.#facts.set(key, facts)
+    }
+    this.#lastKey = key
+    this.#last = facts
+    return facts
+  }
+
+  /** The recorded program; an attach type that changes nothing was recorded as 0. */
+  #row(program: ProgramFacts): ProfileProgram | undefined {
+    const ofType = this.#profile.programs.filter((p) => PROGRAM_TYPES[p.type as never] === program.type)
+    const ofAttach = ofType.filter((p) => p.attachType === program.expectedAttachType)
+    const candidates = ofAttach.length > 0 ? ofAttach : ofType.filter((p) => p.attachType === 0)
+    return candidates.find((p) => (p.sleepable === true) === program.sleepable) ?? candidates[0]
+  }
+
+  #build(row: ProfileProgram): Facts {
+    let context = this.#contexts.get(row.context)
+    if (context === undefined) {
+      context = new ContextTable(this.#profile, row.context)
+      this.#contexts.set(row.context, context)
+    }
+    return {
+      helpers: helpersOfProgram(this.#profile, row),
+      context,
+      returns: row.returns === null ? undefined : { minimum: row.returns[0], maximum: row.returns[1], return32: false },
+    }
+  }
+}
+
+/** The tables of a recorded kernel. */
+export function tablesOf(profile: Profile): VerifierTables & { readonly refusal: LoadRefusal } {
+  return new ProfileTables(profile)
+}
+
+/** Linux 6.18, x86-64. */
+export const tables: VerifierTables & { readonly refusal: LoadRefusal } = tablesOf(PROFILE_6_18)
