@@ -25,4 +25,9 @@ export const COMMANDS: readonly CommandRow[] = [
     summary: 'print a completion script for bash, zsh or fish',
     load: () => import('./completion.ts'),
   },
+  {
+    name: 'load',
+    summary: "load programs into the running kernel and show its verifier's answer",
+    load: () => import('./load.ts'),
+  },
 ]

@@ -4,6 +4,7 @@
  * into the {@link ProgramImage} that all consumers take.
  */
 export type { AttachSpec } from './attach.ts'
+export { type BatchRequest, batchRequestId, parseBatchRequest } from './batch.ts'
 export {
   CONTRIBUTION,
   type CollectOptions,

@@ -1,1 +1,18 @@
-export {}
+/**
+ * The kernel room: bpf(2) and its companions, live programs, maps and links, events and statistics.
+ * The only folder that touches native code (ffi-rs), behind the {@link Sys} seam.
+ */
+export { capabilitiesReport, missingPrivileges, type Privileges, readPrivileges } from './capabilities.ts'
+export { bpf, tryBpf } from './command.ts'
+export { onlineCpus, possibleCpus } from './cpus.ts'
+export { ERRNO, type ErrnoName, errnoName } from './errno.ts'
+export { FakeSys } from './fake.ts'
+export { OwnedFd } from './fd.ts'
+export { createJudge, type Judge, type Judgement } from './judge.ts'
+export { LOG_LEVEL, type LoadImageOptions, type LoadResult, loadImage } from './load-image.ts'
+export { createRawMap, type MapShape, RawMap } from './raw-map.ts'
+export { realSys } from './real.ts'
+export type { Block, Mapping, Sys } from './sys.ts'
+export { type TestRunInput, type TestRunOutput, testRun } from './test-run.ts'
+export { setTrace } from './trace.ts'
+export { type LogStatistics, logStatistics, reasonLine, type Verdict } from './verdict.ts'

@@ -1,0 +1,60 @@
+import { UsageError } from '../errors/index.ts'
+import type { ProgramImage } from '../spec/index.ts'
+import { ATTACH_TYPES, PROGRAM_TYPES } from '../uapi/index.ts'
+import { type KernelTypes, kernelTypes, type TargetKind } from './kernel-btf.ts'
+
+/** How an attach target's name is spelled in the kernel's BTF: by attach type for tracing, else by program type. */
+interface Spelling {
+  readonly kind: TargetKind
+  readonly prefix: string
+}
+const FUNCTION: Spelling = { kind: 'func', prefix: '' }
+const BY_ATTACH_TYPE: Readonly<Record<number, Spelling>> = {
+  [ATTACH_TYPES.trace_raw_tp]: { kind: 'typedef', prefix: 'btf_trace_' },
+  [ATTACH_TYPES.trace_iter]: { kind: 'func', prefix: 'bpf_iter_' },
+}
+const BY_PROGRAM_TYPE: Readonly<Record<number, Spelling>> = {
+  [PROGRAM_TYPES.lsm]: { kind: 'func', prefix: 'bpf_lsm_' },
+  [PROGRAM_TYPES.struct_ops]: { kind: 'struct', prefix: '' },
+}
+
+export interface AttachTarget {
+  readonly btfId: number
+  /** The module whose BTF has the id, undefined for the kernel itself. */
+  readonly module?: string
+  /** Of a struct_ops member: its index, which takes the place of the attach type. */
+  readonly memberIndex?: number
+}
+
+function find(types: KernelTypes, image: ProgramImage, name: string): AttachTarget | undefined {
+  const spelling =
+    BY_PROGRAM_TYPE[image.type] ??
+    (image.type === PROGRAM_TYPES.tracing ? BY_ATTACH_TYPE[image.expectedAttachType] : undefined) ??
+    FUNCTION
+  if (spelling.kind !== 'struct') {
+    const btfId = types.find(spelling.prefix + name, spelling.kind)
+    return btfId === undefined ? undefined : { btfId }
+  }
+  const [struct, member] = name.split(/[./]/)
+  const btfId = types.find(struct, 'struct')
+  if (btfId === undefined) return undefined
+  const memberIndex = member === undefined ? undefined : types.memberIndex(btfId, member)
+  return { btfId, memberIndex }
+}
+
+/**
+ * The BTF id that a program's `attachTo` names.
+ * @throws UsageError `load.attach-target` when this kernel has no such function, tracepoint, hook or iterator
+ */
+export function resolveAttachTarget(image: ProgramImage): AttachTarget | undefined {
+  const wanted = image.attachTo
+  if (image.attachBtfId !== undefined) return { btfId: image.attachBtfId }
+  if (wanted === undefined || wanted.programFd !== undefined) return undefined
+  const types = kernelTypes(wanted.module)
+  if (types === undefined)
+    throw new UsageError('load.no-btf', `the running kernel has no BTF for ${wanted.module ?? 'vmlinux'}`)
+  const target = find(types, image, wanted.name)
+  if (target === undefined)
+    throw new UsageError('load.attach-target', `the running kernel has no attach target ${JSON.stringify(wanted.name)}`)
+  return wanted.module === undefined ? target : { ...target, module: wanted.module }
+}

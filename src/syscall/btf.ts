@@ -1,0 +1,39 @@
+import { SystemError } from '../errors/index.ts'
+import { tryBpf } from './command.ts'
+import { errnoName } from './errno.ts'
+import { errnoCauses } from './explain.ts'
+import { OwnedFd } from './fd.ts'
+import type { Sys } from './sys.ts'
+
+/** BTF that lives in the kernel. */
+export class LiveBtf extends OwnedFd {}
+
+const LOG_BYTES = 64 * 1024
+
+/**
+ * BPF_BTF_LOAD. Linux 4.18.
+ * @throws SystemError with the kernel's own line when it does not take the types
+ */
+export function loadBtf(sys: Sys, bytes: Uint8Array): LiveBtf {
+  using data = sys.alloc(bytes.length)
+  data.bytes.set(bytes)
+  const fd = tryBpf(sys, 'btf_load', { btf: data.address, btf_size: bytes.length })
+  if (fd >= 0) return new LiveBtf(sys, fd, 'BTF')
+  using log = sys.alloc(LOG_BYTES)
+  const again = tryBpf(sys, 'btf_load', {
+    btf: data.address,
+    btf_size: bytes.length,
+    btf_log_buf: log.address,
+    btf_log_size: LOG_BYTES,
+    btf_log_level: 1,
+  })
+  if (again >= 0) return new LiveBtf(sys, again, 'BTF')
+  const end = log.bytes.indexOf(0)
+  const lines = new TextDecoder()
+    .decode(log.bytes.slice(0, end < 0 ? LOG_BYTES : end))
+    .trim()
+    .split('\n')
+  const last = lines.at(-1) ?? ''
+  const details = last === '' ? errnoCauses('btf_load', -fd) : [last]
+  throw new SystemError('sys.btf', `btf_load: ${errnoName(-fd)}`, { errno: -fd, details })
+}

@@ -1,0 +1,79 @@
+import { type AttrLayout, type AttrValues, attrSize, BPF_ATTRS, BPF_COMMANDS, type BpfCommand } from '../uapi/index.ts'
+import { explainErrno } from './explain.ts'
+import type { Block, Sys } from './sys.ts'
+import { traceCommand, tracing } from './trace.ts'
+
+interface Prepared {
+  readonly number: number
+  readonly layout: AttrLayout
+  readonly size: number
+}
+
+const PREPARED = Object.fromEntries(
+  Object.entries(BPF_COMMANDS).map(([name, number]) => {
+    const layout: AttrLayout = BPF_ATTRS[name as BpfCommand]
+    return [name, { number, layout, size: attrSize(layout) }]
+  }),
+) as unknown as Readonly<Record<BpfCommand, Prepared>>
+
+const SCRATCH_BYTES = 256
+const scratches = new WeakMap<Sys, Block>()
+
+/** The block where the attributes of the next command are built; valid until the next command. */
+export function attrBlock(sys: Sys): Block {
+  let block = scratches.get(sys)
+  if (block === undefined) {
+    block = sys.alloc(SCRATCH_BYTES)
+    scratches.set(sys, block)
+  }
+  return block
+}
+
+const ascii = new TextEncoder()
+
+/** Writes the attributes of one command: everything that is not named is zero. */
+export function writeAttr(view: DataView, bytes: Uint8Array, layout: AttrLayout, values: object): void {
+  const fields = values as Readonly<Record<string, number | bigint | string | undefined>>
+  for (const name in fields) {
+    const value = fields[name]
+    if (value === undefined) continue
+    const [offset, size] = layout[name]
+    if (typeof value === 'string') {
+      bytes.set(ascii.encode(value).subarray(0, size - 1), offset)
+    } else if (size === 4) {
+      view.setUint32(offset, Number(value), true)
+    } else if (typeof value === 'bigint') {
+      view.setBigUint64(offset, BigInt.asUintN(64, value), true)
+    } else {
+      view.setUint32(offset, value, true)
+      view.setUint32(offset + 4, Math.floor(value / 0x1_0000_0000), true)
+    }
+  }
+}
+
+/** bpf(2): the answer is a value of zero or more, or minus the errno. `attrBlock(sys)` holds what the kernel wrote back. */
+export function tryBpf<C extends BpfCommand>(sys: Sys, command: C, values: AttrValues<C>): number {
+  const prepared = PREPARED[command]
+  const block = attrBlock(sys)
+  block.bytes.fill(0)
+  writeAttr(block.view, block.bytes, prepared.layout, values)
+  const result = sys.bpf(prepared.number, block.address, prepared.size)
+  if (tracing()) traceCommand(command, block.view, prepared.size, result)
+  return result
+}
+
+/**
+ * bpf(2) that must succeed.
+ * @param what names the object in the error ("map counts")
+ * @throws SystemError `sys.<errno>` with the cause explained
+ */
+export function bpf<C extends BpfCommand>(sys: Sys, command: C, values: AttrValues<C>, what?: string): number {
+  const result = tryBpf(sys, command, values)
+  if (result < 0) throw explainErrno(command, -result, what)
+  return result
+}
+
+/** A u32 that the kernel wrote into the attributes of the last command. */
+export function attrOut(sys: Sys, offset: number): number {
+  return attrBlock(sys).view.getUint32(offset, true)
+}

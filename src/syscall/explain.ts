@@ -1,0 +1,103 @@
+import { SystemError } from '../errors/index.ts'
+import type { BpfCommand } from '../uapi/index.ts'
+import { missingPrivileges } from './capabilities.ts'
+import { ERRNO, errnoName } from './errno.ts'
+
+/** What an errno of a command usually means, beyond its name. A row without `command` holds for all. */
+interface Cause {
+  readonly errno: number
+  readonly commands?: readonly BpfCommand[]
+  readonly text: string
+}
+
+const MAP_WRITES: readonly BpfCommand[] = ['map_update_elem', 'map_update_batch']
+const BY_ID: readonly BpfCommand[] = ['prog_get_fd_by_id', 'map_get_fd_by_id', 'btf_get_fd_by_id', 'link_get_fd_by_id']
+
+const CAUSES: readonly Cause[] = [
+  {
+    errno: ERRNO.E2BIG,
+    commands: ['prog_load'],
+    text: 'more instructions than this kernel takes (4096 without CAP_BPF), or an attribute that this kernel does not know',
+  },
+  {
+    errno: ERRNO.E2BIG,
+    commands: MAP_WRITES,
+    text: 'the map is full (max_entries), or the index of an array is past its end',
+  },
+  {
+    errno: ERRNO.E2BIG,
+    commands: ['map_create'],
+    text: 'keys, values or entries are larger than this map type allows, or an attribute that this kernel does not know',
+  },
+  { errno: ERRNO.E2BIG, text: 'an attribute that this kernel does not know is set, or a limit is passed' },
+  { errno: ERRNO.ENOSPC, commands: ['prog_load', 'btf_load'], text: 'the log buffer is too small for the whole log' },
+  { errno: ERRNO.ENOSPC, commands: ['prog_test_run'], text: 'data_out is smaller than the packet that came out' },
+  { errno: ERRNO.ENOSPC, commands: MAP_WRITES, text: 'the map is full' },
+  {
+    errno: ERRNO.ENOSPC,
+    commands: ['map_lookup_batch', 'map_lookup_and_delete_batch'],
+    text: 'a hash bucket has more entries than the batch has room for: ask for more at once',
+  },
+  { errno: ERRNO.EEXIST, commands: MAP_WRITES, text: 'the key is there already and BPF_NOEXIST was asked for' },
+  { errno: ERRNO.EEXIST, commands: ['link_create', 'prog_attach'], text: 'something is attached there already' },
+  { errno: ERRNO.EEXIST, commands: ['obj_pin'], text: 'a file of that name is there already' },
+  { errno: ERRNO.ENOENT, commands: BY_ID, text: 'no object has this id (any more)' },
+  { errno: ERRNO.ENOENT, commands: ['raw_tracepoint_open'], text: 'the running kernel has no such tracepoint' },
+  { errno: ERRNO.EBUSY, text: 'it is in use: another program, link or map holds it' },
+  { errno: ERRNO.EOPNOTSUPP, text: 'this kernel, map type or device does not support it' },
+  { errno: ERRNO.ENOTSUPP, commands: ['prog_test_run'], text: 'this program type has no test run in this kernel' },
+  { errno: ERRNO.ENOTSUPP, text: 'this map or program type does not have this operation' },
+  {
+    errno: ERRNO.EINVAL,
+    commands: ['map_create'],
+    text: 'key size, value size, max entries or flags do not fit the map type, or this kernel lacks the map type or flag',
+  },
+  {
+    errno: ERRNO.EINVAL,
+    commands: ['link_create', 'prog_attach'],
+    text: 'program type and attach type do not fit the target, or this kernel lacks the attach type',
+  },
+  {
+    errno: ERRNO.EINVAL,
+    commands: ['prog_test_run'],
+    text: 'a size, the context or a flag does not fit this program type',
+  },
+  { errno: ERRNO.EINVAL, text: 'a value does not fit, or it is newer than this kernel' },
+  { errno: ERRNO.ENOMEM, text: 'out of memory: the memory cgroup or (before 5.11) RLIMIT_MEMLOCK is exhausted' },
+  { errno: ERRNO.EMFILE, text: 'this process has too many open files (ulimit -n)' },
+  { errno: ERRNO.ENOSYS, text: 'this kernel was built without bpf(2), or a filter hides it' },
+]
+
+function privilegeLines(command: BpfCommand): string[] {
+  const missing = missingPrivileges()
+  if (missing.length > 0) return missing
+  if (command === 'map_update_elem' || command === 'map_update_batch' || command === 'map_delete_elem')
+    return ['the map is frozen or was opened read-only']
+  if (command === 'map_lookup_elem' || command === 'map_lookup_batch') return ['the map was opened write-only']
+  return ['the capabilities are there: a policy of this machine (an LSM, seccomp or lockdown) refuses it']
+}
+
+/** The cause of an errno, as lines for a person. */
+export function errnoCauses(command: BpfCommand, errno: number): string[] {
+  if (errno === ERRNO.EPERM || errno === ERRNO.EACCES) return privilegeLines(command)
+  const row =
+    CAUSES.find((cause) => cause.errno === errno && cause.commands?.includes(command)) ??
+    CAUSES.find((cause) => cause.errno === errno && cause.commands === undefined)
+  return row === undefined ? [] : [row.text]
+}
+
+/** The error for a refused command: its errno explained by cause. */
+export function explainErrno(command: BpfCommand, errno: number, what?: string): SystemError {
+  const name = errnoName(errno)
+  const subject = what === undefined ? '' : ` of ${what}`
+  return new SystemError(`sys.${name.toLowerCase().replace(/\W+/g, '-')}`, `${command}${subject}: ${name}`, {
+    errno,
+    details: errnoCauses(command, errno),
+  })
+}
+
+/** The same for a system call other than bpf(2). */
+export function callError(call: string, errno: number, details: readonly string[] = []): SystemError {
+  const name = errnoName(errno)
+  return new SystemError(`sys.${name.toLowerCase().replace(/\W+/g, '-')}`, `${call}: ${name}`, { errno, details })
+}

@@ -1,0 +1,307 @@
+import { SystemError, UnsupportedError, UsageError } from '../errors/index.ts'
+import type { MapSpec, ProgramImage } from '../spec/index.ts'
+import { BPF_ATTRS, MAP_TYPES, PROGRAM_TYPES } from '../uapi/index.ts'
+import { resolveAttachTarget } from './attach-target.ts'
+import { type LiveBtf, loadBtf } from './btf.ts'
+import { attrOut, tryBpf } from './command.ts'
+import { ERRNO, errnoName } from './errno.ts'
+import { OwnedFd } from './fd.ts'
+import { kernelBtfFd } from './kernel-btf-fd.ts'
+import { createRawMap, kernelName, type RawMap } from './raw-map.ts'
+import type { Block, Sys } from './sys.ts'
+import { type LogStatistics, logStatistics, reasonLine, type Verdict, verdictOf } from './verdict.ts'
+
+/** Bits of a log level: instructions, every state, statistics (include/linux/bpf_verifier.h). */
+export const LOG_LEVEL = { instructions: 1, states: 2, statistics: 4 } as const
+
+export interface LoadImageOptions {
+  /** Log level bits; statistics (4) are always added. Absent: the reason of a rejection and the statistics only. */
+  readonly logLevel?: number
+  /** The longest log that is kept, in bytes (default 16 MiB): of a longer one the end. */
+  readonly maxLogBytes?: number
+  /** Maps that exist already, by the index of the image's `maps`: they are used and not closed. */
+  readonly maps?: ReadonlyMap<number, RawMap>
+  /** Lines for instructions: BTF that is loaded already. Not closed. */
+  readonly btfFd?: number
+}
+
+/** What the kernel said of a program, and what it made of it. */
+export interface LoadResult {
+  readonly verdict: Verdict
+  /** Positive; 0 when accepted. */
+  readonly errno: number
+  /** The line of the log that says why; the failed command when the verifier never spoke. */
+  readonly message?: string
+  readonly log: string
+  /** True when the beginning of the log is missing. */
+  readonly logTruncated: boolean
+  readonly statistics: LogStatistics
+  /** The program, when it was accepted. */
+  readonly program?: OwnedFd
+  /** The image's maps, by index; empty when creating them failed. */
+  readonly maps: readonly RawMap[]
+  /** Closes the program and the maps that were made here. */
+  close(): void
+  [Symbol.dispose](): void
+}
+
+const FIRST_LOG = 64 * 1024
+const LOG_LIMIT = 16 * 1024 * 1024
+const RETRIES_WHEN_INTERRUPTED = 5
+const LD_IMM64 = 0x18
+const LOG_TRUE_SIZE: number = BPF_ATTRS.prog_load.log_true_size[0]
+const PSEUDO_MAP_FD = 1
+const PSEUDO_MAP_VALUE = 2
+
+/** Memory that every load uses again: bytes for the kernel to read, and the log. */
+interface Staging {
+  bytes: Block
+  log: Block
+}
+const stagings = new WeakMap<Sys, Staging>()
+
+function stagingFor(sys: Sys, bytes: number): Staging {
+  let staging = stagings.get(sys)
+  if (staging === undefined) {
+    staging = { bytes: sys.alloc(Math.max(bytes, 64 * 1024)), log: sys.alloc(FIRST_LOG) }
+    stagings.set(sys, staging)
+  }
+  if (staging.bytes.size < bytes) {
+    staging.bytes.free()
+    staging.bytes = sys.alloc(bytes)
+  }
+  return staging
+}
+
+const utf8 = new TextDecoder()
+const encoder = new TextEncoder()
+
+function readLog(block: Block, length: number): string {
+  const bytes = block.bytes.subarray(0, length)
+  const end = bytes.indexOf(0)
+  return utf8.decode(end < 0 ? bytes : bytes.subarray(0, end))
+}
+
+function createMaps(
+  sys: Sys,
+  image: ProgramImage,
+  given: LoadImageOptions['maps'],
+  btfFd: number | undefined,
+): RawMap[] {
+  const made = new Map<MapSpec, RawMap>()
+  const owned: RawMap[] = []
+  const make = (spec: MapSpec, depth: number): RawMap => {
+    const there = made.get(spec)
+    if (there !== undefined) return there
+    if (depth > 8) throw new UsageError('map.nesting', `map ${spec.name}: inner maps nest too deeply`)
+    const inner = spec.inner === undefined ? undefined : make(spec.inner, depth + 1)
+    const map = createRawMap(sys, spec, { btfFd, innerMapFd: inner?.fd })
+    made.set(spec, map)
+    owned.push(map)
+    return map
+  }
+  try {
+    image.maps.forEach((spec, index) => {
+      const map = given?.get(index)
+      if (map !== undefined) made.set(spec, map)
+    })
+    const maps = image.maps.map((spec) => make(spec, 0))
+    const byName = new Map(image.maps.map((spec, index) => [spec.name, maps[index]]))
+    image.maps.forEach((spec, index) => {
+      if (given?.get(index) !== undefined) return
+      for (const [key, value] of spec.contents ?? []) maps[index].update(key, value)
+      for (const [key, target] of spec.slots ?? []) {
+        if (spec.type === MAP_TYPES.prog_array)
+          throw new UnsupportedError(
+            'map.prog-slots',
+            `map ${spec.name}: program slots are filled after all programs are loaded`,
+          )
+        const inner = byName.get(target)
+        if (inner === undefined)
+          throw new UsageError('map.slot', `map ${spec.name}: its slot names a map ${target} that is not there`)
+        const fd = new Uint8Array(4)
+        new DataView(fd.buffer).setUint32(0, inner.fd, true)
+        maps[index].update(key, fd)
+      }
+      if (spec.frozen === true) maps[index].freeze()
+    })
+    // A template that no image map stands for is not needed any more.
+    for (const map of owned) if (!maps.includes(map)) map.close()
+    return maps
+  } catch (error) {
+    for (const map of owned) map.close()
+    throw error
+  }
+}
+
+/** Puts map fds into the instructions; an instruction that already has a pseudo source keeps it. */
+function patchMaps(view: DataView, image: ProgramImage, maps: readonly RawMap[]): void {
+  const slots = view.byteLength / 8
+  for (const { insn, map, kind, offset } of image.relocations) {
+    if (!Number.isInteger(insn) || insn < 0 || insn + 1 >= slots || view.getUint8(insn * 8) !== LD_IMM64)
+      throw new UsageError('load.relocation', `instruction ${insn} is no 64-bit immediate load: no map can stand there`)
+    const target = maps[map]
+    if (target === undefined) throw new UsageError('load.relocation', `instruction ${insn}: there is no map ${map}`)
+    const registers = view.getUint8(insn * 8 + 1)
+    if (registers >> 4 === 0)
+      view.setUint8(insn * 8 + 1, registers | ((kind === 'fd' ? PSEUDO_MAP_FD : PSEUDO_MAP_VALUE) << 4))
+    view.setInt32(insn * 8 + 4, target.fd, true)
+    view.setInt32(insn * 8 + 12, kind === 'value' ? (offset ?? 0) : 0, true)
+  }
+}
+
+interface RawLoad {
+  readonly result: number
+  readonly log: string
+  readonly truncated: boolean
+}
+
+/** BPF_PROG_LOAD with a log buffer that grows until the whole log fits, or its end when it passes `limit`. */
+function loadWithLog(
+  sys: Sys,
+  staging: Staging,
+  values: Parameters<typeof tryBpf<'prog_load'>>[2],
+  level: number,
+  limit: number,
+): RawLoad {
+  let interrupted = 0
+  for (;;) {
+    const { log } = staging
+    const size = Math.min(log.size, limit)
+    log.view.setUint8(0, 0)
+    const result = tryBpf(sys, 'prog_load', { ...values, log_level: level, log_size: size, log_buf: log.address })
+    const trueSize = attrOut(sys, LOG_TRUE_SIZE)
+    if (result === -ERRNO.EAGAIN && interrupted++ < RETRIES_WHEN_INTERRUPTED) continue
+    const short = trueSize > size || (result === -ERRNO.ENOSPC && trueSize === 0)
+    if (!short) return { result, log: readLog(log, trueSize > 0 ? trueSize : size), truncated: false }
+    if (result >= 0) sys.call('close', result)
+    if (size < limit) {
+      // Kernels before 6.4 do not say how long the log is.
+      const wanted = trueSize > 0 ? trueSize : size * 4
+      staging.log.free()
+      staging.log = sys.alloc(Math.min(limit, wanted))
+      continue
+    }
+    // The end of the log is here; the verdict comes from a second load that logs the statistics only.
+    const text = readLog(log, size)
+    if (level === LOG_LEVEL.statistics) return { result, log: text, truncated: true }
+    return { ...loadWithLog(sys, staging, values, LOG_LEVEL.statistics, limit), log: text, truncated: true }
+  }
+}
+
+function refused(error: SystemError): LoadResult {
+  return {
+    verdict: error.errno === ERRNO.EPERM ? 'denied' : 'invalid',
+    errno: error.errno,
+    message: [error.message, ...error.details].join('; '),
+    log: '',
+    logTruncated: false,
+    statistics: {},
+    maps: [],
+    close() {},
+    [Symbol.dispose]() {},
+  }
+}
+
+/**
+ * Creates the image's maps, loads its BTF and asks the kernel for the program. Whatever the kernel says is an answer,
+ * not an exception; `close()` gives everything back.
+ * @throws UsageError when the image itself is inconsistent (a relocation that names no map, an unknown attach target)
+ */
+export function loadImage(sys: Sys, image: ProgramImage, options: LoadImageOptions = {}): LoadResult {
+  let btf: LiveBtf | undefined
+  let maps: RawMap[] = []
+  const given = options.maps
+  const close = (): void => {
+    maps.forEach((map, index) => {
+      if (given?.get(index) !== map) map.close()
+    })
+    btf?.close()
+  }
+  try {
+    if (image.littleEndian === false)
+      throw new UnsupportedError('load.byte-order', 'a big-endian program cannot be loaded into this kernel')
+    const target = resolveAttachTarget(image)
+    btf = image.btf === undefined || options.btfFd !== undefined ? undefined : loadBtf(sys, image.btf)
+    const btfFd = options.btfFd ?? btf?.fd
+    maps = createMaps(sys, image, given, btfFd)
+
+    const license = encoder.encode(`${image.license}\0`)
+    const funcInfo = image.funcInfo ?? new Uint8Array()
+    const lineInfo = image.lineInfo ?? new Uint8Array()
+    const modules = image.fdArray ?? []
+    const parts = [image.insns, license, funcInfo, lineInfo, new Uint8Array(4 * modules.length)]
+    const starts: number[] = []
+    let total = 0
+    for (const part of parts) {
+      starts.push(total)
+      total += (part.length + 15) & ~15
+    }
+    const staging = stagingFor(sys, total)
+    const { bytes, address } = staging.bytes
+    parts.forEach((part, index) => {
+      bytes.set(part, starts[index])
+    })
+    modules.forEach((module, index) => {
+      const fd = module === '' ? 0 : kernelBtfFd(sys, module).fd
+      staging.bytes.view.setUint32(starts[4] + 4 * index, fd, true)
+    })
+    patchMaps(new DataView(bytes.buffer, bytes.byteOffset, image.insns.length), image, maps)
+
+    const structOps = image.type === PROGRAM_TYPES.struct_ops
+    const { result, log, truncated } = loadWithLog(
+      sys,
+      staging,
+      {
+        prog_type: image.type,
+        insn_cnt: image.insns.length / 8,
+        insns: address,
+        license: address + starts[1],
+        prog_flags: image.flags,
+        prog_name: kernelName(image.name),
+        expected_attach_type:
+          structOps && target?.memberIndex !== undefined ? target.memberIndex : image.expectedAttachType,
+        prog_btf_fd: btfFd ?? 0,
+        func_info_rec_size: funcInfo.length === 0 ? 0 : 8,
+        func_info: funcInfo.length === 0 ? 0 : address + starts[2],
+        func_info_cnt: funcInfo.length / 8,
+        line_info_rec_size: lineInfo.length === 0 ? 0 : 16,
+        line_info: lineInfo.length === 0 ? 0 : address + starts[3],
+        line_info_cnt: lineInfo.length / 16,
+        attach_btf_id: target?.btfId ?? 0,
+        attach_prog_fd:
+          image.attachTo?.programFd ?? (target?.module === undefined ? 0 : kernelBtfFd(sys, target.module).fd),
+        fd_array: modules.length === 0 ? 0 : address + starts[4],
+      },
+      options.logLevel === undefined ? LOG_LEVEL.statistics : options.logLevel | LOG_LEVEL.statistics,
+      options.maxLogBytes ?? LOG_LIMIT,
+    )
+    const verdict = verdictOf(result, log)
+    const program = result < 0 ? undefined : new OwnedFd(sys, result, `program ${image.name}`)
+    const errno = result < 0 ? -result : 0
+    const message =
+      verdict === 'accept'
+        ? undefined
+        : (reasonLine(log) ?? `prog_load: ${errnoName(errno)} without a reason in the log`)
+    const closeAll = (): void => {
+      program?.close()
+      close()
+    }
+    return {
+      verdict,
+      errno,
+      ...(message === undefined ? {} : { message }),
+      log,
+      logTruncated: truncated,
+      statistics: logStatistics(log),
+      program,
+      maps,
+      close: closeAll,
+      [Symbol.dispose]: closeAll,
+    }
+  } catch (error) {
+    close()
+    if (error instanceof SystemError && error.errno > 0) return refused(error)
+    throw error
+  }
+}
