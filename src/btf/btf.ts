@@ -143,6 +143,12 @@ export class Btf {
     return this.#offsets[id - this.firstId]
   }
 
+  /** The place in `bytes` of an own type's record (struct btf_type). @throws InputError `btf.id` */
+  place(id: number): number {
+    if (this.#require(id) !== this) throw new InputError('btf.id', `${this.what}: type [${id}] is of the base`)
+    return this.#offsetOf(id)
+  }
+
   #owner(id: number): Btf | undefined {
     if (!Number.isInteger(id) || id < 1 || id >= this.endId) return undefined
     if (id >= this.firstId) return this

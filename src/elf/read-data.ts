@@ -1,0 +1,150 @@
+import { type Btf, BTF_LINKAGE, type BtfDatasec } from '../btf/index.ts'
+import { InputError } from '../errors/index.ts'
+import type { ExternSpec, MapSpec, VariableSpec } from '../spec/index.ts'
+import { MAP_FLAGS, MAP_TYPES } from '../uapi/index.ts'
+import { type ElfSymbol, SECTION_INDEX, SECTION_TYPE, SYMBOL_BIND, SYMBOL_TYPE } from './container/index.ts'
+import type { ObjectSections } from './object-sections.ts'
+
+export interface ReadData {
+  readonly maps: MapSpec[]
+  readonly variables: VariableSpec[]
+}
+
+/** Largest global-data section: a map value may not be larger. */
+const MAX_SECTION = 0x7ffff000
+
+/** Global data: one array map of one element for each .rodata, .data and .bss section. */
+export function readData(object: ObjectSections): ReadData {
+  const { file, roles, btf, what } = object
+  const maps: MapSpec[] = []
+  const variables: VariableSpec[] = []
+  for (const section of file.sections) {
+    if (roles[section.index] !== 'data') continue
+    if (section.size > MAX_SECTION)
+      throw new InputError('elf.data', `${what}: section ${section.name}: ${section.size} bytes of global data`)
+    const readOnly = section.name.startsWith('.rodata')
+    const datasecId = btf?.idByName(section.name, 'datasec')
+    const types = datasecId === undefined || btf === undefined ? NO_TYPES : variableTypes(btf, datasecId)
+    const symbols = (object.symbolsOf.get(section.index) ?? []).filter(
+      ({ name, type }) => name !== '' && (type === SYMBOL_TYPE.object || type === SYMBOL_TYPE.notype),
+    )
+    for (const { name, value, size, bind } of symbols) {
+      if (value + size > section.size)
+        throw new InputError('elf.data', `${what}: variable ${name} ends after section ${section.name}`)
+      const typeId = types.get(name)
+      if (typeId === undefined && size === 0) continue
+      variables.push({
+        name,
+        section: section.name,
+        offset: value,
+        size: size > 0 ? size : (btf?.sizeOf(typeId as number) ?? 0),
+        linkage: linkageOf(bind),
+        ...(typeId === undefined ? {} : { typeId }),
+      })
+    }
+    const shared = symbols.some(({ name, bind }) => bind !== SYMBOL_BIND.local && types.has(name))
+    maps.push({
+      name: section.name,
+      type: MAP_TYPES.array,
+      keySize: 4,
+      valueSize: section.size,
+      maxEntries: 1,
+      flags: (readOnly ? MAP_FLAGS.rdonly_prog : 0) | (shared ? MAP_FLAGS.mmapable : 0),
+      section: section.name,
+      ...(datasecId === undefined ? {} : { btfValueTypeId: datasecId }),
+      ...(readOnly ? { frozen: true } : {}),
+      ...(section.type === SECTION_TYPE.nobits ? {} : { contents: [[new Uint8Array(4), section.data]] }),
+    })
+  }
+  return { maps, variables }
+}
+
+const NO_TYPES: ReadonlyMap<string, number> = new Map()
+
+function variableTypes(btf: Btf, datasecId: number): Map<string, number> {
+  const types = new Map<string, number>()
+  for (const entry of (btf.type(datasecId) as BtfDatasec).entries) {
+    const variable = btf.type(entry.type)
+    if (variable.kind === 'var') types.set(variable.name, variable.type)
+  }
+  return types
+}
+
+function linkageOf(bind: number): 'static' | 'global' | 'weak' {
+  return bind === SYMBOL_BIND.local ? 'static' : bind === SYMBOL_BIND.weak ? 'weak' : 'global'
+}
+
+/**
+ * Undefined symbols: kernel functions and variables (`.ksyms`), configuration (`.kconfig`), or functions that nothing
+ * defines. Configuration values get places in a `.kconfig` map.
+ */
+export function readExterns(object: ObjectSections): { externs: ExternSpec[]; kconfig?: MapSpec } {
+  const { btf } = object
+  const symbols = (object.symbolsOf.get(SECTION_INDEX.undef) ?? []).filter(({ name }) => name !== '')
+  const ksyms = externTypes(btf, '.ksyms')
+  const kconfigs = externTypes(btf, '.kconfig')
+  const externs: ExternSpec[] = []
+  const configured: { symbol: ElfSymbol; typeId: number; size: number; align: number }[] = []
+  const seen = new Set<string>()
+  for (const symbol of symbols) {
+    const { name, bind } = symbol
+    if (seen.has(name)) continue
+    seen.add(name)
+    const weak = bind === SYMBOL_BIND.weak
+    const kconfig = kconfigs.get(name)
+    if (kconfig !== undefined && btf !== undefined) {
+      const size = btf.sizeOf(kconfig.typeId) ?? 0
+      const element = btf.resolve(kconfig.typeId)
+      const align = element.kind === 'array' ? (btf.sizeOf(element.type) ?? 1) : size
+      configured.push({ symbol, typeId: kconfig.typeId, size, align: Math.max(1, Math.min(8, align)) })
+      continue
+    }
+    const ksym = ksyms.get(name)
+    externs.push({
+      name,
+      kind: ksym === undefined || ksym.func ? 'kfunc' : 'ksym',
+      weak,
+      ...(ksym === undefined || ksym.typeId === 0 ? {} : { typeId: ksym.typeId }),
+    })
+  }
+  if (configured.length === 0) return { externs }
+  // largest alignment first leaves no holes; then by size and name, so that the place does not depend on symbol order
+  configured.sort((a, b) => b.align - a.align || b.size - a.size || (a.symbol.name < b.symbol.name ? -1 : 1))
+  let end = 0
+  for (const { symbol, typeId, size, align } of configured) {
+    const offset = Math.ceil(end / align) * align
+    externs.push({ name: symbol.name, kind: 'kconfig', weak: symbol.bind === SYMBOL_BIND.weak, typeId, offset, size })
+    end = offset + size
+  }
+  const datasecId = btf?.idByName('.kconfig', 'datasec')
+  return {
+    externs,
+    kconfig: {
+      name: '.kconfig',
+      type: MAP_TYPES.array,
+      keySize: 4,
+      valueSize: Math.max(1, end),
+      maxEntries: 1,
+      flags: MAP_FLAGS.rdonly_prog,
+      section: '.kconfig',
+      frozen: true,
+      ...(datasecId === undefined ? {} : { btfValueTypeId: datasecId }),
+    },
+  }
+}
+
+function externTypes(btf: Btf | undefined, section: string): Map<string, { typeId: number; func: boolean }> {
+  const out = new Map<string, { typeId: number; func: boolean }>()
+  if (btf === undefined) return out
+  for (const id of btf.idsByName(section, 'datasec'))
+    for (const entry of (btf.type(id) as BtfDatasec).entries) {
+      const type = btf.type(entry.type)
+      if (type.kind === 'func') out.set(type.name, { typeId: entry.type, func: true })
+      else if (type.kind === 'var' && type.linkage === BTF_LINKAGE.extern) {
+        // `extern const void name __ksym` has no type
+        const bare = btf.kind(btf.skipModifiers(type.type)) === 'void'
+        out.set(type.name, { typeId: bare ? 0 : type.type, func: false })
+      }
+    }
+  return out
+}

@@ -1,0 +1,144 @@
+import type { Reference } from '../asm/index.ts'
+import { InputError } from '../errors/index.ts'
+import type { ExternSpec, MapSpec, ObjectSpec, ProgramSpec } from '../spec/index.ts'
+import { type ElfSymbol, SECTION_INDEX } from './container/index.ts'
+import { finishBtf } from './finish-btf.ts'
+import { openObjectFile } from './object-file.ts'
+import { type ObjectSections, placeOf, takeApart } from './object-sections.ts'
+import { type PlacedMap, readBtfMaps, type SlotTarget } from './read-btf-maps.ts'
+import { readData, readExterns } from './read-data.ts'
+import { readFunctions } from './read-functions.ts'
+import { readLegacyMaps } from './read-legacy-maps.ts'
+import { readStructOps } from './read-struct-ops.ts'
+
+export interface ReadObjectOptions {
+  /** Names the input in errors: the path. */
+  readonly what?: string
+  /** The object's name, default from `what`: the file's name without its extension. */
+  readonly name?: string
+}
+
+/**
+ * Reads a BPF object file as clang, bpftool or TypeBPF write it: programs, functions, maps (BTF-defined and legacy),
+ * global data, externs, struct_ops, BTF, line information, CO-RE relocations, license.
+ * @throws InputError `elf.*`, `btf.*`, `btf-ext.*`, `bytes.*` naming section and offset
+ */
+export function readObject(bytes: Uint8Array, options: ReadObjectOptions = {}): ObjectSpec {
+  const what = options.what ?? options.name ?? 'object'
+  const object = takeApart(openObjectFile(bytes, what))
+  const { file, roles } = object
+  const placed: PlacedMap[] = []
+  const data = readData(object)
+  const { externs, kconfig } = readExterns(object)
+  const byName = new Map(externs.map((extern) => [extern.name, extern]))
+  const code = readFunctions(object, (symbol, addend, where) => meaningOf(object, placed, byName, symbol, addend, where))
+  // maps last: their initialisers name programs; references to maps are resolved by place after this
+  const targetOf: SlotTarget = (symbolIndex, addend) => {
+    const symbol = object.symbols[symbolIndex]
+    const role = roles[symbol.section]
+    if (role === 'program' || role === 'text') return code.nameAt(symbol.section, symbol.value + addend)
+    if (role === 'maps' || role === 'legacy-maps')
+      return symbol.name !== '' ? symbol.name : placed.find((p) => p.section === symbol.section && p.offset === addend)?.map.name
+    return undefined
+  }
+  const btfMaps = readBtfMaps(object, targetOf)
+  const structOps = readStructOps(object, targetOf)
+  const maps: MapSpec[] = [
+    ...btfMaps.map(({ map }) => map),
+    ...readLegacyMaps(object).map(({ map }) => map),
+    ...structOps,
+    ...data.maps,
+    ...(kconfig === undefined ? [] : [kconfig]),
+  ]
+  checkMapNames(what, maps)
+  const version = versionOf(object)
+  return {
+    name: options.name ?? nameOf(what),
+    littleEndian: file.littleEndian,
+    license: licenseOf(object),
+    ...(version === undefined ? {} : { kernelVersion: version }),
+    programs: code.programs.map((program) => withStructOps(program, structOps)),
+    functions: code.functions,
+    maps,
+    variables: data.variables,
+    externs,
+    ...(object.btf === undefined ? {} : { btf: finishBtf(object, object.btf) }),
+  }
+}
+
+function nameOf(what: string): string {
+  const base = what.split('/').pop() ?? what
+  return base.replace(/(\.bpf)?\.(o|elf|obj)$/, '') || 'object'
+}
+
+function checkMapNames(what: string, maps: readonly MapSpec[]): void {
+  const seen = new Set<string>()
+  for (const { name } of maps) {
+    if (seen.has(name)) throw new InputError('elf.map', `${what}: two maps have the name ${name}`)
+    seen.add(name)
+  }
+}
+
+function meaningOf(
+  object: ObjectSections,
+  _placed: readonly PlacedMap[],
+  externs: ReadonlyMap<string, ExternSpec>,
+  symbol: ElfSymbol,
+  addend: number,
+  where: string,
+): Reference {
+  const role = object.roles[symbol.section]
+  if (role === 'maps' || role === 'legacy-maps') {
+    const own = (object.symbolsOf.get(symbol.section) ?? []).find(
+      ({ name, value, type }) => name !== '' && type !== 3 && value === symbol.value + addend,
+    )
+    if (own === undefined)
+      throw new InputError('elf.reference', `${where}: no map starts at byte ${symbol.value + addend} of ${placeOf(object, symbol)}`)
+    return { kind: 'map', name: own.name }
+  }
+  if (role === 'data') {
+    const { name, size } = object.file.sections[symbol.section]
+    const offset = symbol.value + addend
+    if (offset < 0 || offset > size)
+      throw new InputError('elf.reference', `${where}: byte ${offset} of ${name}, which has ${size}`)
+    return { kind: 'mapValue', name, offset }
+  }
+  if (symbol.section === SECTION_INDEX.undef) {
+    const extern = externs.get(symbol.name)
+    const weak = extern?.weak === true ? { weak: true as const } : {}
+    if (extern?.kind === 'kconfig') return { kind: 'kconfig', name: symbol.name, ...weak }
+    if (extern?.kind === 'kfunc' && extern.typeId !== undefined) return { kind: 'ksym', name: symbol.name, typed: true, ...weak }
+    return { kind: 'ksym', name: symbol.name, ...(extern?.typeId === undefined ? {} : { typed: true as const }), ...weak }
+  }
+  throw new InputError(
+    'elf.reference',
+    `${where}: it refers to ${symbol.name || 'a place'} in ${placeOf(object, symbol)}, which is neither a map nor global data`,
+  )
+}
+
+function licenseOf(object: ObjectSections): string {
+  const section = object.file.sections[object.roles.indexOf('license')]
+  if (section === undefined) return ''
+  const end = section.data.indexOf(0)
+  return new TextDecoder().decode(end < 0 ? section.data : section.data.subarray(0, end))
+}
+
+function versionOf(object: ObjectSections): number | undefined {
+  const section = object.file.sections[object.roles.indexOf('version')]
+  if (section === undefined || section.data.length !== 4) return undefined
+  return new DataView(section.data.buffer, section.data.byteOffset, 4).getUint32(0, object.file.littleEndian)
+}
+
+/** Programs of struct_ops learn from the struct that points to them what they implement. */
+function withStructOps(program: ProgramSpec, maps: readonly MapSpec[]): ProgramSpec {
+  for (const { structOps } of maps) {
+    const member = structOps?.members.find((row) => row.program === program.name)
+    if (structOps !== undefined && member !== undefined)
+      return {
+        ...program,
+        attachTo: { name: structOps.typeName },
+        attach: { kind: 'struct_ops', type: structOps.typeName, member: member.member },
+      }
+  }
+  return program
+}
