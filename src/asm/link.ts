@@ -152,9 +152,9 @@ function resolve(
       const target = labels.get(reference.name)
       if (target === undefined)
         throw new InputError('asm.unknown-label', `function ${inFunction}: label ${reference.name} is not defined`)
-      return opcode === CALL
-        ? callTo(instruction, target - at - 1)
-        : jumpTo(instruction, target - at - 1, inFunction, options)
+      const distance = target - at - 1
+      if (opcode === LD_IMM64) return addressOf(instruction, distance)
+      return opcode === CALL ? callTo(instruction, distance) : jumpTo(instruction, distance, inFunction, options)
     }
     case 'function': {
       const target = starts.get(reference.name)
@@ -164,8 +164,7 @@ function resolve(
           `function ${inFunction} refers to the function ${reference.name}, which is not defined`,
         )
       const distance = target - at - 1
-      if (opcode === LD_IMM64)
-        return { ...instruction, src: PSEUDO_LD.func, imm: distance, imm64: BigInt(distance >>> 0) }
+      if (opcode === LD_IMM64) return addressOf(instruction, distance)
       return callTo(instruction, distance)
     }
     case 'kfunc': {
@@ -180,6 +179,10 @@ function resolve(
     default:
       return reference satisfies never
   }
+}
+
+function addressOf(instruction: Instruction, distance: number): Instruction {
+  return { ...instruction, src: PSEUDO_LD.func, imm: distance, imm64: BigInt(distance >>> 0) }
 }
 
 function callTo(instruction: Instruction, distance: number): Instruction {

@@ -1,9 +1,9 @@
 import { InputError } from '../errors/index.ts'
 import { LD_IMM64, SLOT_BYTES } from '../uapi/index.ts'
 import { type ByteOrderOptions, decodeSlots } from './slots.ts'
-import { type KernelNames, kernelText } from './text-kernel.ts'
-import { llvmText } from './text-llvm.ts'
-import { OPCODE_HEX } from './text-tables.ts'
+import { type KernelNames, kernelText } from './text/kernel.ts'
+import { llvmText } from './text/llvm.ts'
+import { OPCODE_HEX } from './text/tables.ts'
 
 /** A symbol of a code section. */
 export interface CodeSymbol {

@@ -21,6 +21,11 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import('./disasm.ts'),
   },
   {
+    name: 'asm',
+    summary: "assemble text in LLVM's, the kernel's or the classic syntax",
+    load: () => import('./asm.ts'),
+  },
+  {
     name: 'completion',
     summary: 'print a completion script for bash, zsh or fish',
     load: () => import('./completion.ts'),

@@ -1,4 +1,4 @@
-import { ALU, JMP } from '../uapi/index.ts'
+import { ALU, JMP } from '../../uapi/index.ts'
 
 /** Operators by the high four bits of an opcode, as both LLVM and the kernel write them. */
 export const ARITHMETIC_OPERATORS: readonly (string | undefined)[] = operators([

@@ -12,7 +12,7 @@ import {
   PSEUDO_CALL,
   SIZE,
   SOURCE,
-} from '../uapi/index.ts'
+} from '../../uapi/index.ts'
 import {
   ARITHMETIC_OPERATORS,
   ATOMIC_NAMES,
@@ -22,7 +22,7 @@ import {
   SIGNED_TYPES,
   UNSIGNED_TYPES,
   W,
-} from './text-tables.ts'
+} from './tables.ts'
 
 /** What a reader of the text knows beyond the instruction: names of callees and of 64-bit immediates. */
 export interface KernelNames {

@@ -1,4 +1,4 @@
-import { ADDR_SPACE_CAST, ALU, ATOMIC, CLASS, JMP, LD_IMM64, MAY_GOTO, MODE, SIZE, SOURCE } from '../uapi/index.ts'
+import { ADDR_SPACE_CAST, ALU, ATOMIC, CLASS, JMP, LD_IMM64, MAY_GOTO, MODE, SIZE, SOURCE } from '../../uapi/index.ts'
 import {
   ARITHMETIC_OPERATORS,
   ATOMIC_NAMES,
@@ -7,7 +7,7 @@ import {
   SIGNED_TYPES,
   UNSIGNED_TYPES,
   W,
-} from './text-tables.ts'
+} from './tables.ts'
 
 const POSITIVE: readonly string[] = Array.from({ length: 4096 }, (_, i) => `0x${i.toString(16)}`)
 const NEGATIVE: readonly string[] = Array.from({ length: 1024 }, (_, i) => `-0x${i.toString(16)}`)
