@@ -1,0 +1,152 @@
+/** Contexts: tables of fields by program type, and what puts a context and its packet into memory before a run. */
+import { InputError } from '../../errors/index.ts'
+import type { Machine } from '../machine.ts'
+import { SHADOW } from '../memory.ts'
+import type { PacketState, RunState } from '../run-state.ts'
+import { CONTEXTS, type ContextRow, type ContextTable, XDP_MD } from './tables.ts'
+
+export { CONTEXTS, type ContextField, type ContextRow, type ContextTable, RETURN_NAMES } from './tables.ts'
+
+/** Field values of a context, or its bytes as BPF_PROG_TEST_RUN takes them. */
+export type ContextInput = Readonly<Record<string, number | bigint>> | Uint8Array
+
+/** Room before the data and behind it, bytes: XDP as the kernel's test run on 4 KiB pages, others by the same measure. */
+export const XDP_HEADROOM = 256
+export const XDP_TAILROOM = 320
+const XDP_FRAME = 4096
+/** The longest packet that a run takes. */
+export const MAX_PACKET_BYTES = 65_535
+const SKB_HEADROOM = 512
+/** Where packets live: room for the longest packet with head and tail. */
+export const PACKET_BUFFER_BYTES = 2 * SKB_HEADROOM + 2 * 65_536
+const CONTEXT_BYTES = 4096
+
+const EMPTY: ContextRow = { table: { kind: 'none', size: 0, fields: [] }, writable: [] }
+
+export function contextRow(programType: string | undefined): ContextRow {
+  return (programType === undefined ? undefined : CONTEXTS[programType]) ?? EMPTY
+}
+
+/** Names of fields at their place, for reading and writing contexts. */
+export function readContext(m: Machine, table: ContextTable, at: number): Record<string, bigint> {
+  const values: Record<string, bigint> = {}
+  const { view } = m.memory
+  for (const { name, offset, size } of table.fields) {
+    if (size === 8) values[name] = view.getBigUint64(at + offset, true)
+    else if (size === 4) values[name] = BigInt(view.getUint32(at + offset, true))
+    else values[name] = BigInt(size === 2 ? view.getUint16(at + offset, true) : view.getUint8(at + offset))
+  }
+  return values
+}
+
+export function setField(m: Machine, table: ContextTable, at: number, name: string, value: number | bigint): void {
+  const field = table.fields.find((one) => one.name === name)
+  if (field === undefined)
+    throw new InputError('emulator.context', `${table.kind} has no field ${name}`, {
+      details: [`its fields: ${table.fields.map((one) => one.name).join(' ')}`],
+    })
+  const { view } = m.memory
+  if (field.size === 8) view.setBigUint64(at + field.offset, BigInt.asUintN(64, BigInt(value)), true)
+  else if (field.size === 4) view.setUint32(at + field.offset, Number(BigInt.asUintN(32, BigInt(value))), true)
+  else if (field.size === 2) view.setUint16(at + field.offset, Number(BigInt.asUintN(16, BigInt(value))), true)
+  else view.setUint8(at + field.offset, Number(BigInt.asUintN(8, BigInt(value))))
+}
+
+/** Prepares contexts and packets of one emulator; the buffers are reused from run to run. */
+export class ContextSetup {
+  readonly #machine: Machine
+  readonly #context: number
+  readonly #packet: number
+  /** Bytes of the context of the current run. */
+  contextSize = 0
+  #shown: readonly [number, number] = [0, 0]
+
+  constructor(machine: Machine) {
+    this.#machine = machine
+    this.#context = machine.memory.mustAllocate(CONTEXT_BYTES, SHADOW.none, 'context')
+    this.#packet = machine.memory.mustAllocate(PACKET_BUFFER_BYTES, SHADOW.none, 'packet')
+  }
+
+  /** Makes exactly [meta, dataEnd) of the packet's buffer accessible. */
+  show(packet: PacketState): void {
+    const { memory } = this.#machine
+    if (this.#shown[0] === packet.meta && this.#shown[1] === packet.dataEnd) return
+    memory.protect(this.#shown[0], this.#shown[1] - this.#shown[0], SHADOW.none)
+    memory.protect(packet.meta, packet.dataEnd - packet.meta, SHADOW.readWrite)
+    this.#shown = [packet.meta, packet.dataEnd]
+  }
+
+  hide(): void {
+    const { memory } = this.#machine
+    memory.protect(this.#shown[0], this.#shown[1] - this.#shown[0], SHADOW.none)
+    this.#shown = [0, 0]
+  }
+
+  /** @param metadata XDP: bytes in front of the data */
+  packetState(row: ContextRow, bytes: Uint8Array, metadata: Uint8Array): PacketState {
+    if (bytes.length > MAX_PACKET_BYTES)
+      throw new InputError('emulator.packet', `a packet of ${bytes.length} bytes; the limit is ${MAX_PACKET_BYTES}`)
+    if (metadata.length % 4 !== 0 || metadata.length > 216)
+      throw new InputError(
+        'emulator.packet',
+        `${metadata.length} bytes of metadata; a multiple of 4 up to 216 is possible`,
+      )
+    const { memory } = this.#machine
+    const xdp = row.packet === 'xdp'
+    const start = this.#packet
+    const data = start + (xdp ? XDP_HEADROOM : SKB_HEADROOM)
+    memory.u8.set(bytes, data)
+    if (metadata.length > 0) memory.u8.set(metadata, data - metadata.length)
+    const frame = Math.max(XDP_FRAME, data - start + bytes.length + XDP_TAILROOM)
+    return {
+      start,
+      end: xdp ? start + frame - XDP_TAILROOM : start + PACKET_BUFFER_BYTES - SKB_HEADROOM,
+      meta: data - metadata.length,
+      data: data,
+      dataEnd: data + bytes.length,
+    }
+  }
+
+  /** Puts the context at its place; its fields that mirror the packet are filled by {@link mirror}. */
+  context(row: ContextRow, run: RunState, input: ContextInput | undefined): void {
+    const { memory } = this.#machine
+    const { table, writable } = row
+    const given = input instanceof Uint8Array ? input : undefined
+    const size = table.open === true && given !== undefined ? given.length : table.size
+    if (size > CONTEXT_BYTES || (given !== undefined && given.length > size))
+      throw new InputError(
+        'emulator.context',
+        `${given?.length ?? size} bytes of context; ${table.kind} has ${Math.min(size, CONTEXT_BYTES)}`,
+      )
+    const at = this.#context
+    memory.u8.fill(0, at, at + Math.max(size, this.contextSize))
+    memory.protect(at, this.contextSize, SHADOW.none)
+    this.contextSize = size
+    run.ctx = at
+    memory.protect(at, size, writable === 'all' ? SHADOW.readWrite : SHADOW.read)
+    if (writable !== 'all')
+      for (const field of table.fields)
+        if (writable.includes(field.name)) memory.protect(at + field.offset, field.size, SHADOW.readWrite)
+    if (given !== undefined) memory.u8.set(given, at)
+    else if (input !== undefined)
+      for (const [name, value] of Object.entries(input)) setField(this.#machine, table, at, name, value)
+  }
+
+  /** Writes the packet's place into the context: after setup and after every helper that moves it. */
+  mirror(run: RunState): void {
+    const { packet, ctx } = run
+    if (packet === undefined) return
+    const { view } = this.#machine.memory
+    this.show(packet)
+    if (run.contextKind === XDP_MD.kind) {
+      view.setUint32(ctx, packet.data, true)
+      view.setUint32(ctx + 4, packet.dataEnd, true)
+      view.setUint32(ctx + 8, packet.meta, true)
+      return
+    }
+    view.setUint32(ctx, packet.dataEnd - packet.data, true)
+    view.setUint32(ctx + 76, packet.data, true)
+    view.setUint32(ctx + 80, packet.dataEnd, true)
+    view.setUint32(ctx + 140, packet.meta, true)
+  }
+}

@@ -1,0 +1,382 @@
+import { InputError, UsageError } from '../errors/index.ts'
+import type { MapSpec, ProgramImage } from '../spec/index.ts'
+import { MAP_TYPES, programTypeName } from '../uapi/index.ts'
+import { type CallOptions, createCalls, type HelperOverrides } from './calls/index.ts'
+import { KFUNCS } from './calls/kfuncs.ts'
+import type { HelperTable } from './calls/table.ts'
+import {
+  type ContextInput,
+  ContextSetup,
+  contextRow,
+  PACKET_BUFFER_BYTES,
+  RETURN_NAMES,
+  readContext,
+} from './contexts/index.ts'
+import { fillSkb } from './contexts/skb.ts'
+import { Environment, type Mock } from './environment.ts'
+import { type Fault, FaultSignal, UnwindSignal } from './faults.ts'
+import { type CallTable, interpret, type Observe } from './interpreter.ts'
+import { DEFAULT_SANITIZER, Machine, type SanitizerOptions } from './machine.ts'
+import { createMap, type EmulatedMap, mapMemoryBytes } from './maps/index.ts'
+import { MAX_MEMORY_BYTES, SHADOW } from './memory.ts'
+import { type LinkedProgram, linkProgram } from './program.ts'
+import type { Engine, RunResult, TraceStep } from './result.ts'
+import { newRunState, type RunState } from './run-state.ts'
+import { WasmEngine } from './wasm/index.ts'
+
+/** Fake memory that programs reach by probe_read, or directly with `direct` (kernel structures behind BTF pointers). */
+export interface FakeMemory {
+  readonly address: bigint
+  readonly bytes: Uint8Array
+  readonly name?: string
+  readonly direct?: boolean
+}
+
+export interface EmulatorOptions {
+  /** `auto`: the interpreter first, compiled once a program has run a few times. Default `auto`. */
+  readonly engine?: Engine | 'auto'
+  /** Instructions of one run before it ends with the fault `step-limit`; default 64 million. */
+  readonly stepLimit?: number
+  /** CPUs that per-CPU maps have; default 1. */
+  readonly cpus?: number
+  readonly cpu?: number
+  /** Seed of the random numbers; default 1. */
+  readonly seed?: number
+  readonly sanitizer?: Partial<SanitizerOptions>
+  /** Bytes that maps and packets may take; default 512 MiB, at most 1 GiB. */
+  readonly memoryLimit?: number
+  /** Implementations in front of the emulator's own, by helper or kfunc name with or without `bpf_`. */
+  readonly mocks?: Readonly<Record<string, Mock | bigint | number>>
+  readonly memory?: readonly FakeMemory[]
+  /** The name of a kfunc from its BTF id, when the image comes from a linked program. */
+  readonly kfuncName?: (btfId: number, module: number) => string | undefined
+  /** The value of a ld_imm64 that refers to a kernel symbol or BTF variable. */
+  readonly ksym?: (btfId: number) => bigint | undefined
+  /** Helpers by number that replace the kernel's (the conformance protocol). */
+  readonly helperNumbers?: HelperOverrides
+}
+
+export interface RunOptions {
+  /** A frame from its Ethernet header on. */
+  readonly packet?: Uint8Array
+  /** XDP metadata in front of the packet. */
+  readonly metadata?: Uint8Array
+  readonly ctx?: ContextInput
+  /** Plain memory: r1 points to it, r2 is its length (no context then). */
+  readonly mem?: Uint8Array
+  /** Index or name of the program; default the first. */
+  readonly program?: number | string
+  readonly coverage?: boolean
+  readonly trace?: boolean
+  readonly engine?: Engine | 'auto'
+}
+
+const DEFAULT_STEPS = 64_000_000
+const MAX_STEPS = 0x7fff_ffff
+const DEFAULT_MEMORY = 512 << 20
+const MAX_TRACE = 1_000_000
+/** Runs after which `auto` compiles a program. */
+const HOT_RUNS = 8
+
+/** Programs with their maps in an emulated kernel. Runs see the maps as the run before left them; {@link Emulator.reset} starts over. */
+export class Emulator {
+  readonly machine: Machine
+  readonly environment: Environment
+  readonly #options: EmulatorOptions
+  readonly #calls: CallTable
+  readonly #setup: ContextSetup
+  readonly #counts: number[] = []
+  readonly #wasm: WasmEngine
+  #observe: Observe | undefined
+  #engine: Engine = 'interpreter'
+  readonly #mem: number
+
+  constructor(images: readonly ProgramImage[], options: EmulatorOptions = {}) {
+    if (images.length === 0) throw new UsageError('emulator.no-program', 'no program to emulate')
+    this.#options = options
+    this.environment = new Environment(options)
+    const specs = collectMaps(images)
+    const limit = Math.min(options.memoryLimit ?? DEFAULT_MEMORY, MAX_MEMORY_BYTES)
+    let bytes = PACKET_BUFFER_BYTES + (1 << 19)
+    for (const image of images) bytes += image.insns.length + 64
+    for (const spec of specs) bytes += mapMemoryBytes(spec, this.environment.cpus)
+    for (const piece of options.memory ?? []) bytes += piece.bytes.length + 64
+    this.machine = new Machine(Math.min(bytes, limit), this.environment, { ...DEFAULT_SANITIZER, ...options.sanitizer })
+    const m = this.machine
+    this.#setup = new ContextSetup(m)
+    this.#mem = m.memory.mustAllocate(MEM_BYTES, SHADOW.none, 'memory of the run')
+    m.run = newRunState('none', undefined)
+    for (const [index, spec] of specs.entries()) m.maps.push(createMap(m, spec, index))
+    for (const [index, image] of images.entries()) {
+      const maps = image.maps.map((spec) => m.maps[specs.findIndex((one) => sameMap(one, spec))])
+      m.programs.push(linkProgram(image, index, m.memory, maps, (slot) => options.ksym?.(immOf(image, slot))))
+      this.#counts.push(0)
+    }
+    m.program = m.programs[0]
+    for (const piece of options.memory ?? []) this.#addMemory(piece)
+    for (const [name, mock] of Object.entries(options.mocks ?? {})) this.mock(name, mock)
+    this.#writeContents()
+    const calls: CallOptions = {
+      overrides: options.helperNumbers,
+      kfuncs: KFUNCS as HelperTable,
+      kfuncName: (program, slot) => options.kfuncName?.(program.code.imm[slot], program.code.offset[slot]),
+    }
+    this.#calls = createCalls(m, calls)
+    this.#wasm = new WasmEngine(m, this.#calls)
+    m.invoke = (program, slot) => this.#invoke(program, slot)
+  }
+
+  #addMemory(piece: FakeMemory): void {
+    const { memory } = this.machine
+    const name = piece.name ?? `memory at 0x${piece.address.toString(16)}`
+    const linear = memory.mustAllocate(piece.bytes.length, SHADOW.readWrite, name)
+    memory.u8.set(piece.bytes, linear)
+    memory.foreign.push({ base: piece.address, size: piece.bytes.length, name, linear, direct: piece.direct ?? false })
+  }
+
+  /** Replaces a helper or kfunc from now on; a number is its constant answer. */
+  mock(name: string, mock: Mock | bigint | number): void {
+    const short = name.replace(/^bpf_/, '')
+    this.environment.mocks.set(short, typeof mock === 'function' ? mock : () => mock)
+  }
+
+  /** How often a helper or kfunc was called since the emulator was made or reset. */
+  calls(name: string): number {
+    return this.environment.calls.get(name.replace(/^bpf_/, '')) ?? 0
+  }
+
+  /** Moves the virtual clock on and runs the timers that become due. @param ns nanoseconds */
+  advance(ns: bigint | number): void {
+    this.environment.nowNs += BigInt(ns)
+  }
+
+  /** A map by name. @throws UsageError `emulator.no-map` */
+  map(name: string): EmulatedMap {
+    const map = this.machine.maps.find((one) => one.name === name)
+    if (map !== undefined) return map
+    const names = this.machine.maps.map((one) => one.name).join(' ')
+    throw new UsageError('emulator.no-map', `there is no map ${name}`, { details: [`maps: ${names || 'none'}`] })
+  }
+
+  get maps(): readonly EmulatedMap[] {
+    return this.machine.maps
+  }
+
+  /** Maps as after the start: empty, with their first contents. */
+  reset(): void {
+    for (const map of this.machine.maps) {
+      map.frozen = false
+      map.reset()
+    }
+    this.environment.calls.clear()
+    this.#writeContents()
+  }
+
+  #writeContents(): void {
+    const { maps, programs } = this.machine
+    for (const map of maps) {
+      for (const [key, value] of map.spec.contents ?? []) {
+        const answer = map.set(key, value)
+        if (answer !== 0)
+          throw new InputError('emulator.map-contents', `map ${map.name}: its contents do not fit (${answer})`)
+      }
+      for (const [key, target] of map.spec.slots ?? []) {
+        const wantsProgram = map.spec.type === MAP_TYPES.prog_array
+        const byName = wantsProgram
+          ? programs.findIndex((program) => program.image.name === target)
+          : maps.findIndex((one) => one.name === target)
+        const index = byName < 0 && wantsProgram && /^\d+$/.test(target) ? Number(target) : byName
+        if (index < 0) continue
+        const value = new Uint8Array(4)
+        new DataView(value.buffer).setUint32(0, index, true)
+        map.set(key, value)
+      }
+      map.frozen = map.spec.frozen ?? false
+    }
+  }
+
+  #programOf(wanted: number | string | undefined): LinkedProgram {
+    const { programs } = this.machine
+    const found =
+      typeof wanted === 'string' ? programs.find((program) => program.image.name === wanted) : programs[wanted ?? 0]
+    if (found !== undefined) return found
+    const names = programs.map((program) => program.image.name).join(' ')
+    throw new UsageError('emulator.no-program', `there is no program ${wanted}`, { details: [`programs: ${names}`] })
+  }
+
+  #invoke(program: LinkedProgram, slot: number): void {
+    if (this.#engine === 'wasm' && this.#wasm.run(program, slot)) return
+    interpret(this.machine, program, slot, this.#calls, this.#observe)
+  }
+
+  /** Which engine a run takes, and why not the one that was wanted. */
+  #choose(program: LinkedProgram, options: RunOptions): { engine: Engine; fallback?: string } {
+    const wanted = options.engine ?? this.#options.engine ?? 'auto'
+    if (wanted === 'interpreter') return { engine: 'interpreter' }
+    const observed = options.trace === true ? 'a trace' : options.coverage === true ? 'coverage' : undefined
+    if (observed !== undefined)
+      return wanted === 'wasm'
+        ? { engine: 'interpreter', fallback: `${observed} needs the interpreter` }
+        : { engine: 'interpreter' }
+    if (wanted === 'auto' && this.#counts[program.index] < HOT_RUNS) return { engine: 'interpreter' }
+    const refusal = this.#wasm.refusal(program)
+    if (refusal === undefined) return { engine: 'wasm' }
+    return { engine: 'interpreter', fallback: refusal }
+  }
+
+  /** One run. Never throws for what the program does: that is the result's `fault`. */
+  run(options: RunOptions = {}): RunResult {
+    const m = this.machine
+    const program = this.#programOf(options.program)
+    const typeName = programTypeName(program.image.type)
+    const row = contextRow(options.mem === undefined ? typeName : undefined)
+    const packet =
+      row.packet === undefined
+        ? undefined
+        : this.#setup.packetState(row, options.packet ?? new Uint8Array(0), options.metadata ?? new Uint8Array(0))
+    const run = newRunState(row.table.kind, packet)
+    m.run = run
+    this.#setup.context(row, run, options.ctx)
+    if (packet !== undefined) {
+      const given = new Set(
+        options.ctx === undefined || options.ctx instanceof Uint8Array ? [] : Object.keys(options.ctx),
+      )
+      if (row.packet === 'xdp') {
+        if (!given.has('ingress_ifindex')) m.memory.view.setUint32(run.ctx + 12, 1, true)
+      } else fillSkb(m, row, run, given)
+      this.#setup.mirror(run)
+      run.moved = () => this.#setup.mirror(run)
+    }
+    m.set(1, run.ctx)
+    m.set(2, 0)
+    if (options.mem !== undefined) this.#placeMem(options.mem)
+    const limit = Math.min(this.#options.stepLimit ?? DEFAULT_STEPS, MAX_STEPS)
+    m.fuel = limit
+    m.frame = 0
+    m.pc = 0
+    const { engine, fallback } = this.#choose(program, options)
+    this.#counts[program.index]++
+    this.#engine = engine
+    const coverage = options.coverage === true ? m.programs.map((one) => new Uint32Array(one.code.length)) : undefined
+    const trace: TraceStep[] | undefined = options.trace === true ? [] : undefined
+    this.#observe = this.#observer(coverage, trace)
+    let fault: Fault | undefined
+    try {
+      this.#invoke(program, 0)
+      this.#checkReferences(run)
+    } catch (error) {
+      if (error instanceof UnwindSignal) m.set64(0, error.value)
+      else fault = this.#faultOf(error)
+    }
+    m.closeFrame(0)
+    const steps = limit - Math.max(0, m.fuel)
+    for (const map of m.maps) map.endRun()
+    const r0 = m.get64(0)
+    const retval = m.low(0)
+    const name = typeName === undefined ? undefined : RETURN_NAMES[typeName]?.[retval]
+    const out = this.#packetOut(run, row.packet)
+    const result: RunResult = {
+      engine,
+      ...(fallback === undefined ? {} : { fallback }),
+      r0,
+      retval,
+      ...(name === undefined || fault !== undefined ? {} : { retvalName: name }),
+      ...(fault === undefined ? {} : { fault }),
+      findings: run.findings,
+      ...out,
+      ctx: readContext(m, row.table, run.ctx),
+      ctxBytes: m.memory.u8.slice(run.ctx, run.ctx + this.#setup.contextSize),
+      mapsTouched: m.maps.filter((map) => map.dirty).map((map) => map.name),
+      events: run.events,
+      printk: run.printk,
+      ...(run.redirect === undefined ? {} : { redirect: run.redirect }),
+      steps,
+      ...(coverage === undefined ? {} : { coverage }),
+      ...(trace === undefined ? {} : { trace }),
+    }
+    for (const map of m.maps) map.dirty = false
+    return result
+  }
+
+  #placeMem(bytes: Uint8Array): void {
+    const m = this.machine
+    if (bytes.length > MEM_BYTES)
+      throw new InputError('emulator.mem', `${bytes.length} bytes of memory; ${MEM_BYTES} is the limit`)
+    m.memory.protect(this.#mem, MEM_BYTES, SHADOW.none)
+    m.memory.protect(this.#mem, bytes.length, SHADOW.readWrite)
+    m.memory.u8.set(bytes, this.#mem)
+    m.set(1, bytes.length === 0 ? 0 : this.#mem)
+    m.set(2, bytes.length)
+  }
+
+  #observer(coverage: Uint32Array[] | undefined, trace: TraceStep[] | undefined): Observe | undefined {
+    if (coverage === undefined && trace === undefined) return undefined
+    const m = this.machine
+    return (program, slot) => {
+      if (coverage !== undefined) coverage[program.index][slot]++
+      if (trace !== undefined && trace.length < MAX_TRACE)
+        trace.push({ program: program.index, insn: slot, registers: Array.from({ length: 11 }, (_, i) => m.get64(i)) })
+    }
+  }
+
+  #checkReferences(run: RunState): void {
+    const m = this.machine
+    for (const held of run.references.values()) {
+      const message = `a ${held.kind} taken at instruction ${held.insn} is not given back`
+      m.finding(m.sanitizer.unreleasedReference, 'unreleased-reference', message)
+    }
+  }
+
+  #faultOf(error: unknown): Fault {
+    if (error instanceof FaultSignal) return error.fault
+    if (error instanceof RangeError && /call stack/i.test(error.message))
+      return this.machine.fault('call-depth', 'calls and callbacks nest too deeply')
+    throw error
+  }
+
+  #packetOut(run: RunState, kind: string | undefined): { packet?: Uint8Array; metadata?: Uint8Array } {
+    const { packet } = run
+    if (packet === undefined) return {}
+    const { u8 } = this.machine.memory
+    if (kind === 'xdp')
+      return { packet: u8.slice(packet.data, packet.dataEnd), metadata: u8.slice(packet.meta, packet.data) }
+    if (kind === 'l2') return { packet: u8.slice(packet.data, packet.dataEnd) }
+    const bytes = new Uint8Array(14 + packet.dataEnd - packet.data)
+    bytes.set(u8.subarray(packet.data, packet.dataEnd), 14)
+    return { packet: bytes }
+  }
+}
+
+const MEM_BYTES = 1 << 16
+
+function immOf(image: ProgramImage, slot: number): number {
+  return new DataView(image.insns.buffer, image.insns.byteOffset).getInt32(slot * 8 + 4, true)
+}
+
+/** Two images mean the same map when it is the same spec, or has the same name and shape. */
+function sameMap(a: MapSpec, b: MapSpec): boolean {
+  return (
+    a === b ||
+    (a.name !== '' &&
+      a.name === b.name &&
+      a.type === b.type &&
+      a.keySize === b.keySize &&
+      a.valueSize === b.valueSize &&
+      a.maxEntries === b.maxEntries)
+  )
+}
+
+function collectMaps(images: readonly ProgramImage[]): MapSpec[] {
+  const specs: MapSpec[] = []
+  for (const image of images)
+    for (const spec of image.maps) if (!specs.some((one) => sameMap(one, spec))) specs.push(spec)
+  return specs
+}
+
+/** Programs that share maps by name, ready to run. @throws InputError, UnsupportedError for images and maps that cannot be */
+export function createEmulator(
+  images: ProgramImage | readonly ProgramImage[],
+  options: EmulatorOptions = {},
+): Emulator {
+  return new Emulator('insns' in images ? [images] : images, options)
+}
