@@ -11,10 +11,24 @@ export interface BtfOptions {
 }
 
 /** Look-ups by name after which a full index pays off. */
-const SCANS_BEFORE_INDEX = 6
+const SCANS_BEFORE_INDEX = 3
 
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
+
+interface NameIndex {
+  /** The first type of each bucket, -1: none. */
+  readonly heads: Int32Array
+  /** The next type of the same bucket. */
+  readonly next: Int32Array
+}
+
+/** FNV-1a. */
+function hash(bytes: Uint8Array, start: number, end: number): number {
+  let code = 0x811c9dc5
+  for (let i = start; i < end; i++) code = Math.imul(code ^ bytes[i], 0x01000193)
+  return (code ^ (code >>> 15)) >>> 0
+}
 
 /**
  * BTF (the kernel's type information) read lazily: opening it walks the type headers once; a type, a name or a string is
@@ -40,7 +54,7 @@ export class Btf {
   readonly #decoded = new Map<number, BtfType>()
   readonly #stringCache = new Map<number, string>()
   #scans = 0
-  #index: Map<string, number[]> | undefined
+  #index: NameIndex | undefined
 
   /** @throws InputError `btf.*` naming the place when the header or the chain of types is broken */
   constructor(bytes: Uint8Array, options: BtfOptions = {}) {
@@ -221,18 +235,50 @@ export class Btf {
 
   #ownIdsByName(name: string): readonly number[] {
     if (name === '') return []
-    if (this.#index !== undefined) return this.#index.get(name) ?? []
-    if (++this.#scans > SCANS_BEFORE_INDEX) {
-      this.#index = this.#buildIndex()
-      return this.#index.get(name) ?? []
+    const wanted = encoder.encode(name)
+    const ids: number[] = []
+    const { view, littleEndian } = this
+    if (this.#index === undefined && ++this.#scans > SCANS_BEFORE_INDEX) this.#index = this.#buildIndex()
+    if (this.#index !== undefined) {
+      const { heads, next } = this.#index
+      for (let i = heads[hash(wanted, 0, wanted.length) & (heads.length - 1)]; i >= 0; i = next[i])
+        if (this.#nameEquals(view.getUint32(this.#offsets[i], littleEndian), wanted)) ids.push(this.firstId + i)
+      return ids
     }
     const offsets = this.#stringOffsets(name)
-    const ids: number[] = []
     if (offsets.size === 0) return ids
-    const { view, littleEndian } = this
     for (let i = 0; i < this.#offsets.length; i++)
       if (offsets.has(view.getUint32(this.#offsets[i], littleEndian))) ids.push(this.firstId + i)
     return ids
+  }
+
+  #nameEquals(offset: number, wanted: Uint8Array): boolean {
+    if (offset < this.#stringBase) return this.base !== undefined && this.base.#nameEquals(offset, wanted)
+    const start = offset - this.#stringBase
+    const strings = this.#strings
+    for (let i = 0; i < wanted.length; i++) if (strings[start + i] !== wanted[i]) return false
+    return strings[start + wanted.length] === 0
+  }
+
+  /** Own types whose name contains a text. */
+  idsWithNamePart(part: string): number[] {
+    const below = this.base?.idsWithNamePart(part) ?? []
+    const offsets = new Set<number>()
+    const { view, littleEndian } = this
+    const ids: number[] = []
+    const wanted = encoder.encode(part)
+    const strings = this.#strings
+    for (let at = strings.indexOf(wanted[0]); at >= 0; at = strings.indexOf(wanted[0], at + 1)) {
+      let i = 1
+      while (i < wanted.length && strings[at + i] === wanted[i]) i++
+      if (i < wanted.length) continue
+      // every tail of the string up to here contains the text, too
+      for (let start = at; start >= 0 && strings[start] !== 0; start--) offsets.add(this.#stringBase + start)
+    }
+    if (offsets.size > 0)
+      for (let i = 0; i < this.#offsets.length; i++)
+        if (offsets.has(view.getUint32(this.#offsets[i], littleEndian))) ids.push(this.firstId + i)
+    return [...below, ...ids]
   }
 
   /** Every offset at which this string stands, also as the tail of a longer one. */
@@ -253,18 +299,33 @@ export class Btf {
     return found
   }
 
-  #buildIndex(): Map<string, number[]> {
-    const index = new Map<string, number[]>()
+  /** Chains of types by a hash of their name's bytes: no string is decoded. */
+  #buildIndex(): NameIndex {
     const { view, littleEndian } = this
-    for (let i = 0; i < this.#offsets.length; i++) {
+    const count = this.#offsets.length
+    let size = 256
+    while (size < count * 2) size *= 2
+    const heads = new Int32Array(size).fill(-1)
+    const next = new Int32Array(count)
+    const hashes = new Map<number, number>()
+    for (let i = count - 1; i >= 0; i--) {
       const offset = view.getUint32(this.#offsets[i], littleEndian)
+      next[i] = -1
       if (offset === 0) continue
-      const name = this.string(offset)
-      const ids = index.get(name)
-      if (ids === undefined) index.set(name, [this.firstId + i])
-      else ids.push(this.firstId + i)
+      let code = hashes.get(offset)
+      if (code === undefined) hashes.set(offset, (code = this.#hashAt(offset)))
+      const bucket = code & (size - 1)
+      next[i] = heads[bucket]
+      heads[bucket] = i
     }
-    return index
+    return { heads, next }
+  }
+
+  #hashAt(offset: number): number {
+    if (offset < this.#stringBase) return this.base === undefined ? 0 : this.base.#hashAt(offset)
+    const start = offset - this.#stringBase
+    const end = this.#strings.indexOf(0, start)
+    return hash(this.#strings, start, end < 0 ? start : end)
   }
 
   /** The id behind typedefs, qualifiers and type tags. @throws InputError `btf.cycle` */

@@ -3,7 +3,11 @@
  * (functions, lines, CO-RE relocations); CO-RE resolution; dumps as C, TypeScript, JSON and bpftool's raw text.
  */
 export { Btf, type BtfOptions } from './btf.ts'
-export { type BtfExt, type CoreInfo, type FuncInfo, type LineInfo, packPlace, readBtfExt, writeBtfExt } from './ext.ts'
 export { BtfBuilder, StringTable } from './builder.ts'
+export { CoreResolver, type CoreResult } from './core.ts'
+export { type AppliedCore, applyCore, POISON_CALL } from './core-apply.ts'
+export { CORE_KIND, CORE_KIND_NAMES, essentialName } from './core-names.ts'
+export { type BtfExt, type CoreInfo, type FuncInfo, type LineInfo, packPlace, readBtfExt, writeBtfExt } from './ext.ts'
+export { readHeader } from './header.ts'
 export { type MergedBtf, type MergeInput, mergeBtf } from './merge.ts'
 export * from './types.ts'

@@ -33,9 +33,13 @@ export function finishBtf(object: ObjectSections, btf: Btf): Uint8Array {
     const at = btf.place(id)
     if (type.size === 0 && section.size > 0) writable().setUint32(at + 8, section.size, btf.littleEndian)
     const values = new Map((object.symbolsOf.get(section.index) ?? []).map((s) => [s.name, s.value]))
-    const entries = type.entries.map((entry) => ({ ...entry, offset: values.get(btf.name(entry.type)) ?? entry.offset }))
+    const entries = type.entries.map((entry) => ({
+      ...entry,
+      offset: values.get(btf.name(entry.type)) ?? entry.offset,
+    }))
     entries.sort((a, b) => a.offset - b.offset)
-    if (entries.every((entry, i) => entry.offset === type.entries[i].offset && entry.type === type.entries[i].type)) continue
+    if (entries.every((entry, i) => entry.offset === type.entries[i].offset && entry.type === type.entries[i].type))
+      continue
     const view = writable()
     entries.forEach((entry, i) => {
       view.setUint32(at + 12 + 12 * i, entry.type, btf.littleEndian)

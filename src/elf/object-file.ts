@@ -24,14 +24,21 @@ function compareWithElfy(file: ElfFile): void {
   try {
     table = parse(asBuffer(file.bytes))
   } catch (cause) {
-    throw new InputError('elf.section', `${file.what}: the section table does not read: ${(cause as Error).message}`, { cause })
+    throw new InputError('elf.section', `${file.what}: the section table does not read: ${(cause as Error).message}`, {
+      cause,
+    })
   }
   const { sections } = table.body
   // elfy does not know the extended count of more than 65,279 sections
   if (table.shnum === 0 && file.sections.length > 0) return
   for (const [index, section] of file.sections.entries()) {
     const other = sections[index]
-    if (other === undefined || other.off !== section.offset || other.size !== section.size || other.link !== section.link)
+    if (
+      other === undefined ||
+      other.off !== section.offset ||
+      other.size !== section.size ||
+      other.link !== section.link
+    )
       throw new InputError('elf.section', `${file.what}: two readers disagree on section ${index} (${section.name})`)
   }
 }

@@ -70,7 +70,10 @@ export function takeApart(file: ElfFile): ObjectSections {
     if (section.type !== SECTION_TYPE.rel && section.type !== SECTION_TYPE.rela) continue
     const target = sections[section.info]
     if (target === undefined)
-      throw new InputError('elf.relocations', `${what}: section ${section.name} relocates section ${section.info}, which does not exist`)
+      throw new InputError(
+        'elf.relocations',
+        `${what}: section ${section.name} relocates section ${section.info}, which does not exist`,
+      )
     const role = roleOf(target)
     if (role === 'other') continue
     const list = readRelocations(file, section)

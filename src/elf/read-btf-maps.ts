@@ -47,10 +47,15 @@ export function readBtfMaps(object: ObjectSections, targetOf: SlotTarget): Place
     const pointerSize = 8
     const slots: (readonly [Uint8Array, string])[] = []
     for (const relocation of relocations) {
-      if (relocation.offset < first || relocation.offset >= offset + Math.max(entry.size, definition.size, symbol?.size ?? 0)) continue
+      if (
+        relocation.offset < first ||
+        relocation.offset >= offset + Math.max(entry.size, definition.size, symbol?.size ?? 0)
+      )
+        continue
       const slot = (relocation.offset - first) / pointerSize
       const target = targetOf(relocation.symbol, relocation.addend ?? 0)
-      if (!Number.isInteger(slot) || target === undefined) return fail(`map ${name}: its initialiser at ${relocation.offset} is unclear`)
+      if (!Number.isInteger(slot) || target === undefined)
+        return fail(`map ${name}: its initialiser at ${relocation.offset} is unclear`)
       const key = new Uint8Array(4)
       new DataView(key.buffer).setUint32(0, slot, file.littleEndian)
       slots.push([key, target])
@@ -77,7 +82,9 @@ function parseDefinition(btf: Btf, struct: BtfComposite, name: string, fail: (wh
   let valuesAt: number | undefined
   const agree = (attribute: 'keySize' | 'valueSize', size: number): void => {
     if (map[attribute] !== 0 && map[attribute] !== size)
-      fail(`map ${name}: its ${attribute === 'keySize' ? 'key' : 'value'} has ${size} bytes, ${map[attribute]} are declared`)
+      fail(
+        `map ${name}: its ${attribute === 'keySize' ? 'key' : 'value'} has ${size} bytes, ${map[attribute]} are declared`,
+      )
     map[attribute] = size
   }
   const typed = (member: { name: string; type: number }): { id: number; size: number } => {
@@ -141,7 +148,8 @@ function parseDefinition(btf: Btf, struct: BtfComposite, name: string, fail: (wh
           const inner = parseDefinition(btf, target, `${name}.inner`, fail)
           if (inner.valuesAt !== undefined) fail(`map ${name}: maps of maps of maps do not exist`)
           map.inner = inner.map
-        } else if (target.kind !== 'func_proto') fail(`map ${name}: values points to ${target.kind} ${typeName(target)}`)
+        } else if (target.kind !== 'func_proto')
+          fail(`map ${name}: values points to ${target.kind} ${typeName(target)}`)
         if (member.bitOffset % 8 !== 0) fail(`map ${name}: values starts at bit ${member.bitOffset}`)
         valuesAt = member.bitOffset / 8
         break

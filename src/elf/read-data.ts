@@ -1,4 +1,4 @@
-import { type Btf, BTF_LINKAGE, type BtfDatasec } from '../btf/index.ts'
+import { BTF_LINKAGE, type Btf, type BtfDatasec } from '../btf/index.ts'
 import { InputError } from '../errors/index.ts'
 import type { ExternSpec, MapSpec, VariableSpec } from '../spec/index.ts'
 import { MAP_FLAGS, MAP_TYPES } from '../uapi/index.ts'

@@ -65,7 +65,10 @@ function findFunctions(object: ObjectSections): FunctionPlace[] {
     const role = roles[section.index]
     if (role !== 'program' && role !== 'text') continue
     if (section.size % SLOT_BYTES !== 0)
-      throw new InputError('elf.function', `${what}: section ${section.name}: ${section.size} bytes are no whole instructions`)
+      throw new InputError(
+        'elf.function',
+        `${what}: section ${section.name}: ${section.size} bytes are no whole instructions`,
+      )
     const symbols = codeSymbols(symbolsOf.get(section.index) ?? [])
     if (symbols.length === 0) {
       const name = unique(section.name)
@@ -83,7 +86,8 @@ function findFunctions(object: ObjectSections): FunctionPlace[] {
       const linkage =
         symbol.bind === SYMBOL_BIND.local ? 'static' : symbol.bind === SYMBOL_BIND.weak ? 'weak' : 'global'
       // static functions beside programs are subprograms, unless there is nothing else
-      const isProgram = role === 'program' && (linkage !== 'static' || symbols.every(({ bind }) => bind === SYMBOL_BIND.local))
+      const isProgram =
+        role === 'program' && (linkage !== 'static' || symbols.every(({ bind }) => bind === SYMBOL_BIND.local))
       places.push({ section, start: symbol.value, end, name: unique(symbol.name), linkage, isProgram })
     })
   }
@@ -96,7 +100,9 @@ function codeSymbols(symbols: readonly ElfSymbol[]): ElfSymbol[] {
   const found =
     functions.length > 0
       ? functions
-      : symbols.filter(({ type, bind, name }) => type === SYMBOL_TYPE.notype && bind !== SYMBOL_BIND.local && name !== '')
+      : symbols.filter(
+          ({ type, bind, name }) => type === SYMBOL_TYPE.notype && bind !== SYMBOL_BIND.local && name !== '',
+        )
   const seen = new Set<number>()
   return found.filter(({ value }) => !seen.has(value) && seen.add(value))
 }
@@ -177,7 +183,10 @@ class CodeReader {
     if (name !== undefined) return { kind: 'function', name }
     // programs of loaders without symbols keep their functions inside
     if (target >= start && target < end) return undefined
-    throw new InputError('elf.call', `${where}: the call at byte ${at} goes to byte ${target}, where no function starts`)
+    throw new InputError(
+      'elf.call',
+      `${where}: the call at byte ${at} goes to byte ${target}, where no function starts`,
+    )
   }
 
   #reference(
@@ -199,7 +208,10 @@ class CodeReader {
         const target = symbol.value + (relAddend ?? 0) + (imm + 1) * SLOT_BYTES
         const name = this.#nameAt(symbol.section, target)
         if (name !== undefined) return { kind: 'function', name }
-        throw new InputError('elf.call', `${place}: it calls byte ${target} of ${placeOf(object, symbol)}, where no function starts`)
+        throw new InputError(
+          'elf.call',
+          `${place}: it calls byte ${target} of ${placeOf(object, symbol)}, where no function starts`,
+        )
       }
       if (symbol.section === SECTION_INDEX.undef)
         return { kind: 'kfunc', name: symbol.name, ...(symbol.bind === SYMBOL_BIND.weak ? { weak: true } : {}) }

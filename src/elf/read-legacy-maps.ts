@@ -30,9 +30,15 @@ export function readLegacyMaps(object: ObjectSections): PlacedMap[] {
         `${what}: section ${section.name}: ${section.size} bytes do not divide into ${symbols.length} map definitions`,
       )
     const definitions = symbols.map((symbol) => {
-      const reader = new ByteReader(section.data, { littleEndian: file.littleEndian, what: `${what}: map ${symbol.name}` })
+      const reader = new ByteReader(section.data, {
+        littleEndian: file.littleEndian,
+        what: `${what}: map ${symbol.name}`,
+      })
       if (symbol.value % 4 !== 0 || symbol.value + each > section.size)
-        throw new InputError('elf.map', `${what}: map ${symbol.name} at ${symbol.value} does not fit in section ${section.name}`)
+        throw new InputError(
+          'elf.map',
+          `${what}: map ${symbol.name} at ${symbol.value} does not fit in section ${section.name}`,
+        )
       reader.seek(symbol.value)
       const words = Array.from({ length: Math.floor(each / 4) }, () => reader.u32())
       const [type, keySize, valueSize, maxEntries, flags = 0] = words

@@ -31,14 +31,18 @@ export function readObject(bytes: Uint8Array, options: ReadObjectOptions = {}): 
   const data = readData(object)
   const { externs, kconfig } = readExterns(object)
   const byName = new Map(externs.map((extern) => [extern.name, extern]))
-  const code = readFunctions(object, (symbol, addend, where) => meaningOf(object, placed, byName, symbol, addend, where))
+  const code = readFunctions(object, (symbol, addend, where) =>
+    meaningOf(object, placed, byName, symbol, addend, where),
+  )
   // maps last: their initialisers name programs; references to maps are resolved by place after this
   const targetOf: SlotTarget = (symbolIndex, addend) => {
     const symbol = object.symbols[symbolIndex]
     const role = roles[symbol.section]
     if (role === 'program' || role === 'text') return code.nameAt(symbol.section, symbol.value + addend)
     if (role === 'maps' || role === 'legacy-maps')
-      return symbol.name !== '' ? symbol.name : placed.find((p) => p.section === symbol.section && p.offset === addend)?.map.name
+      return symbol.name !== ''
+        ? symbol.name
+        : placed.find((p) => p.section === symbol.section && p.offset === addend)?.map.name
     return undefined
   }
   const btfMaps = readBtfMaps(object, targetOf)
@@ -93,7 +97,10 @@ function meaningOf(
       ({ name, value, type }) => name !== '' && type !== 3 && value === symbol.value + addend,
     )
     if (own === undefined)
-      throw new InputError('elf.reference', `${where}: no map starts at byte ${symbol.value + addend} of ${placeOf(object, symbol)}`)
+      throw new InputError(
+        'elf.reference',
+        `${where}: no map starts at byte ${symbol.value + addend} of ${placeOf(object, symbol)}`,
+      )
     return { kind: 'map', name: own.name }
   }
   if (role === 'data') {
@@ -107,8 +114,14 @@ function meaningOf(
     const extern = externs.get(symbol.name)
     const weak = extern?.weak === true ? { weak: true as const } : {}
     if (extern?.kind === 'kconfig') return { kind: 'kconfig', name: symbol.name, ...weak }
-    if (extern?.kind === 'kfunc' && extern.typeId !== undefined) return { kind: 'ksym', name: symbol.name, typed: true, ...weak }
-    return { kind: 'ksym', name: symbol.name, ...(extern?.typeId === undefined ? {} : { typed: true as const }), ...weak }
+    if (extern?.kind === 'kfunc' && extern.typeId !== undefined)
+      return { kind: 'ksym', name: symbol.name, typed: true, ...weak }
+    return {
+      kind: 'ksym',
+      name: symbol.name,
+      ...(extern?.typeId === undefined ? {} : { typed: true as const }),
+      ...weak,
+    }
   }
   throw new InputError(
     'elf.reference',

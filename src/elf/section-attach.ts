@@ -52,7 +52,12 @@ function attachOf({ section, target, exact }: SectionMatch): AttachSpec | undefi
     case 'kprobe': {
       const split = /^([^+]+)(?:\+(0x[0-9a-fA-F]+|\d+))?$/.exec(target)
       if (split === null) return undefined
-      return { kind: 'kprobe', function: split[1], ...(split[2] === undefined ? {} : { offset: Number(split[2]) }), ...retprobe }
+      return {
+        kind: 'kprobe',
+        function: split[1],
+        ...(split[2] === undefined ? {} : { offset: Number(split[2]) }),
+        ...retprobe,
+      }
     }
     case 'kprobe_multi':
       return { kind: 'kprobe_multi', pattern: target, ...retprobe, ...session }
@@ -62,12 +67,24 @@ function attachOf({ section, target, exact }: SectionMatch): AttachSpec | undefi
       const split = /^([^:]+):([a-zA-Z0-9_.@]+)(?:\+(0x[0-9a-fA-F]+|\d+))?$/.exec(target)
       if (split === null) return undefined
       const [, binary, fn, offset] = split
-      return { kind: 'uprobe', binary, function: fn, ...(offset === undefined ? {} : { offset: Number(offset) }), ...retprobe }
+      return {
+        kind: 'uprobe',
+        binary,
+        function: fn,
+        ...(offset === undefined ? {} : { offset: Number(offset) }),
+        ...retprobe,
+      }
     }
     case 'uprobe_multi': {
       const at = target.lastIndexOf(':')
       if (at <= 0) return undefined
-      return { kind: 'uprobe_multi', binary: target.slice(0, at), pattern: target.slice(at + 1), ...retprobe, ...session }
+      return {
+        kind: 'uprobe_multi',
+        binary: target.slice(0, at),
+        pattern: target.slice(at + 1),
+        ...retprobe,
+        ...session,
+      }
     }
     case 'usdt': {
       const split = /^([^:]+):([^:]+):([^:]+)$/.exec(target)

@@ -46,4 +46,6 @@ export interface ProgramImage {
   readonly fdArray?: readonly string[]
   /** The user's line of each slot, where known. */
   readonly sources?: ReadonlyMap<number, SourceLocation>
+  /** Slots whose CO-RE relocation failed, with the reason: the call there stands for what could not be resolved. */
+  readonly unresolved?: ReadonlyMap<number, string>
 }

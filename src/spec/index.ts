@@ -16,6 +16,13 @@ export {
 } from './contribution.ts'
 export type { ImageRelocation, ProgramImage } from './image.ts'
 export { type LinkObjectsOptions, linkObjects } from './link-objects.ts'
+export {
+  findKernelSymbol,
+  findProgram,
+  type KernelSymbol,
+  type LinkProgramOptions,
+  linkProgram,
+} from './link-program.ts'
 export type { MapSpec } from './map.ts'
 export type { ObjectSpec } from './object.ts'
 export type { AttachTarget, FunctionSpec, ProgramSpec } from './program.ts'

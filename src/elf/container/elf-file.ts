@@ -78,7 +78,8 @@ export function isElf(bytes: Uint8Array): boolean {
  */
 export function readElf(bytes: Uint8Array, what = 'ELF file'): ElfFile {
   if (!isElf(bytes)) throw new InputError('elf.magic', `${what}: no ELF file`)
-  if (bytes.length < 52) throw new InputError('elf.truncated', `${what}: ${bytes.length} bytes, the ELF header is cut off`)
+  if (bytes.length < 52)
+    throw new InputError('elf.truncated', `${what}: ${bytes.length} bytes, the ELF header is cut off`)
   const [cls, order] = [bytes[4], bytes[5]]
   if (cls !== 1 && cls !== 2) throw new InputError('elf.class', `${what}: ELF class ${cls} is neither 32 nor 64 bits`)
   if (order !== 1 && order !== 2) throw new InputError('elf.class', `${what}: ELF byte order ${order} is unknown`)
@@ -169,7 +170,11 @@ function readProgramHeaders(file: Head, phoff: number, entsize: number, count: n
   if (entsize < (is64 ? 56 : 32) || phoff + count * entsize > bytes.length)
     throw new InputError('elf.truncated', `${what}: ${count} program headers at offset ${phoff} do not fit in the file`)
   return Array.from({ length: count }, (_, i) => {
-    const reader = new ByteReader(bytes, { littleEndian, what: `${what}: program header ${i}`, offset: phoff + i * entsize })
+    const reader = new ByteReader(bytes, {
+      littleEndian,
+      what: `${what}: program header ${i}`,
+      offset: phoff + i * entsize,
+    })
     const word = (): number => (is64 ? Number(reader.u64()) : reader.u32())
     const type = reader.u32()
     let flags = is64 ? reader.u32() : 0
@@ -266,7 +271,10 @@ export function readRelocations(file: ElfFile, section: ElfSection): ElfRelocati
 
 /** The notes of a SHT_NOTE section: build ids, USDT probes (".note.stapsdt"). */
 export function readNotes(file: ElfFile, section: ElfSection): ElfNote[] {
-  const reader = new ByteReader(section.data, { littleEndian: file.littleEndian, what: `${file.what}: section ${section.name}` })
+  const reader = new ByteReader(section.data, {
+    littleEndian: file.littleEndian,
+    what: `${file.what}: section ${section.name}`,
+  })
   const notes: ElfNote[] = []
   const align4 = (): void => {
     const pad = Math.min((4 - (reader.offset % 4)) % 4, reader.remaining)

@@ -1,0 +1,355 @@
+import {
+  encodeInstructions,
+  type Instruction,
+  linkProgram as linkCode,
+  type SourceLocation,
+  slotsOf,
+} from '../asm/index.ts'
+import { applyCore, Btf, CoreResolver, packPlace } from '../btf/index.ts'
+import { ByteWriter } from '../bytes/index.ts'
+import { InputError, UsageError } from '../errors/index.ts'
+import { CLASS, JMP, PSEUDO_CALL, PSEUDO_LD } from '../uapi/index.ts'
+import type { ImageRelocation, ProgramImage } from './image.ts'
+import { kconfigContents } from './kconfig.ts'
+import type { MapSpec } from './map.ts'
+import type { ObjectSpec } from './object.ts'
+import type { ProgramSpec } from './program.ts'
+import { imageBtf } from './program-btf.ts'
+
+/** A kfunc or typed kernel variable by BTF id. */
+export interface KernelSymbol {
+  readonly btfId: number
+  /** The kernel module that has it; absent: vmlinux. */
+  readonly module?: string
+}
+
+export interface LinkProgramOptions {
+  /** The target kernel's BTF: CO-RE is applied and kfuncs and typed kernel variables are found in it. */
+  readonly kernelBtf?: Btf
+  /** BTF of modules (split over `kernelBtf`) by name. */
+  readonly moduleBtfs?: ReadonlyMap<string, Btf>
+  /** Addresses of kernel symbols (/proc/kallsyms) for externs without a type. */
+  readonly kernelSymbol?: (name: string) => bigint | undefined
+  /** A value of the kernel's configuration as its text ("y", "m", "100", "\"text\""); undefined: not set. */
+  readonly kernelConfig?: (name: string) => string | undefined
+  /** LINUX_KERNEL_VERSION: major << 16 | minor << 8 | patch. */
+  readonly kernelVersion?: number
+}
+
+const CALL = CLASS.jmp | JMP.call
+
+/**
+ * One program of an object, ready for the verifier model, the emulator or the kernel: functions it calls follow it in the
+ * order of their first call, maps are numbered, externs and CO-RE resolved as far as `options` allow. Without `kernelBtf`,
+ * CO-RE relocations keep the compiler's values and kfunc calls have BTF id 0.
+ * @throws UsageError `program.unknown` naming the programs there are; InputError `link.*`, `core.*` where something needed
+ * is missing
+ */
+export function linkProgram(object: ObjectSpec, programName: string, options: LinkProgramOptions = {}): ProgramImage {
+  const program = findProgram(object, programName)
+  const linked = linkCode(program.name, [program, ...object.functions])
+  const typeIds = new Map([program, ...object.functions].map(({ name, typeId }) => [name, typeId]))
+  const maps = new MapTable(object, options)
+  const kfuncModules: string[] = []
+  const relocations: ImageRelocation[] = []
+  const core = coreOf(object, options)
+  const instructions: Instruction[] = []
+  const sources = new Map<number, SourceLocation>()
+  let slot = 0
+  const unresolved = new Map<number, string>()
+  for (const instruction of linked.instructions) {
+    if (instruction.source !== undefined) sources.set(slot, instruction.source)
+    let result = instruction
+    if (instruction.core !== undefined && core !== undefined) {
+      const applied = applyCore(core, instruction, `${programName}: instruction ${slot}`)
+      if (applied.reason !== undefined) unresolved.set(slot, applied.reason)
+      if (applied.instructions.length > 1) {
+        instructions.push(...applied.instructions)
+        slot += applied.instructions.length
+        continue
+      }
+      result = applied.instructions[0]
+    }
+    const reference = result.reference
+    switch (reference?.kind) {
+      case 'map':
+        relocations.push({ insn: slot, map: maps.index(reference.name, programName), kind: 'fd' })
+        result = { ...result, src: PSEUDO_LD.mapFd, imm: 0, imm64: 0n }
+        break
+      case 'mapValue':
+        relocations.push({
+          insn: slot,
+          map: maps.index(reference.name, programName),
+          kind: 'value',
+          offset: reference.offset,
+        })
+        result = { ...result, src: PSEUDO_LD.mapValue, imm: 0, imm64: BigInt(reference.offset) << 32n }
+        break
+      case 'kconfig': {
+        const offset = object.externs.find(({ kind, name }) => kind === 'kconfig' && name === reference.name)?.offset
+        if (offset === undefined)
+          throw new InputError(
+            'link.kconfig',
+            `${programName}: ${reference.name} is no configuration value of the object`,
+          )
+        relocations.push({ insn: slot, map: maps.index('.kconfig', programName), kind: 'value', offset })
+        result = { ...result, src: PSEUDO_LD.mapValue, imm: 0, imm64: BigInt(offset) << 32n }
+        break
+      }
+      case 'kfunc':
+        result = linkKfunc(result, reference.name, reference.weak === true, object, options, kfuncModules, programName)
+        break
+      case 'ksym':
+        result = linkKsym(
+          result,
+          reference.name,
+          reference.weak === true,
+          reference.typed === true,
+          options,
+          programName,
+        )
+        break
+      default:
+    }
+    instructions.push(result)
+    slot += slotsOf(result)
+  }
+  const btf = imageBtf(object)
+  const info = btf === undefined ? undefined : extInfo(linked, typeIds, btf.string, object.littleEndian)
+  const { attachTo } = program
+  const target = attachTarget(program, options)
+  return {
+    name: program.name,
+    type: program.type,
+    expectedAttachType: target.memberIndex ?? program.expectedAttachType,
+    insns: encodeInstructions(instructions, { littleEndian: object.littleEndian }),
+    ...(object.littleEndian ? {} : { littleEndian: false }),
+    license: object.license,
+    flags: program.flags,
+    maps: maps.list,
+    relocations,
+    ...(btf === undefined ? {} : { btf: btf.bytes() }),
+    ...(info?.funcInfo === undefined ? {} : { funcInfo: info.funcInfo }),
+    ...(info?.lineInfo === undefined ? {} : { lineInfo: info.lineInfo }),
+    ...(attachTo === undefined ? {} : { attachTo }),
+    ...(target.btfId === undefined ? {} : { attachBtfId: target.btfId }),
+    ...(kfuncModules.length === 0 ? {} : { fdArray: ['', ...kfuncModules] }),
+    ...(sources.size === 0 ? {} : { sources }),
+    ...(unresolved.size === 0 ? {} : { unresolved }),
+  }
+}
+
+/** The program of this name. @throws UsageError `program.unknown` */
+export function findProgram(object: ObjectSpec, name: string): ProgramSpec {
+  const program = object.programs.find((candidate) => candidate.name === name)
+  if (program !== undefined) return program
+  const names = object.programs.map((candidate) => candidate.name)
+  throw new UsageError(
+    'program.unknown',
+    `${object.name} has no program ${JSON.stringify(name)}${names.length === 0 ? ': it has none at all' : `; it has ${names.join(', ')}`}`,
+  )
+}
+
+/** Numbers the maps that a program uses, in order of first use. */
+class MapTable {
+  readonly list: MapSpec[] = []
+  readonly #indices = new Map<string, number>()
+  readonly #object: ObjectSpec
+  readonly #options: LinkProgramOptions
+
+  constructor(object: ObjectSpec, options: LinkProgramOptions) {
+    this.#object = object
+    this.#options = options
+  }
+
+  index(name: string, programName: string): number {
+    const known = this.#indices.get(name)
+    if (known !== undefined) return known
+    const map = this.#object.maps.find((candidate) => candidate.name === name)
+    if (map === undefined)
+      throw new InputError('link.map', `${programName} uses the map ${name}, which the object does not have`)
+    const index = this.list.length
+    this.list.push(
+      map.section === '.kconfig' ? { ...map, contents: kconfigContents(this.#object, map, this.#options) } : map,
+    )
+    this.#indices.set(name, index)
+    return index
+  }
+}
+
+const resolvers = new WeakMap<Uint8Array, WeakMap<Btf, CoreResolver>>()
+
+function coreOf(object: ObjectSpec, options: LinkProgramOptions): CoreResolver | undefined {
+  const { kernelBtf, moduleBtfs } = options
+  if (kernelBtf === undefined || object.btf === undefined) return undefined
+  if (moduleBtfs !== undefined)
+    return new CoreResolver(new Btf(object.btf, { what: `${object.name}: BTF` }), kernelBtf, [...moduleBtfs.values()])
+  let perKernel = resolvers.get(object.btf)
+  if (perKernel === undefined) resolvers.set(object.btf, (perKernel = new WeakMap()))
+  let resolver = perKernel.get(kernelBtf)
+  if (resolver === undefined) {
+    resolver = new CoreResolver(new Btf(object.btf, { what: `${object.name}: BTF` }), kernelBtf)
+    perKernel.set(kernelBtf, resolver)
+  }
+  return resolver
+}
+
+/** A call of a weak kfunc that the kernel does not have: the verifier refuses it where it can be reached. */
+const MISSING_KFUNC = 2002000000
+
+function linkKfunc(
+  instruction: Instruction,
+  name: string,
+  weak: boolean,
+  object: ObjectSpec,
+  options: LinkProgramOptions,
+  modules: string[],
+  programName: string,
+): Instruction {
+  if (instruction.opcode !== CALL) return instruction
+  const extern = object.externs.findIndex((candidate) => candidate.name === name)
+  if (extern >= 0 && object.externs[extern].typeId === undefined && object.btf !== undefined)
+    throw new InputError(
+      'link.extern',
+      `${programName} calls ${name}, which neither the object nor the kernel's declarations define`,
+    )
+  if (options.kernelBtf === undefined)
+    return { ...instruction, src: PSEUDO_CALL.kfunc, imm: instruction.imm > 0 ? instruction.imm : 0, offset: 0 }
+  const found = findKernelSymbol(stripFlavour(name), 'func', options)
+  if (found === undefined) {
+    if (!weak)
+      throw new InputError(
+        'link.kfunc',
+        `${programName} calls the kernel function ${name}, which this kernel does not have`,
+      )
+    return { ...instruction, src: 0, offset: 0, imm: MISSING_KFUNC + Math.max(0, extern) }
+  }
+  let offset = 0
+  if (found.module !== undefined) {
+    if (!modules.includes(found.module)) modules.push(found.module)
+    offset = modules.indexOf(found.module) + 1
+  }
+  return { ...instruction, src: PSEUDO_CALL.kfunc, imm: found.btfId, offset }
+}
+
+function linkKsym(
+  instruction: Instruction,
+  name: string,
+  weak: boolean,
+  typed: boolean,
+  options: LinkProgramOptions,
+  programName: string,
+): Instruction {
+  const missing = (): Instruction => {
+    if (!weak)
+      throw new InputError(
+        'link.ksym',
+        `${programName} uses the kernel symbol ${name}, which this kernel does not have`,
+      )
+    return { ...instruction, src: 0, imm: 0, imm64: 0n }
+  }
+  if (typed) {
+    if (options.kernelBtf === undefined) return instruction
+    const bare = stripFlavour(name)
+    const found = findKernelSymbol(bare, 'var', options) ?? findKernelSymbol(bare, 'func', options)
+    return found === undefined
+      ? missing()
+      : { ...instruction, src: PSEUDO_LD.btfId, imm: found.btfId, imm64: BigInt(found.btfId) }
+  }
+  if (options.kernelSymbol === undefined) return { ...instruction, src: 0, imm: 0, imm64: 0n }
+  const address = options.kernelSymbol(name)
+  return address === undefined
+    ? missing()
+    : { ...instruction, src: 0, imm: Number(BigInt.asIntN(32, address)), imm64: address }
+}
+
+/** "name___suffix" stands for "name", for externs as for CO-RE types. */
+function stripFlavour(name: string): string {
+  const at = name.indexOf('___', 1)
+  return at > 0 ? name.slice(0, at) : name
+}
+
+/** A function or variable of the kernel or of one of its modules, by name. */
+export function findKernelSymbol(
+  name: string,
+  kind: 'func' | 'var',
+  options: LinkProgramOptions,
+): KernelSymbol | undefined {
+  const btfId = options.kernelBtf?.idByName(name, kind)
+  if (btfId !== undefined) return { btfId }
+  for (const [module, btf] of options.moduleBtfs ?? []) {
+    const id = btf.idsByName(name, kind).find((candidate) => candidate >= btf.firstId)
+    if (id !== undefined) return { btfId: id, module }
+  }
+  return undefined
+}
+
+/** Of struct_ops programs: the struct's BTF id and the member's index, which the kernel wants as the attach type. */
+function attachTarget(program: ProgramSpec, options: LinkProgramOptions): { btfId?: number; memberIndex?: number } {
+  const { attach } = program
+  if (attach?.kind !== 'struct_ops' || options.kernelBtf === undefined) return {}
+  const kernel = options.kernelBtf
+  const btfId = kernel.idByName(stripFlavour(attach.type), 'struct')
+  const struct = btfId === undefined ? undefined : kernel.type(btfId)
+  const memberIndex = struct?.kind === 'struct' ? struct.members.findIndex(({ name }) => name === attach.member) : -1
+  if (btfId === undefined || memberIndex < 0)
+    throw new InputError(
+      'link.struct-ops',
+      `${program.name}: this kernel has no ${attach.member} in struct ${attach.type}`,
+    )
+  return { btfId, memberIndex }
+}
+
+interface LinkedForInfo {
+  readonly instructions: readonly Instruction[]
+  readonly functions: readonly { readonly name: string; readonly slot: number; readonly slots: number }[]
+}
+
+/** func_info when every function has a type; line_info when every function has a line. */
+function extInfo(
+  linked: LinkedForInfo,
+  typeIds: ReadonlyMap<string, number | undefined>,
+  string: (text: string) => number,
+  littleEndian: boolean,
+): { funcInfo?: Uint8Array; lineInfo?: Uint8Array } {
+  const functions = new ByteWriter({ littleEndian })
+  for (const { name, slot } of linked.functions) {
+    const typeId = typeIds.get(name)
+    if (typeId === undefined || typeId === 0) return {}
+    functions.u32(slot).u32(typeId)
+  }
+  const lines = new ByteWriter({ littleEndian })
+  const starts = new Map(linked.functions.map(({ slot, slots }) => [slot, slots]))
+  let complete = true
+  let slot = 0
+  let last: SourceLocation | undefined
+  const pathOf = new Map<string, number>()
+  linked.instructions.forEach((instruction, index) => {
+    let { source } = instruction
+    const isStart = starts.has(slot)
+    if (isStart) {
+      last = undefined
+      // the kernel wants a line at each function's start: the first one that the function has
+      if (source === undefined) {
+        const end = slot + (starts.get(slot) ?? 0)
+        for (let i = index, at = slot; at < end && source === undefined; i++) {
+          source = linked.instructions[i].source
+          at += slotsOf(linked.instructions[i])
+        }
+        if (source === undefined) complete = false
+      }
+    }
+    if (source !== undefined && source !== last) {
+      let file = pathOf.get(source.file)
+      if (file === undefined) pathOf.set(source.file, (file = string(source.file)))
+      lines
+        .u32(slot)
+        .u32(file)
+        .u32(string(source.text ?? ''))
+        .u32(packPlace(source.line, source.column))
+      last = source
+    }
+    slot += slotsOf(instruction)
+  })
+  return { funcInfo: functions.toBytes(), ...(complete && lines.length > 0 ? { lineInfo: lines.toBytes() } : {}) }
+}
