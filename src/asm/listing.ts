@@ -20,6 +20,8 @@ export interface LlvmListingOptions extends ByteOrderOptions {
   readonly alu32?: boolean
   /** Slots to print: from the first (included) to the second (not included). Default all. */
   readonly range?: readonly [from: number, to: number]
+  /** Lines that stand before a slot's instruction, such as source lines. */
+  readonly before?: (slot: number) => readonly string[]
   /** Lines that stand below a slot's instruction, such as relocations. */
   readonly after?: (slot: number) => readonly string[]
 }
@@ -46,6 +48,7 @@ export function llvmListing(bytes: Uint8Array, options: LlvmListingOptions = {})
       out += `\n${(slot * SLOT_BYTES).toString(16).padStart(16, '0')} <${symbols[next].name}>:\n`
       next++
     }
+    if (options.before !== undefined) for (const line of options.before(slot)) out += `${line}\n`
     const wide = opcode[slot] === LD_IMM64 && slot + 1 < length
     if (opcode[slot] === 0 && isZero(slots, slot)) {
       const end = next < symbols.length ? Math.min(length, symbols[next].address / SLOT_BYTES) : length

@@ -13,7 +13,7 @@ import {
 import { bytesToHex, hexToBytes } from '../bytes/index.ts'
 import { InputError, NegativeError } from '../errors/index.ts'
 import { LD_IMM64, SLOT_BYTES } from '../uapi/index.ts'
-import { type CodeSection, codeSections } from './code-sections.ts'
+import { type CodeSection, codeSections, type SourceLine, sourceLines } from './code-sections.ts'
 
 export type Dialect = 'llvm' | 'kernel' | 'xlated'
 
@@ -21,6 +21,7 @@ interface Options {
   readonly dialect: Dialect
   readonly program?: string
   readonly relocations?: boolean
+  readonly source?: boolean
   readonly opcodes?: boolean
   readonly alu32?: boolean
   readonly bigEndian?: boolean
@@ -32,6 +33,8 @@ export interface Listed {
   readonly section: CodeSection
   /** Slots from (included) to (not included). */
   readonly range: readonly [from: number, to: number]
+  /** Source lines by byte address. */
+  readonly lines?: ReadonlyMap<number, SourceLine>
   /** The function asked for, when one was. */
   readonly program?: string
 }
@@ -49,12 +52,12 @@ const RELOCATION_NAMES: ReadonlyMap<number, string> = new Map([
 export function readCode(
   input: string,
   bigEndian = false,
-): { readonly sections: CodeSection[]; readonly isObject: boolean } {
+): { readonly sections: CodeSection[]; readonly isObject: boolean; readonly file: Uint8Array } {
   if (input.startsWith('hex:')) {
     const text = input === 'hex:-' ? readFileSync(0, 'utf8') : input.slice(4)
     const bytes = hexToBytes(text, 'hex:')
     const bare = { index: 0, name: '.text', bytes, littleEndian: !bigEndian, symbols: [], relocations: new Map() }
-    return { sections: [bare], isObject: false }
+    return { sections: [bare], isObject: false, file: bytes }
   }
   let file: Uint8Array
   try {
@@ -64,7 +67,7 @@ export function readCode(
       cause,
     })
   }
-  return { sections: codeSections(file, input), isObject: true }
+  return { sections: codeSections(file, input), isObject: true, file }
 }
 
 /** All sections, or the one function (or section) called `program`. */
@@ -121,20 +124,37 @@ function relocationLines(section: CodeSection): (slot: number) => readonly strin
   }
 }
 
-function listing({ section, range }: Listed, isObject: boolean, options: Options): string {
+/** `; text [file:x.c line_num:5 line_col:3]`, as translated dumps with line numbers show it. */
+function sourceText({ text, file, line, column }: SourceLine): string {
+  return `; ${text} [file:${file} line_num:${line} line_col:${column}]`
+}
+
+function listing({ section, range, lines }: Listed, isObject: boolean, options: Options): string {
   const { bytes, littleEndian, symbols } = section
+  const source = (slot: number): readonly string[] => {
+    const line = lines?.get(slot * SLOT_BYTES)
+    return line === undefined ? [] : [sourceText(line)]
+  }
   if (options.dialect === 'llvm') {
     const after = options.relocations === true ? relocationLines(section) : undefined
     const alu32 = options.alu32 ?? false
-    return llvmListing(bytes, { section: section.name, symbols, littleEndian, alu32, range, after })
+    return llvmListing(bytes, {
+      section: section.name,
+      symbols,
+      littleEndian,
+      alu32,
+      range,
+      after,
+      before: lines && source,
+    })
   }
   const shared = { littleEndian, range, opcodes: options.opcodes ?? false }
-  if (options.dialect === 'kernel') return kernelListing(bytes, shared)
+  if (options.dialect === 'kernel') return kernelListing(bytes, { ...shared, before: lines && source })
   const names = isObject ? objectNames(section) : xlatedNames()
   const functions = new Map(symbols.filter(({ isFunction }) => isFunction).map((one) => [one.address, one.name]))
   const before = (slot: number): readonly string[] => {
     const name = functions.get(slot * SLOT_BYTES)
-    return name === undefined ? [] : [`${name}:`]
+    return name === undefined ? source(slot) : [`${name}:`, ...source(slot)]
   }
   return xlatedListing(bytes, { ...shared, names, before })
 }
@@ -144,9 +164,10 @@ interface Row {
   readonly slot: number
   readonly bytes: string
   readonly text: string | null
+  readonly source?: SourceLine
 }
 
-function rows({ section, range }: Listed, isObject: boolean, options: Options): Row[] {
+function rows({ section, range, lines }: Listed, isObject: boolean, options: Options): Row[] {
   const { opcode, dst, src, offset, imm, length } = decodeSlots(section.bytes, { littleEndian: section.littleEndian })
   const names =
     options.dialect === 'xlated' && isObject ? objectNames(section) : options.dialect === 'xlated' ? xlatedNames() : {}
@@ -159,15 +180,20 @@ function rows({ section, range }: Listed, isObject: boolean, options: Options): 
         ? (llvmText(opcode[slot], dst[slot], src[slot], offset[slot], imm[slot], high, options.alu32 ?? false) ?? null)
         : kernelText(opcode[slot], dst[slot], src[slot], offset[slot], imm[slot], high, names, slot)
     const bytes = bytesToHex(section.bytes.subarray(slot * SLOT_BYTES, (slot + size) * SLOT_BYTES))
-    out.push({ slot, bytes, text })
+    const source = lines?.get(slot * SLOT_BYTES)
+    out.push(source === undefined ? { slot, bytes, text } : { slot, bytes, text, source })
     slot += size - 1
   }
   return out
 }
 
 function run(input: string, options: Options): void {
-  const { sections, isObject } = readCode(input, options.bigEndian)
-  const selected = selectCode(sections, options.program)
+  const { sections, isObject, file } = readCode(input, options.bigEndian)
+  const sources = isObject && options.source === true ? sourceLines(file, input) : undefined
+  const selected = selectCode(sections, options.program).map((one) => ({
+    ...one,
+    ...(sources === undefined ? {} : { lines: sources.get(one.section.name) }),
+  }))
   if (options.json === true) {
     const answer = selected.map((one) => ({
       section: one.section.name,
@@ -198,6 +224,7 @@ export function register(program: Command): void {
     )
     .option('--program <name>', 'only this function or section')
     .option('-r, --relocations', 'llvm: relocations below their instructions')
+    .option('-S, --source', 'source lines of the object before their instructions')
     .option('--opcodes', 'kernel, xlated: raw bytes below each instruction')
     .option('--alu32', 'llvm: w registers in loads and stores, as --mcpu=v3 prints them')
     .option('--big-endian', 'hex input is big-endian BPF')
