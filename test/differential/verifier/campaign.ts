@@ -1,0 +1,155 @@
+import { compare, type Failure, reasonText } from './compare.ts'
+import { GENERATORS } from './generators/index.ts'
+import type { KernelJudge } from './kernel.ts'
+import { type ModelAnswer, model } from './model.ts'
+import type { Generated } from './program.ts'
+import { Random } from './random.ts'
+
+/** Counts of one generator. */
+export interface GeneratorReport {
+  readonly generator: string
+  programs: number
+  /** What the kernel said. */
+  accepts: number
+  rejects: number
+  invalid: number
+  wrongAccepts: number
+  wrongRejects: number
+  crashes: number
+  unsupported: number
+  /** Rejects that both gave, and how many of them for the same reason, numbers included. */
+  bothReject: number
+  reasonEqual: number
+  /** Accepts that both gave, and how many with the same count of processed instructions. */
+  bothAccept: number
+  processedEqual: number
+  kernelUs: number
+  modelUs: number
+}
+
+export interface CampaignFailure {
+  readonly generator: string
+  readonly seed: number
+  readonly index: number
+  readonly kind: Failure
+  readonly program: Generated
+  readonly kernel: { readonly verdict: string; readonly message?: string; readonly processed?: number }
+  readonly model: ModelAnswer
+}
+
+export interface CampaignResult {
+  readonly reports: readonly GeneratorReport[]
+  readonly failures: readonly CampaignFailure[]
+  /** Reasons of the kernel by their text without numbers: how often, and how often the model gave the same one. */
+  readonly reasons: ReadonlyMap<string, { kernel: number; model: number }>
+  readonly unsupported: ReadonlyMap<string, number>
+}
+
+export interface CampaignOptions {
+  readonly programs: number
+  readonly seed: number
+  readonly only?: string
+  /** Called for every failure; the default keeps the first 2,000. */
+  readonly progress?: (done: number) => void
+}
+
+function empty(generator: string): GeneratorReport {
+  return {
+    generator,
+    programs: 0,
+    accepts: 0,
+    rejects: 0,
+    invalid: 0,
+    wrongAccepts: 0,
+    wrongRejects: 0,
+    crashes: 0,
+    unsupported: 0,
+    bothReject: 0,
+    reasonEqual: 0,
+    bothAccept: 0,
+    processedEqual: 0,
+    kernelUs: 0,
+    modelUs: 0,
+  }
+}
+
+/** A reason without what differs from program to program. */
+export function reasonShape(text: string): string {
+  return text
+    .replace(/0x[0-9a-f…]+/g, 'N')
+    .replace(/unknown opcode \w+/, 'unknown opcode')
+    .replace(/invalid atomic opcode \w+/, 'invalid atomic opcode')
+    .replace(/bpf_\w+#\d+/, 'bpf_…')
+    .replace(/-?\d+/g, 'N')
+    .replace(/(has|value) (smin|smax|value|unknown).*?should/, '$1 … should')
+    .slice(0, 120)
+}
+
+/** The n-th program of a seed: generators take turns. */
+export function programAt(seed: number, index: number, only?: string): { generator: string; program: Generated } {
+  const chosen = only === undefined ? GENERATORS : GENERATORS.filter(({ name }) => name === only)
+  const generator = chosen[index % chosen.length]
+  return { generator: generator.name, program: generator.generate(new Random(seed, index)) }
+}
+
+const KEPT_FAILURES = 2000
+
+/** Generates programs, asks both judges, counts. */
+export function runCampaign(kernel: KernelJudge, options: CampaignOptions): CampaignResult {
+  const reports = new Map<string, GeneratorReport>()
+  const failures: CampaignFailure[] = []
+  const reasons = new Map<string, { kernel: number; model: number }>()
+  const unsupported = new Map<string, number>()
+  for (let index = 0; index < options.programs; index++) {
+    const { generator, program } = programAt(options.seed, index, options.only)
+    let report = reports.get(generator)
+    if (report === undefined) {
+      report = empty(generator)
+      reports.set(generator, report)
+    }
+    report.programs++
+    const ours = kernel.judge(program)
+    if (ours.verdict === 'accept') report.accepts++
+    else if (ours.verdict === 'reject') report.rejects++
+    else report.invalid++
+    report.kernelUs += ours.timeUs ?? 0
+    const shape = ours.verdict === 'reject' ? reasonShape(reasonText(ours.message, ours.log)) : undefined
+    const count = shape === undefined ? undefined : (reasons.get(shape) ?? { kernel: 0, model: 0 })
+    if (shape !== undefined && count !== undefined) {
+      count.kernel++
+      reasons.set(shape, count)
+    }
+    options.progress?.(index)
+    if (model === undefined) continue
+    const started = performance.now()
+    const theirs = model(program)
+    report.modelUs += (performance.now() - started) * 1000
+    const outcome = compare(ours, theirs)
+    if (outcome.unsupported) {
+      report.unsupported++
+      const what = reasonShape(theirs.message ?? theirs.code ?? '')
+      unsupported.set(what, (unsupported.get(what) ?? 0) + 1)
+    }
+    if (outcome.reasonEqual !== undefined) report.bothReject++
+    if (outcome.reasonEqual === true) {
+      report.reasonEqual++
+      if (count !== undefined) count.model++
+    }
+    if (outcome.processedEqual !== undefined) report.bothAccept++
+    if (outcome.processedEqual === true) report.processedEqual++
+    if (outcome.failure === 'wrong-accept') report.wrongAccepts++
+    if (outcome.failure === 'wrong-reject') report.wrongRejects++
+    if (outcome.failure === 'crash') report.crashes++
+    if (outcome.failure !== undefined && failures.length < KEPT_FAILURES)
+      failures.push({
+        generator,
+        seed: options.seed,
+        index,
+        kind: outcome.failure,
+        program,
+        kernel: { verdict: ours.verdict, message: ours.message, processed: ours.processed },
+        model: theirs,
+      })
+  }
+  return { reports: [...reports.values()], failures, reasons, unsupported }
+}
