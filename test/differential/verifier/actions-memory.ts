@@ -74,11 +74,12 @@ export function accessValue(w: Writer): void {
   const offset = w.wrong() ? highest + random.between(1, 9) : random.chance(0.3) ? highest : random.below(highest + 1)
   const misaligned = random.chance(0.8) ? offset - (offset % size) : offset
   const readonly = kind.is === 'value' && kind.readonly === true && !w.wrong()
-  if (readonly || random.chance(0.5)) {
+  const way = random.below(4)
+  if (readonly || way < 2) {
     const to = w.target()
     code.load(size, to, pointer, misaligned, size < 8 && random.chance(0.15))
     w.set(to, SCALAR)
-  } else if (random.chance(0.5)) code.storeImm(size, pointer, misaligned, random.edge())
+  } else if (way === 2) code.storeImm(size, pointer, misaligned, random.edge())
   else code.store(size, pointer, misaligned, w.scalar())
 }
 
