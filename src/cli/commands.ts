@@ -35,4 +35,14 @@ export const COMMANDS: readonly CommandRow[] = [
     summary: "load programs into the running kernel and show its verifier's answer",
     load: () => import('./load.ts'),
   },
+  {
+    name: 'emulate',
+    summary: 'run programs in the emulator, without a kernel',
+    load: () => import('./emulate.ts'),
+  },
+  {
+    name: 'conformance-plugin',
+    summary: 'run one program of the bpf_conformance protocol',
+    load: () => import('./conformance-plugin.ts'),
+  },
 ]

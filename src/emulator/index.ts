@@ -3,6 +3,7 @@
  * WebAssembly compiler give the same results; maps, helpers, contexts, clock and random numbers are the emulator's own, all of it data
  * that a test chooses. No Node built-in: it also runs in a browser.
  */
+export { CONFORMANCE_HELPERS } from './calls/conformance.ts'
 export { implementedHelpers } from './calls/index.ts'
 export type { HelperArguments } from './calls/mock.ts'
 export type { ContextInput } from './contexts/index.ts'
