@@ -271,7 +271,7 @@ function prepare(
     }
     case 'ARG_PTR_TO_MEM':
       if (nullable && random.chance(0.2)) code.mov(register, 0)
-      else if (random.chance(0.3)) code.mapValue(register, MAP.array, random.below(8) * 4)
+      else if (random.chance(0.3)) code.mapValue(register, MAP.large, random.below(8) * 4)
       else {
         code.movReg(register, 10)
         code.alu(
