@@ -1,11 +1,12 @@
+import type { Btf, BtfKind } from '../btf/index.ts'
 import { UsageError } from '../errors/index.ts'
 import type { ProgramImage } from '../spec/index.ts'
 import { ATTACH_TYPES, PROGRAM_TYPES } from '../uapi/index.ts'
-import { type KernelTypes, kernelTypes, type TargetKind } from './kernel-btf.ts'
+import { kernelBtf } from './kernel-btf.ts'
 
 /** How an attach target's name is spelled in the kernel's BTF: by attach type for tracing, else by program type. */
 interface Spelling {
-  readonly kind: TargetKind
+  readonly kind: BtfKind
   readonly prefix: string
 }
 const FUNCTION: Spelling = { kind: 'func', prefix: '' }
@@ -26,20 +27,21 @@ export interface AttachTarget {
   readonly memberIndex?: number
 }
 
-function find(types: KernelTypes, image: ProgramImage, name: string): AttachTarget | undefined {
+function find(types: Btf, image: ProgramImage, name: string): AttachTarget | undefined {
   const spelling =
     BY_PROGRAM_TYPE[image.type] ??
     (image.type === PROGRAM_TYPES.tracing ? BY_ATTACH_TYPE[image.expectedAttachType] : undefined) ??
     FUNCTION
   if (spelling.kind !== 'struct') {
-    const btfId = types.find(spelling.prefix + name, spelling.kind)
+    const btfId = types.idByName(spelling.prefix + name, spelling.kind)
     return btfId === undefined ? undefined : { btfId }
   }
   const [struct, member] = name.split(/[./]/)
-  const btfId = types.find(struct, 'struct')
+  const btfId = types.idByName(struct, 'struct')
   if (btfId === undefined) return undefined
-  const memberIndex = member === undefined ? undefined : types.memberIndex(btfId, member)
-  return { btfId, memberIndex }
+  if (member === undefined) return { btfId }
+  const index = types.find(struct, 'struct')?.members.findIndex(({ name: own }) => own === member) ?? -1
+  return index < 0 ? undefined : { btfId, memberIndex: index }
 }
 
 /**
@@ -50,7 +52,7 @@ export function resolveAttachTarget(image: ProgramImage): AttachTarget | undefin
   const wanted = image.attachTo
   if (image.attachBtfId !== undefined) return { btfId: image.attachBtfId }
   if (wanted === undefined || wanted.programFd !== undefined) return undefined
-  const types = kernelTypes(wanted.module)
+  const types = kernelBtf(wanted.module)
   if (types === undefined)
     throw new UsageError('load.no-btf', `the running kernel has no BTF for ${wanted.module ?? 'vmlinux'}`)
   const target = find(types, image, wanted.name)

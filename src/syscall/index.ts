@@ -8,10 +8,30 @@ export { onlineCpus, possibleCpus } from './cpus.ts'
 export { ERRNO, type ErrnoName, errnoName } from './errno.ts'
 export { FakeSys } from './fake.ts'
 export { OwnedFd } from './fd.ts'
+export {
+  type BtfInfo,
+  btfBytes,
+  btfInfo,
+  type FuncInfoRecord,
+  fdInfo,
+  kernelMemory,
+  type LineInfoRecord,
+  type LinkInfo,
+  linkInfo,
+  type MapInfo,
+  mapInfo,
+  type ProgramDetails,
+  type ProgramInfo,
+  programDetails,
+  programInfo,
+} from './info.ts'
 export { createJudge, type Judge, type Judgement } from './judge.ts'
+export { kernelBtf } from './kernel-btf.ts'
 export { LOG_LEVEL, type LoadImageOptions, type LoadResult, loadImage } from './load-image.ts'
+export { type ObjectKind, objectIds, openById, openPinned, pin } from './objects.ts'
 export { createRawMap, type MapShape, RawMap } from './raw-map.ts'
 export { realSys } from './real.ts'
+export { enableStats, type ProgramSample, type StatsOptions, type StatsSample, stats } from './stats.ts'
 export type { Block, Mapping, Sys } from './sys.ts'
 export { type TestRunInput, type TestRunOutput, testRun } from './test-run.ts'
 export { setTrace } from './trace.ts'

@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs'
 import { createExternalBuffer, DataType, load, open } from 'ffi-rs'
 import { SystemError, UnsupportedError } from '../errors/index.ts'
 import { Arena, type Chunk } from './arena.ts'
@@ -36,6 +37,16 @@ function bufferAt(address: number, length: number): Buffer {
     paramsValue: [address, address, 0],
   })
   return createExternalBuffer(pointer, length)
+}
+
+/** close(2) through Node: a third of what the same costs through ffi-rs. */
+function close(fd: number): number {
+  try {
+    closeSync(fd)
+    return 0
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).errno ?? -ERRNO.EIO
+  }
 }
 
 class RealSys implements Sys {
@@ -88,6 +99,7 @@ class RealSys implements Sys {
   }
 
   call(name: SyscallName, ...args: readonly number[]): number {
+    if (name === 'close') return close(args[0])
     const call = this.#calls[args.length]
     const values = call.paramsValue
     values[0] = this.#number(name)

@@ -18,10 +18,24 @@ export interface LogStatistics {
 
 const PROCESSED =
   /processed (\d+) insns \(limit \d+\) max_states_per_insn (\d+) total_states (\d+) peak_states (\d+) mark_read (\d+)/
+/** The statistics as a kernel prints them together at the end: one look instead of three. */
+const WHOLE =
+  /verification time (\d+) usec\nstack depth ([^\n]+)\nprocessed (\d+) insns \(limit \d+\) max_states_per_insn (\d+) total_states (\d+) peak_states (\d+) mark_read (\d+)\n$/
 const STATISTICS_LINE = /^(?:processed \d+ insns|verification time \d+|stack depth |func#\d+ |insns processed)/
 
 /** The statistics at the end of a log; the log needs bits 0 to 2 for `processed`, bit 2 for the others. */
 export function logStatistics(log: string): LogStatistics {
+  const whole = WHOLE.exec(log.length > 512 ? log.slice(-512) : log)
+  if (whole !== null)
+    return {
+      timeUs: Number(whole[1]),
+      stackDepth: whole[2],
+      processed: Number(whole[3]),
+      maxStatesPerInsn: Number(whole[4]),
+      totalStates: Number(whole[5]),
+      peakStates: Number(whole[6]),
+      markRead: Number(whole[7]),
+    }
   const tail = log.length > 4096 ? log.slice(-4096) : log
   const counts = PROCESSED.exec(tail)
   const time = /verification time (\d+) usec/.exec(tail)

@@ -340,3 +340,26 @@ export const BTF_INFO = {
   name_len: [24, 4],
   kernel_btf: [28, 4],
 } as const satisfies AttrLayout
+
+/** The common part of struct bpf_link_info; a union for each link type follows at 16. */
+export const LINK_INFO = { type: [0, 4], id: [4, 4], prog_id: [8, 4] } as const satisfies AttrLayout
+
+/** Link types (enum bpf_link_type). */
+export const LINK_TYPES = {
+  unspec: 0,
+  raw_tracepoint: 1,
+  tracing: 2,
+  cgroup: 3,
+  iter: 4,
+  netns: 5,
+  xdp: 6,
+  perf_event: 7,
+  kprobe_multi: 8,
+  struct_ops: 9,
+  netfilter: 10,
+  tcx: 11,
+  uprobe_multi: 12,
+  netkit: 13,
+  sockmap: 14,
+} as const
+export type LinkType = keyof typeof LINK_TYPES
