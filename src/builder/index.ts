@@ -1,1 +1,41 @@
-export {}
+/**
+ * The typed builder: BPF programs as TypeScript code. Values are typed, the host language is the macro language, what the
+ * kernel's verifier forbids does not type-check where types can say it and is an error of the build with the user's line
+ * where they cannot.
+ */
+export { CounterMap, LookupMap, MapDefinition, map } from './maps/index.ts'
+export { BpfProgram, type ProgramOptions, ReturnCode } from './programs/program.ts'
+export { XdpBody, type XdpCode, type XdpOptions, xdp } from './programs/xdp.ts'
+export { nodeSourceReader, type SourceReader } from './source.ts'
+export {
+  array,
+  be16,
+  be32,
+  be64,
+  bits,
+  bool,
+  bytes,
+  enumeration,
+  type Fields,
+  i8,
+  i16,
+  i32,
+  i64,
+  ipv6,
+  type Js,
+  mac,
+  pointer,
+  type StructType,
+  struct,
+  type Type,
+  text,
+  u8,
+  u16,
+  u32,
+  u64,
+  union,
+} from './types/types.ts'
+export { Bool } from './values/bool.ts'
+export { Int, Wire } from './values/int.ts'
+export { Maybe } from './values/maybe.ts'
+export type { Init, StructView, View } from './values/views.ts'

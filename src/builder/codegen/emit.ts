@@ -1,0 +1,184 @@
+import type { Instruction, SourceLocation } from '../../asm/index.ts'
+import { UsageError } from '../../errors/index.ts'
+import { CLASS, JMP, SOURCE } from '../../uapi/index.ts'
+import type { Comparison, StackSlot } from '../ir/ops.ts'
+import { FRAME_POINTER, type MachineBlock, type MachineFunction, type MachineInstruction } from './machine.ts'
+
+const JUMPS: Record<Comparison, number> = {
+  eq: JMP.jeq,
+  ne: JMP.jne,
+  gt: JMP.jgt,
+  ge: JMP.jge,
+  lt: JMP.jlt,
+  le: JMP.jle,
+  sgt: JMP.jsgt,
+  sge: JMP.jsge,
+  slt: JMP.jslt,
+  sle: JMP.jsle,
+  set: JMP.jset,
+}
+const OPPOSITE: Record<Exclude<Comparison, 'set'>, Comparison> = {
+  eq: 'ne',
+  ne: 'eq',
+  gt: 'le',
+  le: 'gt',
+  ge: 'lt',
+  lt: 'ge',
+  sgt: 'sle',
+  sle: 'sgt',
+  sge: 'slt',
+  slt: 'sge',
+}
+
+/** The kernel's limit for one frame (MAX_BPF_STACK). */
+export const STACK_BYTES = 512
+
+/** Chooses a place for every used slot, aligned, big ones nearest the frame pointer. Returns bytes below the frame pointer. */
+export function layoutFrame(fn: MachineFunction): { offsets: Map<StackSlot, number>; sizeBytes: number } {
+  const used = new Set<StackSlot>()
+  for (const block of fn.blocks) for (const { slot } of block.code) if (slot !== undefined) used.add(slot)
+  const offsets = new Map<StackSlot, number>()
+  let depth = 0
+  for (const slot of [...used].sort((a, b) => b.align - a.align || b.size - a.size || a.id - b.id)) {
+    depth += slot.size
+    const align = Math.max(slot.align, 1)
+    depth = Math.ceil(depth / align) * align
+    offsets.set(slot, -depth)
+  }
+  const sizeBytes = Math.ceil(depth / 8) * 8
+  if (sizeBytes > STACK_BYTES)
+    throw new UsageError(
+      'build.stack',
+      `${fn.name}: the frame needs ${sizeBytes} bytes, a BPF frame has ${STACK_BYTES}`,
+      {
+        details: [
+          ...[...offsets].map(([slot, at]) => `[r10${at}] ${slot.size} bytes: ${slot.what}`),
+          'move large values into a per-CPU array map: b.scratch(Type) instead of b.local(Type)',
+        ],
+      },
+    )
+  return { offsets, sizeBytes }
+}
+
+type Line =
+  | { readonly kind: 'code'; readonly it: MachineInstruction }
+  | {
+      readonly kind: 'jump'
+      readonly opcode: number
+      readonly dst: number
+      readonly src: number
+      readonly imm: number
+      to: MachineBlock
+      readonly site: number
+    }
+  | { readonly kind: 'exit'; readonly site: number }
+
+function lineKey(line: Line): string {
+  if (line.kind === 'exit') return 'exit'
+  if (line.kind === 'jump') return `j${line.opcode},${line.dst},${line.src},${line.imm},${line.to.id}`
+  const { it } = line
+  return `${it.opcode},${it.dst},${it.src},${it.offset},${it.imm},${it.imm64 ?? ''},${it.slot?.id ?? ''},${
+    it.reference ? JSON.stringify(it.reference) : ''
+  },${it.core ? JSON.stringify(it.core) : ''}`
+}
+
+/** Lays the blocks out (main path first, early returns behind, equal endings shared) and makes instructions. */
+export function emitInstructions(
+  fn: MachineFunction,
+  sourceOf: (site: number) => SourceLocation | undefined,
+): Instruction[] {
+  const { offsets } = layoutFrame(fn)
+  const order = [...fn.blocks.filter((b) => !b.cold), ...fn.blocks.filter((b) => b.cold)]
+  const lines: Line[] = []
+  const places = new Map<MachineBlock, number>()
+  const index = new Map<string, number[]>()
+  let falls = false
+  order.forEach((block, i) => {
+    const next: MachineBlock | undefined = order[i + 1]
+    const own: Line[] = block.code.map((it) => ({ kind: 'code', it }))
+    const { end } = block
+    const jump = (opcode: number, to: MachineBlock, site: number, dst = 0, src = 0, imm = 0): void => {
+      own.push({ kind: 'jump', opcode, dst, src, imm, to, site })
+    }
+    let fallsThrough = false
+    if (end.op === 'exit') own.push({ kind: 'exit', site: end.site })
+    else if (end.op === 'jump') {
+      const site = block.code.at(-1)?.site ?? -1
+      if (end.to === next) fallsThrough = true
+      else jump(CLASS.jmp | JMP.ja, end.to, site)
+    } else {
+      const unit = end.wide ? CLASS.jmp : CLASS.jmp32
+      const source = end.b >= 0 ? SOURCE.x : SOURCE.k
+      const src = Math.max(end.b, 0)
+      if (end.yes === next && end.cmp !== 'set') {
+        jump(unit | source | JUMPS[OPPOSITE[end.cmp]], end.no, end.site, end.a, src, end.imm)
+        fallsThrough = true
+      } else {
+        jump(unit | source | JUMPS[end.cmp], end.yes, end.site, end.a, src, end.imm)
+        if (end.no === next) fallsThrough = true
+        else jump(CLASS.jmp | JMP.ja, end.no, end.site)
+      }
+    }
+    const keys = own.map(lineKey)
+    if (!fallsThrough && !falls && i > 0) {
+      const found = (index.get(keys[0]) ?? []).find((at) =>
+        keys.every((key, k) => at + k < lines.length && lineKey(lines[at + k]) === key),
+      )
+      if (found !== undefined) {
+        places.set(block, found)
+        return
+      }
+    }
+    places.set(block, lines.length)
+    own.forEach((line, k) => {
+      const at = index.get(keys[k])
+      if (at === undefined) index.set(keys[k], [lines.length])
+      else at.push(lines.length)
+      lines.push(line)
+    })
+    falls = fallsThrough
+  })
+
+  const labels = new Map<number, string>()
+  for (const line of lines)
+    if (line.kind === 'jump') {
+      const at = places.get(line.to)!
+      if (!labels.has(at)) labels.set(at, `L${labels.size}`)
+    }
+  const out = lines.map((line, i): Instruction => {
+    const label = i === 0 ? fn.name : labels.get(i)
+    const named = label === undefined ? {} : i === 0 ? { label, functionStart: true } : { label }
+    if (line.kind === 'exit')
+      return { opcode: CLASS.jmp | JMP.exit, dst: 0, src: 0, offset: 0, imm: 0, source: sourceOf(line.site), ...named }
+    if (line.kind === 'jump') {
+      const at = places.get(line.to)!
+      return {
+        opcode: line.opcode,
+        dst: line.dst,
+        src: line.src,
+        offset: 0,
+        imm: line.imm,
+        reference: { kind: 'label', name: at === 0 ? fn.name : labels.get(at)! },
+        source: sourceOf(line.site),
+        ...named,
+      }
+    }
+    const { it } = line
+    const frame = it.slot === undefined ? 0 : offsets.get(it.slot)!
+    const isAdd = it.slot !== undefined && (it.opcode & 7) === CLASS.alu64
+    if (it.dst > FRAME_POINTER || it.src > FRAME_POINTER) throw new Error(`${fn.name}: unallocated register`)
+    return {
+      opcode: it.opcode,
+      dst: it.dst,
+      src: Math.max(it.src, 0),
+      offset: isAdd ? it.offset : it.offset + frame,
+      imm: isAdd ? it.imm + frame : it.imm,
+      ...(it.imm64 === undefined ? {} : { imm64: it.imm64 }),
+      ...(it.reference === undefined ? {} : { reference: it.reference }),
+      ...(it.core === undefined ? {} : { core: it.core }),
+      source: sourceOf(it.site),
+      ...named,
+    }
+  })
+  return out
+}

@@ -1,0 +1,102 @@
+import type { Instruction, SourceLocation } from '../asm/index.ts'
+import { BtfBuilder } from '../btf/index.ts'
+import type { Contribution, FunctionSpec, MapSpec, ProgramSpec } from '../spec/index.ts'
+import { allocateRegisters } from './codegen/allocate.ts'
+import { cleanGraph } from './codegen/cleanup.ts'
+import { emitInstructions } from './codegen/emit.ts'
+import { removeDead } from './codegen/liveness.ts'
+import { lower } from './codegen/lower.ts'
+import type { FunctionContext, FunctionParameter, Unit, UsedFunction } from './context.ts'
+import { withTypes } from './maps/definition.ts'
+import { nodeSourceReader, type SourceReader } from './source.ts'
+import { addBtf } from './types/btf.ts'
+import type { Type } from './types/types.ts'
+
+/** Turns a finished function into instructions. */
+export function compileFunction(
+  fn: FunctionContext,
+  sourceOf: (site: number) => SourceLocation | undefined,
+): Instruction[] {
+  const machine = lower(fn.emitter.ir, { signExtend: fn.unit.atLeast(6, 6) })
+  cleanGraph(machine)
+  removeDead(machine)
+  allocateRegisters(machine)
+  cleanGraph(machine)
+  return emitInstructions(machine, sourceOf)
+}
+
+/** Source lines with their text, the way from generated code included. */
+export function sourceLines(
+  unit: Unit,
+  reader: SourceReader | undefined,
+): (site: number) => SourceLocation | undefined {
+  const known = new Map<number, SourceLocation | undefined>()
+  return (site) => {
+    if (!known.has(site)) {
+      const at = unit.location(site)
+      if (at === undefined || reader === undefined) known.set(site, at)
+      else {
+        const original = reader.locate(at.file, at.line, at.column) ?? at
+        const text = reader.text(original.file, original.line)
+        known.set(site, { ...original, ...(text === undefined ? {} : { text }) })
+      }
+    }
+    return known.get(site)
+  }
+}
+
+export interface EntryPoint {
+  readonly fn: FunctionContext
+  /** All of the program's spec but what compiling gives. */
+  readonly spec: Omit<ProgramSpec, 'instructions' | 'typeId' | 'linkage'>
+  readonly contextType: string
+}
+
+/** The BTF of a parameter of a global function. */
+function parameterType(btf: BtfBuilder, parameter: FunctionParameter, contextType: string): number {
+  if (parameter.kind === 'ctx') return btf.pointer(btf.add({ kind: 'struct', name: contextType, size: 0, members: [] }))
+  if (parameter.kind === 'memory') return btf.pointer(addBtf(btf, parameter.to))
+  return addBtf(btf, parameter as Type)
+}
+
+/** What a unit adds to an object: the program, the functions and maps it uses, their BTF. */
+export function contributionOfUnit(
+  unit: Unit,
+  entry: EntryPoint,
+  finish: (btf: BtfBuilder) => Partial<Contribution> & { readonly maps?: readonly MapSpec[] },
+  reader: SourceReader | undefined = nodeSourceReader(),
+): Contribution {
+  const btf = new BtfBuilder()
+  const sourceOf = sourceLines(unit, reader)
+  const int = btf.int('int', 4, { signed: true })
+  const context = btf.pointer(
+    entry.contextType === 'void' ? 0 : btf.add({ kind: 'fwd', name: entry.contextType, union: false }),
+  )
+  const proto = btf.add({ kind: 'func_proto', returnType: int, params: [{ name: 'ctx', type: context }] })
+  const typeId = btf.add({ kind: 'func', name: entry.spec.name, type: proto, linkage: 1 })
+  const extras = finish(btf)
+  const programs: ProgramSpec[] = [
+    { ...entry.spec, linkage: 'global', typeId, instructions: compileFunction(entry.fn, sourceOf) },
+  ]
+  const functions = [...unit.functions.values()].map((used: UsedFunction): FunctionSpec => {
+    const params = used.params.map(({ name, type }) => ({ name, type: parameterType(btf, type, entry.contextType) }))
+    const returnType = used.result === 'void' ? 0 : addBtf(btf, used.result)
+    const type = btf.add({ kind: 'func_proto', returnType, params })
+    return {
+      name: used.name,
+      linkage: used.linkage,
+      typeId: btf.add({ kind: 'func', name: used.name, type, linkage: used.linkage === 'global' ? 1 : 0 }),
+      instructions: compileFunction(used.fn, sourceOf),
+    }
+  })
+  const maps = [...[...unit.maps.values()].map((map) => withTypes(map, btf)), ...(extras.maps ?? [])]
+  return {
+    programs,
+    functions,
+    variables: extras.variables ?? [],
+    externs: extras.externs ?? [],
+    maps,
+    license: unit.license,
+    btf: btf.toBytes(),
+  }
+}

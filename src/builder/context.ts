@@ -1,0 +1,154 @@
+import type { SourceLocation } from '../asm/index.ts'
+import { UsageError } from '../errors/index.ts'
+import type { MapSpec } from '../spec/index.ts'
+import { Emitter } from './ir/emitter.ts'
+import { captureSite } from './source.ts'
+import type { Type } from './types/types.ts'
+
+/** What the unit needs of a map that code refers to. */
+export interface UsedMap {
+  readonly spec: MapSpec
+  readonly keyType?: Type
+  readonly valueType?: Type
+}
+
+/** A BPF function that code calls. */
+export interface UsedFunction {
+  readonly name: string
+  readonly linkage: 'static' | 'global'
+  readonly fn: FunctionContext
+  readonly params: readonly { readonly name: string; readonly type: FunctionParameter }[]
+  readonly result: Type | 'void'
+}
+export type FunctionParameter = Type | { readonly kind: 'ctx' } | { readonly kind: 'memory'; readonly to: Type }
+
+/** Where a variable of a global-data map is. */
+export interface UsedGlobal {
+  readonly section: '.rodata' | '.data' | '.bss'
+  readonly name: string
+  readonly offset: number
+  readonly type: Type
+}
+
+/** One program while it is built, with all that it refers to. Nothing outlives the build. */
+export class Unit {
+  readonly name: string
+  readonly target: readonly [major: number, minor: number]
+  readonly license: string
+  readonly maps = new Map<string, UsedMap>()
+  readonly functions = new Map<string, UsedFunction>()
+  readonly #sites: SourceLocation[] = []
+  readonly #siteIndex = new Map<SourceLocation, number>()
+  /** Extras of features (CO-RE types, externs), by a key of their own. */
+  readonly extras = new Map<symbol, unknown>()
+
+  constructor(name: string, target: readonly [number, number], license: string) {
+    this.name = name
+    this.target = target
+    this.license = license
+  }
+
+  siteOf(location: SourceLocation | undefined): number {
+    if (location === undefined) return -1
+    let index = this.#siteIndex.get(location)
+    if (index === undefined) {
+      index = this.#sites.push(location) - 1
+      this.#siteIndex.set(location, index)
+    }
+    return index
+  }
+  location(site: number): SourceLocation | undefined {
+    return this.#sites[site]
+  }
+  extra<T>(key: symbol, make: () => T): T {
+    if (!this.extras.has(key)) this.extras.set(key, make())
+    return this.extras.get(key) as T
+  }
+
+  use(map: UsedMap): string {
+    const known = this.maps.get(map.spec.name)
+    if (known !== undefined && known.spec !== map.spec)
+      throw buildError('build.map-name', `two maps are named "${map.spec.name}"`, 'give each map a name of its own')
+    this.maps.set(map.spec.name, map)
+    return map.spec.name
+  }
+
+  atLeast(major: number, minor: number): boolean {
+    return this.target[0] > major || (this.target[0] === major && this.target[1] >= minor)
+  }
+  /** @throws UsageError `build.target` when the target kernel is older than what `what` needs */
+  need(major: number, minor: number, what: string, instead?: string): void {
+    if (this.atLeast(major, minor)) return
+    throw buildError(
+      'build.target',
+      `${what} needs Linux ${major}.${minor}, the target is ${this.target.join('.')}`,
+      instead ?? `set target: '${major}.${minor}' or newer`,
+    )
+  }
+}
+
+/** One function while it is built. */
+export class FunctionContext {
+  readonly unit: Unit
+  readonly emitter: Emitter
+  /** Turns what user code returns into the program's return value; throws when it is none. */
+  readonly leave: (code: unknown) => void
+
+  constructor(unit: Unit, name: string, leave: (fn: FunctionContext, code: unknown) => void) {
+    this.unit = unit
+    this.emitter = new Emitter(name)
+    this.leave = (code) => leave(this, code)
+  }
+
+  /** Operations from here on belong to the user's line that is now on the stack. */
+  mark(): Emitter {
+    this.emitter.site = this.unit.siteOf(captureSite())
+    return this.emitter
+  }
+}
+
+let current: FunctionContext | undefined
+
+/** Runs `body` while `fn` is the function being built. */
+export function building<T>(fn: FunctionContext, body: () => T): T {
+  const before = current
+  current = fn
+  try {
+    return body()
+  } catch (error) {
+    throw located(error, fn)
+  } finally {
+    current = before
+  }
+}
+
+/** The function being built, its site set to the caller's line. */
+export function here(what: string): FunctionContext {
+  if (current === undefined)
+    throw new UsageError('build.outside', `${what} is only possible inside a program's function`, {
+      details: ['call it inside the callback of xdp(…), tracepoint(…) and so on'],
+    })
+  current.mark()
+  return current
+}
+/** The function being built, without a new site. */
+export function inside(): FunctionContext | undefined {
+  return current
+}
+
+/** A mistake in the user's program: one line, the fix, the user's place. */
+export function buildError(code: string, message: string, fix: string, at?: SourceLocation): UsageError {
+  const place = at ?? captureSite()
+  const where = place === undefined ? [] : [`at ${place.file}:${place.line}:${place.column}`]
+  return new UsageError(code, message, { details: [fix, ...where] })
+}
+
+function located(error: unknown, fn: FunctionContext): unknown {
+  if (!(error instanceof UsageError) || error.details.some((line) => line.startsWith('at '))) return error
+  const place = fn.unit.location(fn.emitter.site)
+  if (place === undefined) return error
+  return new UsageError(error.code, error.message, {
+    cause: error,
+    details: [...error.details, `at ${place.file}:${place.line}:${place.column}`],
+  })
+}

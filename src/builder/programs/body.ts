@@ -1,0 +1,158 @@
+import { buildError, type FunctionContext, here } from '../context.ts'
+import { constant, type Operand } from '../ir/ops.ts'
+import type { IntName } from '../types/forms.ts'
+import { type Fields, type IntType, type StructType, type Type, u32 } from '../types/types.ts'
+import { type Bool, conditionOf } from '../values/bool.ts'
+import { Int, type Like, operandOf } from '../values/int.ts'
+import { Maybe } from '../values/maybe.ts'
+import type { Place } from '../values/place.ts'
+import { Variable } from '../values/variable.ts'
+import { type Init, type StructView, type View, view, zero } from '../values/views.ts'
+import { HelperCalls } from './helper-calls.ts'
+
+/** What every program's callback gets: control flow, variables, memory of its own. */
+export abstract class Body<R> extends HelperCalls {
+  declare protected readonly returns: R
+
+  /** Runs `then` where the condition holds, else `otherwise`. */
+  if(condition: Bool, then: () => void, otherwise?: () => void): void {
+    const { emitter } = here('b.if')
+    emitter.choose(conditionOf(condition), then, otherwise)
+  }
+
+  /** Ends the program with this code. */
+  return(code: R): void {
+    here('b.return').leave(code)
+  }
+
+  /** One of two integers of the same type. */
+  select<N extends IntName>(condition: Bool, yes: Int<N>, no: Like<N>): Int<N> {
+    const fn = here('b.select')
+    const { emitter } = fn
+    const result = emitter.variable(operandOf(fn, yes.type, no), maxOf(yes.type))
+    emitter.choose(conditionOf(condition), () => emitter.setVariable(result, operandOf(fn, yes.type, yes)))
+    return new Int(yes.type, emitter.getVariable(result), fn)
+  }
+
+  /** A variable of an integer type: `const sum = b.let(u32, 0)`, `sum.set(sum.get().add(1))`. */
+  let<N extends IntName>(type: IntType<N>, initial: Like<N>): Variable<N> {
+    const fn = here('b.let')
+    return new Variable(fn, type, fn.emitter.variable(operandOf(fn, type, initial), maxOf(type)))
+  }
+
+  /** Memory on the stack, zeroed, padding included; the members of `initial` are set. */
+  local<F extends Fields>(type: StructType<F>, initial?: Partial<Init<F>>): StructView<F, 'shared'>
+  local<T extends Type>(type: T): View<T, 'shared'>
+  local(type: Type, initial?: object): unknown {
+    const fn = here('b.local')
+    const align = type.size % 8 === 0 ? 8 : type.align
+    const name = type.kind === 'struct' || type.kind === 'union' ? type.tag : type.kind
+    const slot = fn.emitter.slot(type.size, align, `local ${name}`)
+    const base: Operand = { kind: 'frame', slot, offset: 0 }
+    const place: Place = { fn, region: `stack${slot.id}`, base, offset: 0, access: 'shared' }
+    zero(place, type.size, align)
+    const made = view(type, place)
+    if (initial !== undefined) (made as { $set(values: object): void }).$set(initial)
+    return made
+  }
+
+  /** Runs `body` while the condition holds. The kernel must see that it ends: count something. Linux 5.3. */
+  while(condition: () => Bool, body: () => void): void {
+    const fn = here('b.while')
+    fn.unit.need(5, 3, 'a loop', 'unroll it with a JavaScript for loop')
+    fn.emitter.loop(() => conditionOf(condition()), body)
+  }
+
+  /**
+   * Runs `body` with 0, 1, … `count` − 1. A running `count` needs `max`, which bounds it for the kernel. Linux 5.3; for older
+   * targets a constant count is unrolled.
+   */
+  range(count: number, body: (i: Int<'u32'>) => void): void
+  range(count: Int<'u32'>, options: { readonly max: number }, body: (i: Int<'u32'>) => void): void
+  range(count: number | Int<'u32'>, options: unknown, last?: (i: Int<'u32'>) => void): void {
+    const fn = here('b.range')
+    const { emitter } = fn
+    const body = (typeof options === 'function' ? options : last) as (i: Int<'u32'>) => void
+    const make = (operand: Operand): Int<'u32'> => new Int(u32, operand, fn)
+    if (typeof count === 'number') {
+      if (!Number.isInteger(count) || count < 0)
+        throw buildError('build.range', `b.range(${count})`, 'give a whole number of rounds')
+      if (count === 0) return
+      if (!fn.unit.atLeast(5, 3)) {
+        for (let i = 0; i < count; i++) emitter.scope(() => body(make(constant(i))))
+        return
+      }
+      const i = emitter.variable(constant(0), BigInt(count))
+      emitter.repeat(
+        () => body(make(emitter.getVariable(i))),
+        () => {
+          const next = emitter.alu('add', 64, emitter.getVariable(i), constant(1))
+          emitter.setVariable(i, next)
+          return { kind: 'compare', cmp: 'ne', width: 64, a: next, b: constant(count), site: emitter.site }
+        },
+      )
+      return
+    }
+    fn.unit.need(5, 3, 'a loop', 'use a constant count')
+    const { max } = options as { max: number }
+    const limit = operandOf(fn, count.type, count)
+    const i = emitter.variable(constant(0), BigInt(max))
+    const loop = (): void =>
+      emitter.loop(
+        () => {
+          const now = emitter.getVariable(i)
+          const { site } = emitter
+          return {
+            kind: 'and',
+            left: { kind: 'compare', cmp: 'lt', width: 64, a: now, b: constant(max), site },
+            right: () => ({ kind: 'compare', cmp: 'lt', width: 64, a: now, b: limit, site }),
+          }
+        },
+        () => body(make(emitter.getVariable(i))),
+        () => emitter.setVariable(i, emitter.alu('add', 64, emitter.getVariable(i), constant(1))),
+      )
+    loop()
+  }
+
+  /** Leaves the innermost loop. */
+  break(): void {
+    const { emitter } = here('b.break')
+    const frame = emitter.loops.at(-1)
+    if (frame === undefined)
+      throw buildError('build.loop', 'b.break() outside a loop', 'use it inside b.while or b.range')
+    emitter.jump(frame.exit)
+  }
+  /** Goes on with the next round of the innermost loop. */
+  continue(): void {
+    const { emitter } = here('b.continue')
+    const frame = emitter.loops.at(-1)
+    if (frame === undefined)
+      throw buildError('build.loop', 'b.continue() outside a loop', 'use it inside b.while or b.range')
+    emitter.jump(frame.next)
+  }
+
+  /** Runs the case whose number equals the value, else `otherwise`. */
+  switch<N extends IntName>(
+    value: Int<N>,
+    cases: readonly (readonly [number | bigint | readonly (number | bigint)[], () => void])[],
+    otherwise?: () => void,
+  ): void {
+    here('b.switch')
+    const [first, ...rest] = cases
+    if (first === undefined) {
+      otherwise?.()
+      return
+    }
+    const [match, then] = first
+    const numbers = (Array.isArray(match) ? match : [match]) as [Like<N>, ...Like<N>[]]
+    this.if(value.oneOf(...numbers), then, () => this.switch(value, rest, otherwise))
+  }
+
+  /** The first of several things that is there. */
+  protected maybe<T>(fn: FunctionContext, there: Bool, value: () => T): Maybe<T> {
+    return new Maybe(fn, there, value)
+  }
+}
+
+export const maxOf = (type: IntType<IntName>): bigint =>
+  type.size === 8 ? (1n << 64n) - 1n : type.signed ? 0xffff_ffffn : (1n << BigInt(8 * type.size)) - 1n

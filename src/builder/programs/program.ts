@@ -1,0 +1,114 @@
+import { UsageError } from '../../errors/index.ts'
+import { type AttachSpec, CONTRIBUTION, type Contribution, type SpecContribution } from '../../spec/index.ts'
+import { PROGRAM_FLAGS, type ProgramFlag } from '../../uapi/index.ts'
+import { contributionOfUnit } from '../compile.ts'
+import { buildError, building, FunctionContext, Unit } from '../context.ts'
+import { constant, type Operand } from '../ir/ops.ts'
+import { Int } from '../values/int.ts'
+
+/** A return code of one kind of program. */
+export class ReturnCode<K extends string = string> {
+  declare private readonly brand: K
+  readonly name: string
+  readonly value: number
+  constructor(name: string, value: number) {
+    this.name = name
+    this.value = value
+  }
+}
+
+export interface ProgramOptions {
+  /** "GPL" unless said otherwise. Some helpers are for GPL-compatible programs only. */
+  readonly license?: string
+  /** The oldest kernel it must load on: newer features are errors when it is built. Default '5.15'. */
+  readonly target?: `${number}.${number}`
+}
+
+/** What one kind of program is, beyond its callback. */
+export interface ProgramShape {
+  readonly section: string
+  readonly type: number
+  readonly attachType: number
+  readonly flags?: readonly ProgramFlag[]
+  /** The C name of the context's struct, "void" for none. */
+  readonly contextType: string
+  readonly attachTo?: { readonly name: string; readonly module?: string }
+  readonly attach?: AttachSpec
+  readonly options: ProgramOptions
+}
+
+/** A program: a module exports it. */
+export class BpfProgram<K extends string = string> implements SpecContribution {
+  declare readonly kind: K
+  readonly name: string
+  readonly shape: ProgramShape
+  readonly #build: (fn: FunctionContext, context: Operand) => unknown
+  #made: Contribution | undefined
+
+  constructor(name: string, shape: ProgramShape, build: (fn: FunctionContext, context: Operand) => unknown) {
+    if (!/^[A-Za-z_]\w*$/.test(name))
+      throw new UsageError('build.program-name', `${JSON.stringify(name)} is no name for a program`, {
+        details: ['use letters, digits and _ (the kernel keeps the first 15)'],
+      })
+    this.name = name
+    this.shape = shape
+    this.#build = build
+  }
+
+  /** The program as data; built once. @throws UsageError at mistakes that types do not hold */
+  [CONTRIBUTION](): Contribution {
+    this.#made ??= this.#compile()
+    return this.#made
+  }
+
+  #compile(): Contribution {
+    const { shape } = this
+    const unit = new Unit(this.name, parseTarget(shape.options.target ?? '5.15'), shape.options.license ?? 'GPL')
+    const fn = new FunctionContext(unit, this.name, leaveWithCode)
+    const context = fn.emitter.param()
+    building(fn, () => {
+      const result = this.#build(fn, context)
+      if (result instanceof Promise)
+        throw buildError('build.async', 'the callback of a program is async', 'make it a plain function')
+      if (fn.emitter.isOpen && fn.emitter.current !== undefined) fn.leave(result)
+    })
+    return contributionOfUnit(
+      unit,
+      {
+        fn,
+        contextType: shape.contextType,
+        spec: {
+          name: this.name,
+          section: shape.section,
+          type: shape.type,
+          expectedAttachType: shape.attachType,
+          flags: (shape.flags ?? []).reduce((sum, flag) => sum | PROGRAM_FLAGS[flag], 0),
+          ...(shape.attachTo === undefined ? {} : { attachTo: shape.attachTo }),
+          ...(shape.attach === undefined ? {} : { attach: shape.attach }),
+        },
+      },
+      () => ({}),
+    )
+  }
+}
+
+/** Writes the program's return value. */
+export function leaveWithCode(fn: FunctionContext, code: unknown): void {
+  const { emitter } = fn
+  if (code instanceof ReturnCode) emitter.exit(constant(BigInt.asUintN(32, BigInt(code.value))))
+  else if (code instanceof Int) emitter.exit(code.operand)
+  else if (typeof code === 'number' && Number.isInteger(code)) emitter.exit(constant(BigInt.asUintN(32, BigInt(code))))
+  else
+    throw buildError(
+      'build.return',
+      `${emitter.ir.name}: a program ends with a return code, this path has ${code === undefined ? 'none' : String(typeof code)}`,
+      'return one of the codes (return b.PASS), also on early returns',
+    )
+}
+
+function parseTarget(text: string): readonly [number, number] {
+  const match = /^(\d+)\.(\d+)$/.exec(text)
+  if (match === null)
+    throw new UsageError('build.target', `${JSON.stringify(text)} is no kernel version`, { details: ["write '5.15'"] })
+  return [Number(match[1]), Number(match[2])]
+}

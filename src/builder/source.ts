@@ -1,0 +1,132 @@
+import type { SourceLocation } from '../asm/index.ts'
+
+/**
+ * Reads the user's source for line information. Injected, because the builder also runs where there are no files; under
+ * Node a reader of files and source maps is there by itself ({@link nodeSourceReader}).
+ */
+export interface SourceReader {
+  /** The original place of a place in generated code (source maps); undefined: it is original already. */
+  locate(file: string, line: number, column: number): { file: string; line: number; column: number } | undefined
+  /** The text of a line (from 1). */
+  text(file: string, line: number): string | undefined
+}
+
+interface Site {
+  readonly getFileName?: () => string | null | undefined
+  readonly getLineNumber?: () => number | null
+  readonly getColumnNumber?: () => number | null
+}
+type StackHost = typeof Error & {
+  prepareStackTrace?: ((error: Error, sites: Site[]) => unknown) | undefined
+  captureStackTrace?: (target: object, below?: unknown) => void
+  stackTraceLimit?: number
+}
+
+const FRAME = /\(?((?:file:\/\/|[a-z]+:\/\/|\/|[A-Za-z]:[\\/])[^()]*?):(\d+):(\d+)\)?\s*$/
+const HERE = new URL('.', import.meta.url).href
+const HERE_PATH = toPath(HERE)
+const isOwn = (file: string): boolean => file.startsWith(HERE) || toPath(file).startsWith(HERE_PATH)
+
+/** Places in generated code seen before: a memo, nothing depends on its contents. */
+const memo = new Map<string, SourceLocation | undefined>()
+
+/** The innermost place of the stack that is outside the builder, as the runtime reports it (its source maps applied). */
+export function captureSite(): SourceLocation | undefined {
+  const host = Error as StackHost
+  if (host.captureStackTrace === undefined) return fromText(new Error().stack)
+  const { prepareStackTrace, stackTraceLimit } = host
+  host.stackTraceLimit = 24
+  host.prepareStackTrace = (_error, sites) => sites
+  const holder: { stack?: unknown } = {}
+  host.captureStackTrace(holder, captureSite)
+  const sites = holder.stack as Site[]
+  host.prepareStackTrace = prepareStackTrace
+  let key: string | undefined
+  if (Array.isArray(sites))
+    for (const site of sites) {
+      const file = site.getFileName?.()
+      if (file === null || file === undefined || file === '' || isOwn(file)) continue
+      key = `${file}:${site.getLineNumber?.()}:${site.getColumnNumber?.()}`
+      break
+    }
+  let found = key === undefined ? undefined : memo.get(key)
+  if (found === undefined && !(key !== undefined && memo.has(key))) {
+    found = fromText(new Error().stack)
+    if (key !== undefined) memo.set(key, found)
+  }
+  host.stackTraceLimit = stackTraceLimit
+  return found
+}
+
+function fromText(stack: string | undefined): SourceLocation | undefined {
+  if (stack === undefined) return undefined
+  for (const line of stack.split('\n')) {
+    const match = FRAME.exec(line)
+    if (match === null || isOwn(match[1])) continue
+    return { file: toPath(match[1]), line: Number(match[2]), column: Number(match[3]) }
+  }
+  return undefined
+}
+
+function toPath(url: string): string {
+  const bare = url.replace(/[?#].*$/, '')
+  return bare.startsWith('file://') ? decodeURIComponent(new URL(bare).pathname) : bare
+}
+
+interface NodeProcess {
+  getBuiltinModule?: (name: string) => unknown
+}
+interface NodeFs {
+  readFileSync(path: string, encoding: 'utf8'): string
+  existsSync(path: string): boolean
+}
+interface NodeModule {
+  SourceMap: new (
+    payload: unknown,
+  ) => {
+    findEntry(line: number, column: number): { originalSource?: string; originalLine?: number; originalColumn?: number }
+  }
+}
+
+/** Files and `.map` files beside them, through Node; undefined where there is no Node. */
+export function nodeSourceReader(): SourceReader | undefined {
+  const node = (globalThis as { process?: NodeProcess }).process
+  const fs = node?.getBuiltinModule?.('node:fs') as NodeFs | undefined
+  const modules = node?.getBuiltinModule?.('node:module') as NodeModule | undefined
+  if (fs === undefined || modules === undefined) return undefined
+  const lines = new Map<string, string[] | undefined>()
+  const maps = new Map<string, InstanceType<NodeModule['SourceMap']> | undefined>()
+  const linesOf = (file: string): string[] | undefined => {
+    if (!lines.has(file)) {
+      let found: string[] | undefined
+      try {
+        found = fs.readFileSync(file, 'utf8').split(/\r?\n/)
+      } catch {
+        found = undefined
+      }
+      lines.set(file, found)
+    }
+    return lines.get(file)
+  }
+  return {
+    text: (file, line) => linesOf(file)?.[line - 1]?.trimEnd(),
+    locate(file, line, column) {
+      if (!/\.[cm]?js$/.test(file)) return undefined
+      if (!maps.has(file)) {
+        let map: InstanceType<NodeModule['SourceMap']> | undefined
+        try {
+          if (fs.existsSync(`${file}.map`))
+            map = new modules.SourceMap(JSON.parse(fs.readFileSync(`${file}.map`, 'utf8')))
+        } catch {
+          map = undefined
+        }
+        maps.set(file, map)
+      }
+      const entry = maps.get(file)?.findEntry(line - 1, column - 1)
+      if (entry?.originalSource === undefined || entry.originalLine === undefined) return undefined
+      const base = `file://${file}`
+      const original = toPath(new URL(entry.originalSource, base).href)
+      return { file: original, line: entry.originalLine + 1, column: (entry.originalColumn ?? 0) + 1 }
+    },
+  }
+}

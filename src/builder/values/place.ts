@@ -1,0 +1,24 @@
+import type { FunctionContext } from '../context.ts'
+import type { Region } from '../ir/emitter.ts'
+import type { Operand } from '../ir/ops.ts'
+
+/**
+ * What a program may do with memory: `read` it, also `write` it, or also use atomic operations on it (`shared`: map
+ * values, globals, the stack, ring records; not packets).
+ */
+export type Access = 'read' | 'write' | 'shared'
+
+/** A typed place in memory that the verifier lets the program reach. */
+export interface Place {
+  readonly fn: FunctionContext
+  readonly region: Region
+  readonly base: Operand
+  /** Bytes from `base`. */
+  readonly offset: number
+  readonly access: Access
+}
+
+export const shifted = (place: Place, bytes: number): Place => ({ ...place, offset: place.offset + bytes })
+
+/** The property under which views keep their place. */
+export const PLACE: unique symbol = Symbol('place')

@@ -1,0 +1,407 @@
+import { buildError, type FunctionContext, here } from '../context.ts'
+import { constant, type LoadSize, type Operand } from '../ir/ops.ts'
+import type { IntName, WireName } from '../types/forms.ts'
+import type {
+  ArrayType,
+  BitsType,
+  BoolType,
+  BytesType,
+  EnumType,
+  Fields,
+  IntType,
+  Member,
+  PointerType,
+  StructType,
+  Type,
+  WireType,
+} from '../types/types.ts'
+import { Bool } from './bool.ts'
+import {
+  AtomicField,
+  type AtomicName,
+  BitsField,
+  BoolField,
+  EnumField,
+  type EnumValue,
+  IntField,
+  WireField,
+} from './fields.ts'
+import { type Int, intType, type Like, type LikeWire, operandOf, type Wire } from './int.ts'
+import { Maybe } from './maybe.ts'
+import { type Access, PLACE, type Place, shifted } from './place.ts'
+import { Value } from './value.ts'
+
+/** How a type appears to code: integers as values, structs and arrays as views of their memory. */
+export type View<T, A extends Access = 'shared'> =
+  T extends IntType<infer N>
+    ? IntView<N, A>
+    : T extends WireType<infer N>
+      ? A extends 'read'
+        ? Wire<N>
+        : WireField<N>
+      : T extends BoolType
+        ? A extends 'read'
+          ? Bool
+          : BoolField
+        : T extends BitsType<infer N>
+          ? A extends 'read'
+            ? Int<N>
+            : BitsField<N>
+          : T extends EnumType<infer V>
+            ? A extends 'read'
+              ? EnumValue<V>
+              : EnumField<V>
+            : T extends BytesType<infer L>
+              ? BytesView<L, A>
+              : T extends ArrayType<infer E, infer L>
+                ? ArrayView<E, L, A>
+                : T extends StructType<infer F>
+                  ? StructView<F, A>
+                  : T extends PointerType
+                    ? IntView<'u64', A>
+                    : never
+type IntView<N extends IntName, A extends Access> = A extends 'read'
+  ? Int<N>
+  : A extends 'shared'
+    ? N extends AtomicName
+      ? AtomicField<N>
+      : IntField<N>
+    : IntField<N>
+
+/** The members of a struct by name. What is not a member is under `$`-names. */
+export type StructView<F extends Fields, A extends Access = 'shared'> = {
+  readonly [K in keyof F]: View<F[K], A>
+} & StructMethods<F, A>
+
+export interface StructMethods<F extends Fields, A extends Access> {
+  readonly [PLACE]: Place
+  /** Writes several members; the others stay. */
+  $set: A extends 'read' ? never : (values: Partial<Init<F>>) => void
+  /** Writes all bytes, padding included, with 0. */
+  $zero: A extends 'read' ? never : () => void
+  /** Copies all bytes from another view of the same struct. */
+  $copy: A extends 'read' ? never : (from: StructView<F, Access>) => void
+}
+/** What a member can be set to. */
+export type Init<F extends Fields> = { [K in keyof F]: InitOf<F[K]> }
+export type InitOf<T> =
+  T extends IntType<infer N>
+    ? Like<N>
+    : T extends WireType<infer N>
+      ? LikeWire<N>
+      : T extends BoolType
+        ? Bool | boolean
+        : T extends BitsType<infer N>
+          ? Like<N>
+          : T extends EnumType<infer V>
+            ? (keyof V & string) | Like<'i32' | 'u32'>
+            : T extends BytesType<infer L>
+              ? BytesView<L, Access> | Uint8Array
+              : T extends StructType<infer F>
+                ? StructView<F, Access> | Init<F>
+                : T extends PointerType
+                  ? Like<'u64'>
+                  : never
+
+/** Makes the view of a type at a place. */
+export function view<T extends Type, A extends Access>(type: T, place: Place): View<T, A> {
+  return viewOf(type, place) as View<T, A>
+}
+
+function viewOf(type: Type, place: Place, member?: Member): unknown {
+  switch (type.kind) {
+    case 'int':
+      return type.size >= 4 ? new AtomicField(type as IntType<AtomicName>, place) : new IntField(type, place)
+    case 'wire':
+      return new WireField(type as WireType<WireName>, place)
+    case 'bool':
+      return new BoolField(place)
+    case 'bits':
+      return new BitsField(type, member?.bit ?? 0, place)
+    case 'enum':
+      return new EnumField(type, intType(type.signed ? 'i32' : 'u32'), place)
+    case 'bytes':
+      return new BytesView(type, place)
+    case 'array':
+      return new ArrayView(type, place)
+    case 'pointer':
+      return new AtomicField(intType('u64'), place)
+    case 'struct':
+    case 'union':
+      return structView(type, place)
+  }
+}
+
+const structClasses = new WeakMap<StructType, new (place: Place) => object>()
+
+function structView(type: StructType, place: Place): object {
+  let made = structClasses.get(type)
+  if (made === undefined) {
+    made = makeClass(type)
+    structClasses.set(type, made)
+  }
+  return new made(place)
+}
+
+function makeClass(type: StructType): new (place: Place) => object {
+  class Struct extends Value {
+    readonly [PLACE]: Place
+    readonly owner: FunctionContext
+    constructor(place: Place) {
+      super()
+      this[PLACE] = place
+      this.owner = place.fn
+    }
+    $set(values: Record<string, unknown>): void {
+      here('$set')
+      for (const [name, value] of Object.entries(values)) {
+        const member = type.members.find((it) => it.name === name)
+        if (member === undefined)
+          throw buildError('build.member', `struct ${type.tag} has no member ${name}`, `it has ${memberNames(type)}`)
+        assign(member.type, shifted(this[PLACE], member.offset), value, member)
+      }
+    }
+    $zero(): void {
+      here('$zero')
+      zero(this[PLACE], type.size, type.align)
+    }
+    $copy(from: { readonly [PLACE]: Place }): void {
+      here('$copy')
+      copy(this[PLACE], from[PLACE], type.size, type.align)
+    }
+  }
+  for (const member of type.members)
+    Object.defineProperty(Struct.prototype, member.name, {
+      enumerable: true,
+      get(this: Struct) {
+        here(`${type.tag}.${member.name}`)
+        return viewOf(member.type, shifted(this[PLACE], member.offset), member)
+      },
+      set() {
+        throw buildError(
+          'build.assign',
+          `${type.tag}.${member.name} cannot be assigned with =`,
+          `write it with .${member.name}.set(value) or $set({ ${member.name}: value })`,
+        )
+      },
+    })
+  return Struct
+}
+const memberNames = (type: StructType): string => type.members.map((member) => member.name).join(', ')
+
+/** Stores a value of a type at a place. */
+export function assign(type: Type, place: Place, value: unknown, member?: Member): void {
+  if (type.kind === 'struct' || type.kind === 'union') {
+    if (typeof value === 'object' && value !== null && PLACE in value) {
+      copy(place, (value as { [PLACE]: Place })[PLACE], type.size, type.align)
+      return
+    }
+    for (const [name, inner] of Object.entries(value as Record<string, unknown>)) {
+      const found = type.members.find((it) => it.name === name)
+      if (found === undefined)
+        throw buildError('build.member', `struct ${type.tag} has no member ${name}`, `it has ${memberNames(type)}`)
+      assign(found.type, shifted(place, found.offset), inner, found)
+    }
+    return
+  }
+  if (type.kind === 'bytes') {
+    const bytes = new BytesView(type, place)
+    bytes.set(value as Uint8Array)
+    return
+  }
+  if (type.kind === 'array')
+    throw buildError('build.array-value', 'an array is not set as a whole', 'set its elements: view.at(i).set(value)')
+  ;(viewOf(type, place, member) as { set(value: unknown): void }).set(value)
+}
+
+/** The widest unit that may be used for copying at an alignment; packets and stacks allow unaligned ones only where the CPU does. */
+function* chunks(size: number, align: number): Generator<[at: number, size: LoadSize]> {
+  let at = 0
+  while (at < size) {
+    const left = size - at
+    const unit = ([8, 4, 2, 1] as const).find(
+      (s) => s <= left && (s <= align || align >= 8 || at % s === 0) && s <= Math.max(align, 1),
+    )
+    const step = unit ?? 1
+    yield [at, step]
+    at += step
+  }
+}
+export function zero(place: Place, size: number, align: number): void {
+  for (const [at, step] of chunks(size, align))
+    place.fn.emitter.store(place.region, step, place.base, place.offset + at, constant(0))
+}
+export function copy(to: Place, from: Place, size: number, align: number): void {
+  const { emitter } = to.fn
+  for (const [at, step] of chunks(size, align))
+    emitter.store(
+      to.region,
+      step,
+      to.base,
+      to.offset + at,
+      emitter.load(from.region, step, from.base, from.offset + at),
+    )
+}
+
+/** A fixed number of bytes in memory. */
+export class BytesView<L extends number = number, A extends Access = Access> extends Value {
+  declare readonly access: A
+  readonly type: BytesType<L>
+  readonly [PLACE]: Place
+  readonly owner: FunctionContext
+  constructor(type: BytesType<L>, place: Place) {
+    super()
+    this.type = type
+    this[PLACE] = place
+    this.owner = place.fn
+  }
+  get length(): L {
+    return this.type.length
+  }
+  /** The byte at a fixed index. */
+  at(index: number): A extends 'read' ? Int<'u8'> : IntField<'u8'> {
+    here('at')
+    checkIndex(index, this.length)
+    return new IntField(intType('u8'), shifted(this[PLACE], index)) as A extends 'read' ? Int<'u8'> : IntField<'u8'>
+  }
+  /** Copies bytes of the same length in. */
+  set(value: (A extends 'read' ? never : BytesView<L, Access>) | Uint8Array): void {
+    here('set')
+    if (value instanceof Uint8Array) {
+      if (value.length > this.length)
+        throw buildError(
+          'build.length',
+          `${value.length} bytes do not fit ${this.length}`,
+          'cut them or make the field longer',
+        )
+      for (let i = 0; i < this.length; i++)
+        this[PLACE].fn.emitter.store(
+          this[PLACE].region,
+          1,
+          this[PLACE].base,
+          this[PLACE].offset + i,
+          constant(value[i] ?? 0),
+        )
+      return
+    }
+    copy(this[PLACE], (value as BytesView)[PLACE], this.length, unitOf(this.length))
+  }
+  /** Byte by byte equal (compared in the widest units). */
+  eq(other: BytesView<L, Access> | Uint8Array | string): Bool {
+    const fn = here('eq')
+    const { emitter } = fn
+    const place = this[PLACE]
+    const right = other instanceof BytesView ? undefined : constantBytes(other, this.length)
+    let all: Bool | undefined
+    for (const [at, step] of chunks(this.length, 8)) {
+      const compare = (): Bool => {
+        const a = emitter.load(place.region, step, place.base, place.offset + at)
+        const b: Operand =
+          right === undefined
+            ? emitter.load(
+                (other as BytesView)[PLACE].region,
+                step,
+                (other as BytesView)[PLACE].base,
+                (other as BytesView)[PLACE].offset + at,
+              )
+            : constant(littleEndian(right, at, step))
+        const wide =
+          step === 8 ||
+          (typeof b === 'object' && b.kind === 'const' && b.value <= 0x7fff_ffffn) ||
+          typeof b === 'number'
+        return new Bool({ kind: 'compare', cmp: 'eq', width: wide ? 64 : 32, a, b, site: emitter.site }, fn)
+      }
+      all = all === undefined ? compare() : all.and(compare)
+    }
+    return all!
+  }
+  ne(other: BytesView<L, Access> | Uint8Array | string): Bool {
+    return this.eq(other).not()
+  }
+}
+const unitOf = (length: number): number => (length % 8 === 0 ? 8 : length % 4 === 0 ? 4 : length % 2 === 0 ? 2 : 1)
+function littleEndian(bytes: Uint8Array, at: number, size: number): bigint {
+  let value = 0n
+  for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[at + i])
+  return value
+}
+/** Bytes of "02:00:…", of hex, or as they are. */
+export function constantBytes(value: Uint8Array | string, length: number): Uint8Array {
+  let out: Uint8Array
+  if (typeof value !== 'string') out = value
+  else if (/^([0-9a-fA-F]{2}:)*[0-9a-fA-F]{2}$/.test(value))
+    out = Uint8Array.from(value.split(':'), (it) => Number.parseInt(it, 16))
+  else {
+    out = new Uint8Array(length)
+    const encoded = new TextEncoder().encode(value)
+    if (encoded.length <= length) out.set(encoded)
+    else out = encoded
+  }
+  if (out.length !== length)
+    throw buildError(
+      'build.length',
+      `${out.length} bytes where ${length} are expected`,
+      'give as many bytes as the field has',
+    )
+  return out
+}
+function checkIndex(index: number, length: number): void {
+  if (!Number.isInteger(index) || index < 0 || index >= length)
+    throw buildError(
+      'build.index',
+      `index ${index} of ${length} elements`,
+      `use 0 to ${length - 1}, or at(value) with a BPF value`,
+    )
+}
+
+/** An array in memory. */
+export class ArrayView<E extends Type = Type, L extends number = number, A extends Access = Access> extends Value {
+  declare readonly access: A
+  readonly type: ArrayType<E, L>
+  readonly [PLACE]: Place
+  readonly owner: FunctionContext
+  constructor(type: ArrayType<E, L>, place: Place) {
+    super()
+    this.type = type
+    this[PLACE] = place
+    this.owner = place.fn
+  }
+  get length(): L {
+    return this.type.length
+  }
+  /** A fixed index gives the element; a running value gives it only where it is inside the array. */
+  at(index: number): View<E, A>
+  at(index: Int<'u32'> | Int<'u64'> | Int<'u16'> | Int<'u8'>): Maybe<View<E, A>>
+  at(index: number | Int): unknown {
+    const fn = here('at')
+    const place = this[PLACE]
+    const { element, length } = this.type
+    if (typeof index === 'number') {
+      checkIndex(index, length)
+      return viewOf(element, shifted(place, index * element.size))
+    }
+    const { emitter } = fn
+    const i = operandOf(fn, index.type, index)
+    const ok = new Bool({ kind: 'compare', cmp: 'lt', width: 64, a: i, b: constant(length), site: emitter.site }, fn)
+    return new Maybe(fn, ok, () => this.#element(i))
+  }
+  /** The element at `index` modulo the length, which must be a power of two. */
+  masked(index: Int<'u32'> | Int<'u64'> | Int<'u16'> | Int<'u8'>): View<E, A> {
+    const fn = here('masked')
+    const { length } = this.type
+    if ((length & (length - 1)) !== 0)
+      throw buildError(
+        'build.masked',
+        `an array of ${length} elements cannot be indexed by a mask`,
+        'use at(index), or a power of two as the length',
+      )
+    const i = fn.emitter.alu('and', 64, operandOf(fn, index.type, index), constant(length - 1))
+    return this.#element(i) as View<E, A>
+  }
+  #element(i: Operand): unknown {
+    const place = this[PLACE]
+    const { emitter } = place.fn
+    const base = emitter.alu('add', 64, place.base, emitter.alu('mul', 64, i, constant(this.type.element.size)))
+    return viewOf(this.type.element, { ...place, base })
+  }
+}
