@@ -2,6 +2,9 @@
  * The kernel room: bpf(2) and its companions, live programs, maps and links, events and statistics.
  * The only folder that touches native code (ffi-rs), behind the {@link Sys} seam.
  */
+
+export { deleteBatch, readBatches, updateBatch } from './batch-ops.ts'
+export { type LiveBtf, loadBtf } from './btf.ts'
 export { capabilitiesReport, missingPrivileges, type Privileges, readPrivileges } from './capabilities.ts'
 export { bpf, tryBpf } from './command.ts'
 export { onlineCpus, possibleCpus } from './cpus.ts'
@@ -28,6 +31,7 @@ export {
 export { createJudge, type Judge, type Judgement } from './judge.ts'
 export { kernelBtf } from './kernel-btf.ts'
 export { LOG_LEVEL, type LoadImageOptions, type LoadResult, loadImage } from './load-image.ts'
+export { BpfMap, createMap, LiveArray, type MapCodec, rawBytes, type SetOptions } from './map.ts'
 export { type ObjectKind, objectIds, openById, openPinned, pin } from './objects.ts'
 export { createRawMap, type MapShape, RawMap } from './raw-map.ts'
 export { realSys } from './real.ts'
