@@ -3,9 +3,10 @@
  * kernel's verifier forbids does not type-check where types can say it and is an error of the build with the user's line
  * where they cannot.
  */
+
+export { BpfProgram, type ProgramOptions, ReturnCode } from './kinds/program.ts'
+export { XdpBody, type XdpCode, type XdpOptions, xdp } from './kinds/xdp.ts'
 export { CounterMap, LookupMap, MapDefinition, map } from './maps/index.ts'
-export { BpfProgram, type ProgramOptions, ReturnCode } from './programs/program.ts'
-export { XdpBody, type XdpCode, type XdpOptions, xdp } from './programs/xdp.ts'
 export { nodeSourceReader, type SourceReader } from './source.ts'
 export {
   array,

@@ -11,6 +11,11 @@ export interface CommandRow {
 /** All subcommands, in the order of `--help`. */
 export const COMMANDS: readonly CommandRow[] = [
   {
+    name: 'build',
+    summary: 'build the programs of a TypeScript module, show their instructions, write an object file',
+    load: () => import('./build.ts'),
+  },
+  {
     name: 'doctor',
     summary: 'what of BPF works on this machine, what does not, and what to do',
     load: () => import('./doctor.ts'),
@@ -24,6 +29,11 @@ export const COMMANDS: readonly CommandRow[] = [
     name: 'asm',
     summary: "assemble text in LLVM's, the kernel's or the classic syntax",
     load: () => import('./asm.ts'),
+  },
+  {
+    name: 'cfg',
+    summary: 'show the control flow of an object file or of hex bytes',
+    load: () => import('./cfg.ts'),
   },
   {
     name: 'completion',
