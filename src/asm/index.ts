@@ -7,6 +7,7 @@
  */
 export * from './assembler.ts'
 export * from './call-site.ts'
+export * from './cfg/index.ts'
 export * from './codec.ts'
 export * from './instruction.ts'
 export * from './link.ts'
