@@ -21,6 +21,11 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import('./doctor.ts'),
   },
   {
+    name: 'verify',
+    summary: "say without a kernel whether the kernel's verifier will take programs, and why not",
+    load: () => import('./verify.ts'),
+  },
+  {
     name: 'disasm',
     summary: 'show the instructions of an object file or of hex bytes',
     load: () => import('./disasm.ts'),
