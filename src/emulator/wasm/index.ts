@@ -1,18 +1,190 @@
-/** The WebAssembly compiler: programs become modules over the emulator's linear memory. */
+/** The WebAssembly compiler: programs become modules over the emulator's linear memory, with the interpreter's checks. */
 import type { CallTable } from '../interpreter.ts'
 import type { Machine } from '../machine.ts'
-import type { LinkedProgram } from '../program.ts'
+import { REGISTERS } from '../memory.ts'
+import { FUNCTION_HIGH, type LinkedProgram } from '../program.ts'
+import { type WasmInstance, wasmApi } from '../webassembly.ts'
+import { buildGraph, functionEntries } from './cfg.ts'
+import { encodeModule, OP, WasmBytes } from './encoder.ts'
+import { FunctionCompiler } from './function.ts'
+import { FAULT_KIND, FUEL_ADDRESS, IMPORTS, TYPE, TYPES } from './layout.ts'
 
+/** Functions may share code; the compiler copies it, up to this many times the program's length. */
+const MAX_COPIES = 4
+/** Instructions that are compiled in one go, as module size is bounded by the hosts. */
+const MAX_COMPILED = 200_000
+
+interface Compiled {
+  readonly instance: WasmInstance
+}
+
+/** The module of a program. Exported for tests and tools. @returns a text when the program has no compiled form */
+export function compileProgram(machine: Machine, program: LinkedProgram): Uint8Array | string {
+  if (machine.sanitizer.misaligned !== 'off') return 'strict alignment is checked by the interpreter'
+  const { code } = program
+  for (let slot = 0; slot < code.length; slot++) {
+    const kind = code.operation[slot] & 7
+    const writes = code.operation[slot] < 0x100 && (kind === 0 || kind === 1 || kind === 4 || kind === 7)
+    if (writes && code.dst[slot] === 10) return 'it writes the frame pointer'
+  }
+  const entries = functionEntries(program)
+  const graphs = entries.map((entry) => buildGraph(program, entry))
+  if (graphs.some((graph) => !graph.reducible)) return 'it has a loop with several entrances'
+  const total = graphs.reduce((sum, graph) => sum + graph.blocks.reduce((all, block) => all + block.count, 0), 0)
+  if (total > Math.min(MAX_COMPILED, MAX_COPIES * code.length + 1000)) return 'it is too long for one module'
+  const first = IMPORTS.length
+  const functions = new Map(entries.map((entry, i) => [entry, first + i]))
+  const context = { machine, program, functions }
+  try {
+    const bodies = graphs.map((graph) => new FunctionCompiler(context, graph).compile())
+    const wrappers = entries.map((entry) => wrapper(functions.get(entry) ?? 0))
+    return encodeModule({
+      types: TYPES,
+      imports: IMPORTS,
+      memoryPages: (2 * machine.memory.size) / 65_536,
+      functions: [
+        ...bodies.map((body) => ({ type: TYPE.function, body })),
+        ...wrappers.map((body, i) => ({ type: TYPE.wrapper, body, export: `at${entries[i]}` })),
+      ],
+    })
+  } catch (error) {
+    if (error instanceof RangeError) return 'its control flow nests too deeply'
+    throw error
+  }
+}
+
+/** Calls a function with the registers in memory and puts r0 back there. */
+function wrapper(target: number): Uint8Array {
+  const out = new WasmBytes().u32(0)
+  out.byte(OP.i32Const).s32(REGISTERS)
+  out.byte(OP.localGet).u32(0)
+  for (let register = 1; register <= 5; register++)
+    out
+      .byte(OP.i32Const)
+      .s32(0)
+      .byte(OP.i64Load)
+      .u32(0)
+      .u32(REGISTERS + 8 * register)
+  out.byte(OP.call).u32(target).byte(OP.i64Store).u32(0).u32(0).byte(OP.end)
+  return out.toBytes()
+}
+
+/** Compiles programs on demand and runs them. */
 export class WasmEngine {
-  readonly machine: Machine
-  constructor(machine: Machine, _calls: CallTable) {
-    this.machine = machine
+  readonly #machine: Machine
+  readonly #calls: CallTable
+  /** By program: the module, or why there is none. */
+  readonly #compiled: (Compiled | string | undefined)[] = []
+
+  constructor(machine: Machine, calls: CallTable) {
+    this.#machine = machine
+    this.#calls = calls
   }
+
   /** Why a program cannot be compiled, undefined when it can. */
-  refusal(_program: LinkedProgram): string | undefined {
-    return 'the WebAssembly compiler is not there yet'
+  refusal(program: LinkedProgram): string | undefined {
+    const compiled = this.#compile(program)
+    return typeof compiled === 'string' ? compiled : undefined
   }
-  run(_program: LinkedProgram, _slot: number): boolean {
-    return false
+
+  #compile(program: LinkedProgram): Compiled | string {
+    return (this.#compiled[program.index] ??= this.#build(program))
+  }
+
+  #build(program: LinkedProgram): Compiled | string {
+    const { memory } = this.#machine
+    if (wasmApi === undefined || memory.wasm === undefined) return 'this host has no WebAssembly'
+    const bytes = compileProgram(this.#machine, program)
+    if (typeof bytes === 'string') return bytes
+    try {
+      const module = new wasmApi.Module(bytes)
+      return { instance: new wasmApi.Instance(module, { env: { memory: memory.wasm, ...this.#imports(program) } }) }
+    } catch (error) {
+      return `the host refuses the module: ${error instanceof Error ? error.message : String(error)}`
+    }
+  }
+
+  #imports(program: LinkedProgram): Record<string, (...args: number[]) => number | void> {
+    const m = this.#machine
+    const calls = this.#calls
+    const { words } = m
+    const fuelWord = FUEL_ADDRESS / 4
+    const enter = (slot: number, frame: number, fuel: number): void => {
+      m.program = program
+      m.pc = slot
+      m.frame = frame
+      m.fuel = fuel
+    }
+    const leave = (): void => {
+      words[fuelWord] = m.fuel
+    }
+    return {
+      helper(number, slot, frame, fuel) {
+        enter(slot, frame, fuel)
+        const ended = calls.helper(number)
+        leave()
+        return ended ? 1 : 0
+      },
+      kfunc(slot, frame, fuel) {
+        enter(slot, frame, fuel)
+        calls.kfunc(program, slot)
+        leave()
+      },
+      careful(slot, low, high, offset, access, frame, fuel) {
+        enter(slot, frame, fuel)
+        return m.resolve(low >>> 0, high, offset, access & 0xff, (access & 0x100) !== 0)
+      },
+      fault(slot, kind, frame, fuel) {
+        enter(slot, frame, fuel)
+        if (kind === FAULT_KIND.stepLimit) {
+          m.fuel = 0
+          m.fail('step-limit', 'the step limit is reached')
+        }
+        if (kind === FAULT_KIND.invalidJump)
+          m.fail('invalid-jump', `the program leaves its ${program.code.length} slots at slot ${slot}`)
+        if (kind === FAULT_KIND.callDepth) m.fail('call-depth', 'too many nested calls')
+        if (kind === FAULT_KIND.misaligned) m.fail('misaligned', 'misaligned atomic operation')
+        const opcode = program.image.insns[slot * 8].toString(16).padStart(2, '0')
+        m.fail('invalid-instruction', `there is no instruction with opcode 0x${opcode} and these fields`)
+      },
+      loadPacket(slot, _zero, frame, fuel) {
+        enter(slot, frame, fuel)
+        return calls.loadPacket(program, slot) ? 1 : 0
+      },
+      callRegister(slot, frame, fuel) {
+        enter(slot, frame, fuel)
+        const at = REGISTERS / 4 + 2 * program.code.dst[slot]
+        if (words[at + 1] === FUNCTION_HIGH + program.index) {
+          m.frame++
+          m.invoke(program, words[at])
+          m.closeFrame(m.frame)
+          m.frame--
+        } else if (words[at + 1] === 0) calls.helper(words[at])
+        else m.fail('invalid-jump', 'call of a register that holds no function')
+        leave()
+      },
+      cast(slot, frame, fuel) {
+        enter(slot, frame, fuel)
+        const { dst, src, imm } = program.code
+        m.castAddress(REGISTERS / 4 + 2 * dst[slot], REGISTERS / 4 + 2 * src[slot], imm[slot])
+      },
+    }
+  }
+
+  /** Runs a function of a program on the machine's registers. @returns false when there is no compiled form */
+  run(program: LinkedProgram, slot: number): boolean {
+    const compiled = this.#compile(program)
+    if (typeof compiled === 'string') return false
+    const run = compiled.instance.exports[`at${slot}`]
+    if (run === undefined) return false
+    const m = this.#machine
+    const { program: before, frame } = m
+    m.program = program
+    m.words[FUEL_ADDRESS / 4] = m.fuel
+    run(frame)
+    m.fuel = m.words[FUEL_ADDRESS / 4]
+    m.program = before
+    m.frame = frame
+    return true
   }
 }
