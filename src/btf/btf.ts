@@ -58,14 +58,15 @@ export class Btf {
 
   /** @throws InputError `btf.*` naming the place when the header or the chain of types is broken */
   constructor(bytes: Uint8Array, options: BtfOptions = {}) {
-    this.bytes = bytes
+    // a plain view: slice() of Node's Buffer would not copy
+    this.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.base = options.base
     this.what = options.what ?? 'BTF'
     const header = readHeader(bytes, this.what)
     this.littleEndian = header.littleEndian
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.typesStart = header.typesStart
-    this.#strings = bytes.subarray(header.stringsStart, header.stringsStart + header.stringsLength)
+    this.#strings = this.bytes.subarray(header.stringsStart, header.stringsStart + header.stringsLength)
     this.#stringBase = options.base === undefined ? 0 : options.base.stringsSize
     this.stringsSize = this.#stringBase + this.#strings.length
     this.firstId = options.base === undefined ? 1 : options.base.endId

@@ -115,14 +115,10 @@ export function writeBtfExt(ext: BtfExt, string: (text: string) => number, littl
   const core = part(ext.relocations, 16, (out, item) =>
     out.u32(item.offset).u32(item.typeId).u32(item.access).u32(item.kind),
   )
-  const withCore = core.length > 0
-  const head = new ByteWriter({ littleEndian })
-    .u16(BTF_MAGIC)
-    .u8(1)
-    .u8(0)
-    .u32(withCore ? 32 : 24)
+  // the long header even without CO-RE relocations: LLVM's reader looks for their place whatever the length says
+  const head = new ByteWriter({ littleEndian }).u16(BTF_MAGIC).u8(1).u8(0).u32(32)
   head.u32(0).u32(functions.length).u32(functions.length).u32(lines.length)
-  if (withCore) head.u32(functions.length + lines.length).u32(core.length)
+  head.u32(functions.length + lines.length).u32(core.length)
   return head.raw(functions).raw(lines).raw(core).toBytes()
 }
 

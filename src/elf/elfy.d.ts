@@ -13,5 +13,6 @@ declare module 'elfy' {
     readonly shnum: number
     readonly body: { readonly sections: readonly ElfySection[] }
   }
-  export function parse(bytes: Uint8Array): ElfyFile
+  const elfy: { parse(bytes: Uint8Array): ElfyFile }
+  export default elfy
 }

@@ -3,3 +3,4 @@
  * libbpf, bpftool and cilium/ebpf load. The container (any ELF file) is its own folder.
  */
 export { type ReadObjectOptions, readObject } from './read-object.ts'
+export { type WriteObjectOptions, writeObject } from './write-object.ts'

@@ -1,4 +1,4 @@
-import { parse } from 'elfy'
+import elfy from 'elfy'
 import { InputError } from '../errors/index.ts'
 import { ELF_MACHINE, ELF_TYPE, type ElfFile, readElf } from './container/index.ts'
 
@@ -20,9 +20,9 @@ export function openObjectFile(bytes: Uint8Array, what: string): ElfFile {
 }
 
 function compareWithElfy(file: ElfFile): void {
-  let table: ReturnType<typeof parse>
+  let table: ReturnType<typeof elfy.parse>
   try {
-    table = parse(asBuffer(file.bytes))
+    table = elfy.parse(asBuffer(file.bytes))
   } catch (cause) {
     throw new InputError('elf.section', `${file.what}: the section table does not read: ${(cause as Error).message}`, {
       cause,

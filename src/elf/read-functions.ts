@@ -1,7 +1,7 @@
 import { decodeInstructions, type Instruction, type Reference, type SourceLocation, slotsOf } from '../asm/index.ts'
 import { InputError } from '../errors/index.ts'
 import type { FunctionSpec, ProgramSpec } from '../spec/index.ts'
-import { CLASS, JMP, LD_IMM64, PSEUDO_CALL, PSEUDO_LD, SLOT_BYTES } from '../uapi/index.ts'
+import { CLASS, JMP, LD_IMM64, matchSectionName, PSEUDO_CALL, PSEUDO_LD, SLOT_BYTES } from '../uapi/index.ts'
 import { type ElfSection, type ElfSymbol, SECTION_INDEX, SYMBOL_BIND, SYMBOL_TYPE } from './container/index.ts'
 import { type ObjectSections, placeOf } from './object-sections.ts'
 import { sectionMeaning } from './section-attach.ts'
@@ -37,6 +37,8 @@ export function readFunctions(object: ObjectSections, meaningOf: SymbolMeaning):
   const programs: ProgramSpec[] = []
   const functions: FunctionSpec[] = []
   const reader = new CodeReader(object, meaningOf, nameAt)
+  // an object of functions only: its global functions are what can be loaded
+  const alone = places.every(({ isProgram }) => !isProgram)
   for (const place of places) {
     const typeId = reader.typeIdAt(place)
     const spec: FunctionSpec = {
@@ -45,7 +47,7 @@ export function readFunctions(object: ObjectSections, meaningOf: SymbolMeaning):
       linkage: place.linkage,
       ...(typeId === undefined ? {} : { typeId }),
     }
-    if (!place.isProgram) functions.push(spec)
+    if (!place.isProgram && !(alone && place.linkage !== 'static')) functions.push(spec)
     else programs.push({ ...spec, section: place.section.name, ...sectionMeaning(place.section.name) })
   }
   return { programs, functions, nameAt }
@@ -85,9 +87,11 @@ function findFunctions(object: ObjectSections): FunctionPlace[] {
         )
       const linkage =
         symbol.bind === SYMBOL_BIND.local ? 'static' : symbol.bind === SYMBOL_BIND.weak ? 'weak' : 'global'
-      // static functions beside programs are subprograms, unless there is nothing else
+      // a static function is a subprogram, unless nothing else is in a section that holds programs
       const isProgram =
-        role === 'program' && (linkage !== 'static' || symbols.every(({ bind }) => bind === SYMBOL_BIND.local))
+        role === 'program' &&
+        (linkage !== 'static' ||
+          (symbols.every(({ bind }) => bind === SYMBOL_BIND.local) && matchSectionName(section.name) !== undefined))
       places.push({ section, start: symbol.value, end, name: unique(symbol.name), linkage, isProgram })
     })
   }

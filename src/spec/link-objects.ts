@@ -32,7 +32,9 @@ export function linkObjects(objects: readonly ObjectSpec[], options: LinkObjects
   const btfs = objects.map(({ btf, name: what }) =>
     btf === undefined ? undefined : new Btf(btf, { what: `${what}: .BTF` }),
   )
-  const merged = mergeBtf(btfs.map((btf) => ({ btf: btf ?? EMPTY, omit: (type: BtfType) => type.kind === 'datasec' })))
+  const merged = mergeBtf(
+    btfs.map((btf) => ({ btf: btf ?? EMPTY, omit: (type: BtfType) => type.kind === 'datasec' || type.kind === 'var' })),
+  )
   const renumber = (input: number) => (id: number | undefined) =>
     id === undefined ? undefined : id === 0 ? 0 : merged.ids[input].get(id)
   const linker = new Linker()

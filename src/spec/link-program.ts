@@ -47,7 +47,10 @@ const CALL = CLASS.jmp | JMP.call
  */
 export function linkProgram(object: ObjectSpec, programName: string, options: LinkProgramOptions = {}): ProgramImage {
   const program = findProgram(object, programName)
-  const linked = linkCode(program.name, [program, ...object.functions])
+  const linked = linkCode(program.name, [
+    program,
+    ...object.functions.filter((candidate) => candidate.name !== program.name),
+  ])
   const typeIds = new Map([program, ...object.functions].map(({ name, typeId }) => [name, typeId]))
   const maps = new MapTable(object, options)
   const kfuncModules: string[] = []
@@ -139,10 +142,12 @@ export function linkProgram(object: ObjectSpec, programName: string, options: Li
   }
 }
 
-/** The program of this name. @throws UsageError `program.unknown` */
+/** The program of this name, or a function as a program without a type. @throws UsageError `program.unknown` */
 export function findProgram(object: ObjectSpec, name: string): ProgramSpec {
   const program = object.programs.find((candidate) => candidate.name === name)
   if (program !== undefined) return program
+  const alone = object.functions.find((candidate) => candidate.name === name)
+  if (alone !== undefined) return { ...alone, section: '.text', type: 0, expectedAttachType: 0, flags: 0 }
   const names = object.programs.map((candidate) => candidate.name)
   throw new UsageError(
     'program.unknown',
@@ -214,7 +219,7 @@ function linkKfunc(
       `${programName} calls ${name}, which neither the object nor the kernel's declarations define`,
     )
   if (options.kernelBtf === undefined)
-    return { ...instruction, src: PSEUDO_CALL.kfunc, imm: instruction.imm > 0 ? instruction.imm : 0, offset: 0 }
+    return { ...instruction, src: PSEUDO_CALL.kfunc, imm: Math.max(instruction.imm, 0), offset: 0 }
   const found = findKernelSymbol(stripFlavour(name), 'func', options)
   if (found === undefined) {
     if (!weak)
@@ -292,12 +297,8 @@ function attachTarget(program: ProgramSpec, options: LinkProgramOptions): { btfI
   const btfId = kernel.idByName(stripFlavour(attach.type), 'struct')
   const struct = btfId === undefined ? undefined : kernel.type(btfId)
   const memberIndex = struct?.kind === 'struct' ? struct.members.findIndex(({ name }) => name === attach.member) : -1
-  if (btfId === undefined || memberIndex < 0)
-    throw new InputError(
-      'link.struct-ops',
-      `${program.name}: this kernel has no ${attach.member} in struct ${attach.type}`,
-    )
-  return { btfId, memberIndex }
+  // a struct of a module that is not there: whoever loads the program says so
+  return btfId === undefined || memberIndex < 0 ? {} : { btfId, memberIndex }
 }
 
 interface LinkedForInfo {

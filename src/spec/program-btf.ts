@@ -82,7 +82,7 @@ function forKernel(bytes: Uint8Array, object: ObjectSpec): Uint8Array {
   const btf = new Btf(bytes, { what: `${object.name}: BTF` })
   const header = readHeader(bytes, btf.what)
   const le = btf.littleEndian
-  const out = bytes.slice()
+  const out = new Uint8Array(bytes)
   const view = new DataView(out.buffer)
   const places = new Map(object.externs.map((extern) => [extern.name, extern]))
   let intId = 0

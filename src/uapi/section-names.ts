@@ -185,6 +185,7 @@ export const LEGACY_SECTION_PREFIXES: readonly (readonly [
   attachType?: AttachType,
 ])[] = [
   ['socket', 'socket_filter'],
+  ['filter', 'socket_filter'],
   ['kprobe/', 'kprobe'],
   ['kretprobe/', 'kprobe'],
   ['uprobe/', 'kprobe'],

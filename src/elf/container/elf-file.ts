@@ -76,7 +76,9 @@ export function isElf(bytes: Uint8Array): boolean {
  * Reads the headers; sections and segments are checked to lie inside the file.
  * @throws InputError `elf.magic`, `elf.class`, `elf.truncated`, `elf.section` naming the section
  */
-export function readElf(bytes: Uint8Array, what = 'ELF file'): ElfFile {
+export function readElf(input: Uint8Array, what = 'ELF file'): ElfFile {
+  // a plain view: slice() of Node's Buffer would not copy
+  const bytes = new Uint8Array(input.buffer, input.byteOffset, input.byteLength)
   if (!isElf(bytes)) throw new InputError('elf.magic', `${what}: no ELF file`)
   if (bytes.length < 52)
     throw new InputError('elf.truncated', `${what}: ${bytes.length} bytes, the ELF header is cut off`)

@@ -4,3 +4,4 @@
  */
 export * from './constants.ts'
 export * from './elf-file.ts'
+export * from './elf-writer.ts'
