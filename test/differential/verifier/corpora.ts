@@ -14,8 +14,7 @@ import { kernelBtf } from '../../../src/syscall/kernel-btf.ts'
 import { judgeImage, type ModelAnswer } from './model.ts'
 
 // As test/requirements.ts has it, which only vitest can import.
-const corporaFolder =
-  process.env['TYPEBPF_CORPORA'] ?? new URL('../../../../shared/corpora', import.meta.url).pathname
+const corporaFolder = process.env['TYPEBPF_CORPORA'] ?? new URL('../../../../shared/corpora', import.meta.url).pathname
 
 /** One line of programs.jsonl. */
 export interface CorpusRow {
@@ -47,16 +46,23 @@ export function corpusImage(row: CorpusRow): ProgramImage {
     object = readObject(readFileSync(`${corporaFolder}/objects/${row.object}`), { what: row.object })
     objects.set(row.object, object)
   }
-  const spec =
+  let spec =
     object.programs.find((p) => p.section === row.section && p.name === row.program) ??
     object.programs.find((p) => p.section === row.section) ??
     object.programs.find((p) => p.name === row.program)
+  if (spec === undefined && row.program === null && object.functions.length > 0) {
+    // A section that is no program by its name: the plain loader took it all the same.
+    spec = { ...object.functions[0], section: row.section, type: row.prog_type ?? 0, expectedAttachType: 0, flags: 0 }
+    object = { ...object, programs: [...object.programs, spec], functions: object.functions.slice(1) }
+  }
   if (spec === undefined) throw new Error(`no program ${row.program} in section ${row.section}`)
   const image = linkProgram(object, spec.name, { kernelBtf: kernelBtf() })
   return {
     ...image,
     type: row.prog_type ?? image.type,
     expectedAttachType: row.expected_attach_type ?? image.expectedAttachType,
+    // The plain loader knew nothing of attach targets.
+    ...(row.program === null ? { attachTo: undefined, attachBtfId: undefined } : {}),
     ...(image.license === '' ? { license: 'GPL' } : {}),
   }
 }
