@@ -1,13 +1,14 @@
-import { SystemError, UnsupportedError, UsageError } from '../errors/index.ts'
-import type { MapSpec, ProgramImage } from '../spec/index.ts'
-import { BPF_ATTRS, MAP_TYPES, PROGRAM_TYPES } from '../uapi/index.ts'
+import { type BpfError, SystemError, UnsupportedError, UsageError } from '../errors/index.ts'
+import type { ProgramImage } from '../spec/index.ts'
+import { BPF_ATTRS, PROGRAM_TYPES } from '../uapi/index.ts'
 import { resolveAttachTarget } from './attach-target.ts'
 import { type LiveBtf, loadBtf } from './btf.ts'
 import { attrOut, tryBpf } from './command.ts'
 import { ERRNO, errnoName } from './errno.ts'
 import { OwnedFd } from './fd.ts'
 import { kernelBtfFd } from './kernel-btf-fd.ts'
-import { createRawMap, kernelName, type RawMap } from './raw-map.ts'
+import { createMapSet } from './map-set.ts'
+import { kernelName, type RawMap } from './raw-map.ts'
 import type { Block, Sys } from './sys.ts'
 import { type LogStatistics, logStatistics, reasonLine, type Verdict, verdictOf } from './verdict.ts'
 
@@ -82,58 +83,6 @@ function readLog(block: Block, length: number): string {
   return utf8.decode(end < 0 ? bytes : bytes.subarray(0, end))
 }
 
-function createMaps(
-  sys: Sys,
-  image: ProgramImage,
-  given: LoadImageOptions['maps'],
-  btfFd: number | undefined,
-): RawMap[] {
-  const made = new Map<MapSpec, RawMap>()
-  const owned: RawMap[] = []
-  const make = (spec: MapSpec, depth: number): RawMap => {
-    const there = made.get(spec)
-    if (there !== undefined) return there
-    if (depth > 8) throw new UsageError('map.nesting', `map ${spec.name}: inner maps nest too deeply`)
-    const inner = spec.inner === undefined ? undefined : make(spec.inner, depth + 1)
-    const map = createRawMap(sys, spec, { btfFd, innerMapFd: inner?.fd })
-    made.set(spec, map)
-    owned.push(map)
-    return map
-  }
-  try {
-    image.maps.forEach((spec, index) => {
-      const map = given?.get(index)
-      if (map !== undefined) made.set(spec, map)
-    })
-    const maps = image.maps.map((spec) => make(spec, 0))
-    const byName = new Map(image.maps.map((spec, index) => [spec.name, maps[index]]))
-    image.maps.forEach((spec, index) => {
-      if (given?.get(index) !== undefined) return
-      for (const [key, value] of spec.contents ?? []) maps[index].update(key, value)
-      for (const [key, target] of spec.slots ?? []) {
-        if (spec.type === MAP_TYPES.prog_array)
-          throw new UnsupportedError(
-            'map.prog-slots',
-            `map ${spec.name}: program slots are filled after all programs are loaded`,
-          )
-        const inner = byName.get(target)
-        if (inner === undefined)
-          throw new UsageError('map.slot', `map ${spec.name}: its slot names a map ${target} that is not there`)
-        const fd = new Uint8Array(4)
-        new DataView(fd.buffer).setUint32(0, inner.fd, true)
-        maps[index].update(key, fd)
-      }
-      if (spec.frozen === true) maps[index].freeze()
-    })
-    // A template that no image map stands for is not needed any more.
-    for (const map of owned) if (!maps.includes(map)) map.close()
-    return maps
-  } catch (error) {
-    for (const map of owned) map.close()
-    throw error
-  }
-}
-
 /** Puts map fds into the instructions; an instruction that already has a pseudo source keeps it. */
 function patchMaps(view: DataView, image: ProgramImage, maps: readonly RawMap[]): void {
   const slots = view.byteLength / 8
@@ -189,10 +138,12 @@ function loadWithLog(
   }
 }
 
-function refused(error: SystemError): LoadResult {
+/** The answer for a program that the verifier never saw: an error on the way to it. */
+export function refusal(error: BpfError): LoadResult {
+  const errno = error instanceof SystemError ? error.errno : 0
   return {
-    verdict: error.errno === ERRNO.EPERM ? 'denied' : 'invalid',
-    errno: error.errno,
+    verdict: errno === ERRNO.EPERM ? 'denied' : 'invalid',
+    errno,
     message: [error.message, ...error.details].join('; '),
     log: '',
     logTruncated: false,
@@ -224,7 +175,7 @@ export function loadImage(sys: Sys, image: ProgramImage, options: LoadImageOptio
     const target = resolveAttachTarget(image)
     btf = image.btf === undefined || options.btfFd !== undefined ? undefined : loadBtf(sys, image.btf)
     const btfFd = options.btfFd ?? btf?.fd
-    maps = createMaps(sys, image, given, btfFd)
+    maps = createMapSet(sys, image.maps, { given, btfFd })
 
     const license = encoder.encode(`${image.license}\0`)
     const funcInfo = image.funcInfo ?? new Uint8Array()
@@ -301,7 +252,7 @@ export function loadImage(sys: Sys, image: ProgramImage, options: LoadImageOptio
     }
   } catch (error) {
     close()
-    if (error instanceof SystemError && error.errno > 0) return refused(error)
+    if (error instanceof SystemError && error.errno > 0) return refusal(error)
     throw error
   }
 }

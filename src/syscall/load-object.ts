@@ -1,0 +1,131 @@
+import { BpfError, UsageError } from '../errors/index.ts'
+import {
+  findProgram,
+  type LinkProgramOptions,
+  linkProgram,
+  type MapSpec,
+  type ObjectSpec,
+  type ProgramImage,
+  type ProgramSpec,
+} from '../spec/index.ts'
+import { MAP_TYPES } from '../uapi/index.ts'
+import { type LiveBtf, loadBtf } from './btf.ts'
+import { type LoadImageOptions, type LoadResult, loadImage, refusal } from './load-image.ts'
+import { createMapSet, fdBytes } from './map-set.ts'
+import type { RawMap } from './raw-map.ts'
+import { runningKernel } from './running-kernel.ts'
+import type { Sys } from './sys.ts'
+
+export interface LoadObjectOptions extends LoadImageOptions {
+  /** Only these programs; default all that load by themselves. */
+  readonly programs?: readonly string[]
+  /** The kernel to link for; default the running one. */
+  readonly kernel?: LinkProgramOptions
+  /** Maps to use instead of the object's own, by name. Not closed. */
+  readonly mapsByName?: ReadonlyMap<string, RawMap>
+}
+
+/** One program of an object and what the kernel said. */
+export interface LoadedProgram {
+  readonly spec: ProgramSpec
+  readonly image?: ProgramImage
+  readonly result: LoadResult
+  /** Why it could not be linked: the kernel was not asked. */
+  readonly error?: BpfError
+}
+
+/** Live programs and maps of one object. Close it, or `using`; what is pinned stays. */
+export interface LoadedObject {
+  readonly object: ObjectSpec
+  readonly programs: readonly LoadedProgram[]
+  readonly maps: ReadonlyMap<string, RawMap>
+  close(): void
+  [Symbol.dispose](): void
+}
+
+/** The maps of an image and those that stand in their slots, by name. */
+function neededMaps(image: ProgramImage, object: ObjectSpec): MapSpec[] {
+  const needed = new Map(image.maps.map((spec) => [spec.name, spec]))
+  for (const spec of needed.values()) {
+    if (spec.type === MAP_TYPES.prog_array) continue
+    for (const [, target] of spec.slots ?? []) {
+      const inner = object.maps.find(({ name }) => name === target)
+      if (inner !== undefined) needed.set(target, needed.get(target) ?? inner)
+    }
+  }
+  return [...needed.values()]
+}
+
+/**
+ * Links every program of an object for the running kernel, creates the maps they use once, and asks the kernel for each.
+ * A program that is refused does not keep the others from loading; prog arrays are filled when all are there.
+ * @throws UsageError `program.unknown`, `load.no-program`
+ */
+export function loadObject(sys: Sys, object: ObjectSpec, options: LoadObjectOptions = {}): LoadedObject {
+  const kernel = options.kernel ?? runningKernel()
+  const specs =
+    options.programs === undefined
+      ? object.programs.filter(({ autoload }) => autoload !== false)
+      : options.programs.map((name) => findProgram(object, name))
+  if (specs.length === 0) throw new UsageError('load.no-program', `${object.name}: there is no program in it`)
+  const maps = new Map<string, RawMap>(options.mapsByName ?? [])
+  const programs: LoadedProgram[] = []
+  let btf: { bytes: Uint8Array; live: LiveBtf } | undefined
+  const close = (): void => {
+    for (const { result } of programs) result.close()
+    for (const [name, map] of maps) if (options.mapsByName?.get(name) !== map) map.close()
+    btf?.live.close()
+  }
+  const loadOne = (image: ProgramImage): LoadResult => {
+    if (image.btf !== undefined && btf?.bytes !== image.btf) {
+      const live = loadBtf(sys, image.btf)
+      btf?.live.close()
+      btf = { bytes: image.btf, live }
+    }
+    const btfFd = image.btf === undefined ? undefined : btf?.live.fd
+    const needed = neededMaps(image, object)
+    const there = new Map<number, RawMap>()
+    needed.forEach(({ name }, index) => {
+      const map = maps.get(name)
+      if (map !== undefined) there.set(index, map)
+    })
+    const made = createMapSet(sys, needed, { given: there, btfFd })
+    needed.forEach(({ name }, index) => {
+      maps.set(name, made[index])
+    })
+    const given = new Map(image.maps.map((_, index) => [index, made[index]]))
+    return loadImage(sys, image, { ...options, maps: given, btfFd })
+  }
+  try {
+    for (const spec of specs) {
+      let image: ProgramImage | undefined
+      try {
+        image = linkProgram(object, spec.name, kernel)
+        programs.push({ spec, image, result: loadOne(image) })
+      } catch (error) {
+        if (!(error instanceof BpfError)) throw error
+        programs.push({ spec, image, result: refusal(error), error })
+      }
+    }
+    fillProgramArrays(object, maps, programs)
+  } catch (error) {
+    close()
+    throw error
+  }
+  return { object, programs, maps, close, [Symbol.dispose]: close }
+}
+
+function fillProgramArrays(
+  object: ObjectSpec,
+  maps: ReadonlyMap<string, RawMap>,
+  programs: readonly LoadedProgram[],
+): void {
+  for (const spec of object.maps) {
+    const map = spec.type === MAP_TYPES.prog_array ? maps.get(spec.name) : undefined
+    if (map === undefined) continue
+    for (const [key, target] of spec.slots ?? []) {
+      const program = programs.find((loaded) => loaded.spec.name === target)?.result.program
+      if (program !== undefined) map.update(key, fdBytes(program.fd))
+    }
+  }
+}

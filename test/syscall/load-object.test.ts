@@ -1,0 +1,91 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { describe, expect } from 'vitest'
+import { corporaFolder, testWith } from '../requirements.ts'
+
+const node = ['--conditions=typebpf-source', '--import', 'tsx']
+const cli = new URL('../../src/cli/bin.ts', import.meta.url).pathname
+const typebpf = (args: string[], input?: string) =>
+  spawnSync(process.execPath, [...node, cli, ...args], { encoding: 'utf8', input })
+const object = `${corporaFolder}/objects/cilium-ebpf/examples/xdp/bpf_bpfel.o`
+
+describe('loading objects', () => {
+  testWith('bpf', 'corpora')(
+    'the corpora load as the recorded kernel said',
+    () => {
+      const script = new URL('./corpora-report.ts', import.meta.url).pathname
+      const output = execFileSync(process.execPath, [...node, script, '--small'], { encoding: 'utf8' })
+      const counts = JSON.parse(output) as Record<string, number>
+      expect(counts['same: accepted']).toBeGreaterThanOrEqual(200)
+      expect(counts['REJECT: another reason'] ?? 0).toBe(0)
+      expect(counts['ACCEPT: ours reject'] ?? 0).toBe(0)
+      expect(counts['ACCEPT: ours denied'] ?? 0).toBe(0)
+      // fentry and freplace without their target program, a module's struct_ops, inner maps by index (docs/kernel.md)
+      expect(counts['ACCEPT: ours invalid'] ?? 0).toBeLessThanOrEqual(5)
+    },
+    60_000,
+  )
+
+  testWith('bpf', 'corpora')(
+    'load prints a row per program and ends with 0, 1 or 2',
+    () => {
+      const good = typebpf(['load', object, '--program', 'xdp_prog_func', '--json'])
+      expect([good.status, good.stderr]).toEqual([0, ''])
+      expect(JSON.parse(good.stdout)).toMatchObject([{ program: 'xdp_prog_func', type: 'xdp', verdict: 'accept' }])
+      const unknown = typebpf(['load', object, '--program', 'nope'])
+      expect(unknown.status).toBe(2)
+      expect(unknown.stderr).toMatch(/no program "nope"/)
+      expect(typebpf(['load']).status).toBe(2)
+    },
+    20_000,
+  )
+
+  testWith('bpf')(
+    'load --batch answers in order, also bad lines, and ends with 0',
+    () => {
+      const lines = [
+        { id: 'a', type: 'xdp', insns: 'b7000000020000009500000000000000' },
+        'no json',
+        { id: 'c', type: 'nonsense', insns: '' },
+        { id: 'd', type: 'xdp', insns: '9500000000000000' },
+      ]
+      const input = lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line))).join('\n')
+      const { status, stdout } = typebpf(['load', '--batch'], input)
+      const answers = stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown)
+      expect(answers).toMatchObject([
+        { id: 'a', verdict: 'accept', processed: 2 },
+        { id: null, error: { code: 'batch.json' } },
+        { id: 'c', error: { code: 'batch.request' } },
+        { id: 'd', verdict: 'reject', message: 'R0 !read_ok' },
+      ])
+      expect(status).toBe(0)
+    },
+    20_000,
+  )
+
+  testWith(
+    'bpf',
+    'corpora',
+    'program:unshare',
+    'program:bpftool',
+  )(
+    'pinned programs stay, also for bpftool',
+    () => {
+      const folder = mkdtempSync(`${tmpdir()}/typebpf-pin-`)
+      try {
+        const script = `mount -t bpf none ${folder} && ${process.execPath} ${node.join(' ')} ${cli} load ${object} --program xdp_prog_func --pin ${folder}/own >/dev/null && PATH=$PATH:/usr/sbin bpftool -j prog show pinned ${folder}/own/xdp_prog_func && ls ${folder}/own/maps`
+        const output = execFileSync('unshare', ['-m', 'sh', '-c', script], { encoding: 'utf8' })
+        const [first] = output.split('\n')
+        expect(JSON.parse(first)).toMatchObject({ type: 'xdp', name: 'xdp_prog_func' })
+        expect(readdirSync(folder)).toEqual([])
+      } finally {
+        if (existsSync(folder)) rmSync(folder, { recursive: true })
+      }
+    },
+    20_000,
+  )
+})
