@@ -1,0 +1,64 @@
+/** Functions of the program that a helper calls: bpf_loop, bpf_for_each_map_elem. */
+
+import type { CallFacts } from './arguments.ts'
+import { markKnown, markNotInit, markUnknown, umaxNumber } from './bounds.ts'
+import { ENOTSUPP, type Env } from './env.ts'
+import { checkSubprogramCall, enterFunction } from './function-call.ts'
+import * as H from './helper-ids.ts'
+import { markPrecise } from './precision.ts'
+import * as R from './registers.ts'
+import { copyRegister } from './stack.ts'
+import { type Frame, registerBase } from './state.ts'
+
+/** Map types that bpf_for_each_map_elem walks: hashes and arrays, per CPU or not. */
+const WALKABLE: ReadonlySet<number> = new Set([1, 2, 5, 6, 9, 10])
+
+/** Queues one more run of the callback, before the call itself goes on as if there were none. */
+export function pushCallback(env: Env, call: CallFacts, insn: number): void {
+  if (call.prototype.id === H.LOOP) {
+    markPrecise(env, 1)
+    const frame = env.frame
+    if (frame.callbackDepth >= umaxNumber(frame.m, registerBase(1))) {
+      frame.callbackDepth = 0
+      if (env.log.states) env.say(`frame${env.state.current} bpf_loop iteration limit reached`)
+      return
+    }
+  }
+  checkSubprogramCall(env, call.subprogram)
+  const subprogram = env.subprograms[call.subprogram]
+  subprogram.isCallback = true
+  const state = env.pushBranch(subprogram.start, insn)
+  const caller = env.frame
+  const callee = enterFunction(env, state, call.subprogram, insn)
+  setArguments(env, call, caller, callee)
+  callee.inCallback = true
+  callee.returnMinimum = 0
+  callee.returnMaximum = 1
+  state.callbackUnroll++
+  state.frames[state.current - 1].callbackDepth++
+  caller.callbackDepth = 0
+}
+
+function setArguments(env: Env, call: CallFacts, caller: Frame, callee: Frame): void {
+  const m = callee.m
+  const at = registerBase
+  if (call.prototype.id === H.LOOP) {
+    markUnknown(m, at(1))
+    copyRegister(m, at(2), caller.m, at(3))
+    for (const r of [3, 4, 5]) markNotInit(m, at(r))
+    return
+  }
+  const map = call.map
+  if (map === undefined || !WALKABLE.has(map.type)) env.reject('callback function not allowed for map', ENOTSUPP)
+  const pointer = (r: number, type: number) => {
+    markKnown(m, at(r), 0, 0)
+    m[at(r) + R.TYPE] = type
+    m[at(r) + R.AUX] = call.mapReference
+    m[at(r) + R.FRAME] = 0
+  }
+  copyRegister(m, at(1), caller.m, at(1))
+  pointer(2, R.MAP_KEY)
+  pointer(3, R.MAP_VALUE)
+  copyRegister(m, at(4), caller.m, at(3))
+  markNotInit(m, at(5))
+}

@@ -1,0 +1,195 @@
+/** Calls of helper functions: availability, arguments, what they return and change (check_helper_call of Linux 6.18). */
+import { type CallFacts, checkArgument, clobber, helperText, newCallFacts } from './arguments.ts'
+import { checkInvariants, isNull, markKnown, markUnknown, sync } from './bounds.ts'
+import { pushCallback } from './callbacks.ts'
+import { flagBits } from './context-types.ts'
+import { EACCES, type Env } from './env.ts'
+import * as H from './helper-ids.ts'
+import { mapFitsHelper } from './map-rules.ts'
+import { checkMemory } from './memory.ts'
+import { markPrecise } from './precision.ts'
+import type { HelperPrototype } from './prototype.ts'
+import { acquireReference, checkLeaks, clearPacketPointers, releaseReference } from './references.ts'
+import * as R from './registers.ts'
+import type { StackLiveness } from './stack-liveness.ts'
+import { registerBase } from './state.ts'
+
+const F_RDONLY_PROG = 1 << 7
+const SOCKMAP = 15
+const SOCKHASH = 18
+const MAX_ERRNO = 4095
+const MAP_WRITERS: ReadonlySet<number> = new Set([
+  H.MAP_DELETE_ELEM,
+  H.MAP_UPDATE_ELEM,
+  H.MAP_PUSH_ELEM,
+  H.MAP_POP_ELEM,
+])
+const BOUNDED_RESULTS: ReadonlySet<number> = new Set([
+  H.GET_STACK,
+  H.GET_TASK_STACK,
+  H.PROBE_READ_STR,
+  H.PROBE_READ_KERNEL_STR,
+  H.PROBE_READ_USER_STR,
+])
+
+/** Simulates a helper call. */
+export function checkHelperCall(env: Env, liveness: StackLiveness, insn: number): void {
+  const id = env.code.imm[insn]
+  const prototype = findHelper(env, id)
+  const call = newCallFacts(prototype)
+  for (let index = 0; index < 5; index++) checkArgument(env, liveness, index, call)
+  if (call.map !== undefined && (call.map.flags & F_RDONLY_PROG) !== 0 && MAP_WRITERS.has(id))
+    env.reject('write into map forbidden', EACCES)
+  if (id === H.TAIL_CALL) checkTailCallKey(env, call)
+  for (let i = 0; i < call.accessSize; i++) checkMemory(env, liveness, call.register, i, 1, true, -1, false, false)
+  release(env, call)
+  special(env, call, insn)
+  const frame = env.frame
+  clobber(frame.m)
+  giveResult(env, call, insn)
+  if (call.map !== undefined && !mapFitsHelper(call.map, id, env.facts)) {
+    if (call.map.type === SOCKMAP || call.map.type === SOCKHASH) env.say('cannot update sockmap in this context')
+    env.reject(`cannot pass map_type ${call.map.type} into func ${helperText(prototype)}#${id}`)
+  }
+  if (id === H.GET_FUNC_IP) env.unmodelled('bpf_get_func_ip')
+  if (prototype.changesPacket === true) clearPacketPointers(env)
+}
+
+function findHelper(env: Env, id: number): HelperPrototype {
+  const name = env.tables.helperName(id)
+  if (name === undefined || id < 0) env.reject(`invalid func ${id === 0 ? 'bpf_unspec' : 'unknown'}#${id}`)
+  const prototype = env.tables.helper(env.facts, id)
+  if (prototype === undefined) env.reject(`program of this type cannot use helper bpf_${name}#${id}`)
+  if (prototype.gplOnly === true && !env.gpl)
+    env.reject('cannot call GPL-restricted function from non-GPL compatible program')
+  if (prototype.allowed === false) env.unmodelled(`bpf_${name}, which not every program of this type may call`)
+  if (prototype.mightSleep === true && !env.state.sleepable)
+    env.reject('helper call might sleep in a non-sleepable prog')
+  return prototype
+}
+
+/** A constant index of a tail call must be exact where the array is known. */
+function checkTailCallKey(env: Env, _call: CallFacts): void {
+  const m = env.frame.m
+  const b = registerBase(3)
+  if (m[b + R.TYPE] === R.SCALAR && (m[b + R.MASK_LOW] | m[b + R.MASK_HIGH]) === 0) {
+    const map = _call.map
+    const value = m[b + R.VALUE_LOW] >>> 0
+    if (map !== undefined && m[b + R.VALUE_HIGH] === 0 && value < map.maxEntries) markPrecise(env, 3)
+  }
+}
+
+function release(env: Env, call: CallFacts): void {
+  if (call.releaseRegister === 0) return
+  const done =
+    call.reference !== 0
+      ? releaseReference(env, call.reference)
+      : isNull(env.frame.m, registerBase(call.releaseRegister))
+  if (!done)
+    env.reject(`func ${helperText(call.prototype)}#${call.prototype.id} reference has not been acquired before`)
+}
+
+function special(env: Env, call: CallFacts, insn: number): void {
+  switch (call.prototype.id) {
+    case H.TAIL_CALL:
+      checkLeaks(env, 'tail_call', true)
+      break
+    case H.GET_LOCAL_STORAGE:
+      if (!isNull(env.frame.m, registerBase(2))) env.reject("get_local_storage() doesn't support non-zero flags")
+      break
+    case H.FOR_EACH_MAP_ELEM:
+    case H.LOOP:
+      pushCallback(env, call, insn)
+      break
+    case H.TIMER_INIT:
+    case H.TIMER_SET_CALLBACK:
+    case H.FIND_VMA:
+    case H.USER_RINGBUF_DRAIN:
+    case H.SNPRINTF:
+    case H.KPTR_XCHG:
+      env.unmodelled(helperText(call.prototype))
+  }
+}
+
+function giveResult(env: Env, call: CallFacts, insn: number): void {
+  const { prototype } = call
+  const m = env.frame.m
+  const flags = flagBits(prototype.returns.flags)
+  const pointer = (type: number) => {
+    markKnown(m, 0, 0, 0)
+    m[R.FRAME] = 0
+    m[R.TYPE] = type | flags
+  }
+  switch (prototype.returns.base) {
+    case 'RET_INTEGER':
+      markUnknown(m, 0)
+      break
+    case 'RET_VOID':
+      break
+    case 'RET_PTR_TO_MAP_VALUE':
+      pointer(R.MAP_VALUE)
+      if (call.map === undefined) env.reject('verifier internal error: unexpected null map_ptr')
+      m[R.AUX] = call.mapReference
+      m[R.AUX2] = call.mapUid
+      if ((flags & R.MAYBE_NULL) === 0 && call.map.spinLock >= 0) m[R.ID] = env.newId()
+      break
+    case 'RET_PTR_TO_SOCKET':
+      pointer(R.SOCKET)
+      break
+    case 'RET_PTR_TO_SOCK_COMMON':
+      pointer(R.SOCK_COMMON)
+      break
+    case 'RET_PTR_TO_TCP_SOCK':
+      pointer(R.TCP_SOCK)
+      break
+    case 'RET_PTR_TO_MEM':
+      pointer(R.MEM)
+      m[R.AUX] = call.memSize
+      break
+    case 'RET_PTR_TO_BTF_ID':
+      pointer(R.BTF_ID)
+      m[R.AUX] = env.btfType(prototype.returns.btfType)
+      break
+    default:
+      env.unmodelled(`results of type ${prototype.returns.base}`)
+  }
+  if ((m[R.TYPE] & R.MAYBE_NULL) !== 0) m[R.ID] = env.newId()
+  if (H.CAST_HELPERS.has(prototype.id)) m[R.REF] = call.reference
+  else if (acquires(call)) {
+    const id = acquireReference(env, insn)
+    m[R.ID] = id
+    m[R.REF] = id
+  }
+  refineResult(m, call)
+}
+
+function acquires(call: CallFacts): boolean {
+  if (call.prototype.acquires === true) return true
+  const type = call.map?.type
+  return call.prototype.id === H.MAP_LOOKUP_ELEM && (type === SOCKMAP || type === SOCKHASH)
+}
+
+/** Results that the kernel knows more of (do_refine_retval_range). */
+function refineResult(m: Int32Array, call: CallFacts): void {
+  if (call.prototype.returns.base !== 'RET_INTEGER' || call.prototype.returns.flags !== undefined) return
+  if (BOUNDED_RESULTS.has(call.prototype.id)) {
+    const max = call.sizeMaximum
+    m[R.SMAX_LOW] = Number(BigInt.asIntN(32, max))
+    m[R.SMAX_HIGH] = Number(BigInt.asIntN(32, max >> 32n))
+    m[R.S32_MAX] = Number(BigInt.asIntN(32, max))
+    m[R.SMIN_LOW] = -MAX_ERRNO
+    m[R.SMIN_HIGH] = -1
+    m[R.S32_MIN] = -MAX_ERRNO
+    sync(m, 0)
+    checkInvariants(m, 0)
+  } else if (call.prototype.id === H.GET_SMP_PROCESSOR_ID) {
+    const max = PROCESSORS - 1
+    m[R.UMAX_LOW] = m[R.U32_MAX] = m[R.SMAX_LOW] = m[R.S32_MAX] = max
+    m[R.UMAX_HIGH] = m[R.SMAX_HIGH] = 0
+    m[R.UMIN_LOW] = m[R.UMIN_HIGH] = m[R.U32_MIN] = m[R.SMIN_LOW] = m[R.SMIN_HIGH] = m[R.S32_MIN] = 0
+    sync(m, 0)
+  }
+}
+
+/** nr_cpu_ids of the recorded kernel. */
+const PROCESSORS = 2

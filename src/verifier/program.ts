@@ -1,0 +1,229 @@
+/** The instructions as columns, the maps and the subprograms of the program under judgement. */
+import type { Btf } from '../btf/index.ts'
+import type { MapSpec, ProgramImage } from '../spec/index.ts'
+
+/** Instructions by slot, a field each. */
+export interface Code {
+  readonly length: number
+  readonly op: Uint8Array
+  readonly dst: Uint8Array
+  readonly src: Uint8Array
+  readonly off: Int16Array
+  readonly imm: Int32Array
+}
+
+export const LD_IMM64 = 0x18
+export const CALL = 0x85
+export const EXIT = 0x95
+export const JA = 0x05
+export const JA32 = 0x06
+export const MAY_GOTO = 0xe5
+
+/** Pseudo sources of a 64-bit immediate load. */
+export const PSEUDO_MAP_FD = 1
+export const PSEUDO_MAP_VALUE = 2
+export const PSEUDO_BTF_ID = 3
+export const PSEUDO_FUNC = 4
+export const PSEUDO_MAP_IDX = 5
+export const PSEUDO_MAP_IDX_VALUE = 6
+/** Pseudo sources of a call. */
+export const PSEUDO_CALL = 1
+export const PSEUDO_KFUNC_CALL = 2
+
+export function decodeProgram(image: ProgramImage): Code {
+  const length = Math.floor(image.insns.length / 8)
+  const code: Code = {
+    length,
+    op: new Uint8Array(length),
+    dst: new Uint8Array(length),
+    src: new Uint8Array(length),
+    off: new Int16Array(length),
+    imm: new Int32Array(length),
+  }
+  const little = image.littleEndian !== false
+  const view = new DataView(image.insns.buffer, image.insns.byteOffset, image.insns.byteLength)
+  for (let i = 0; i < length; i++) {
+    const registers = view.getUint8(i * 8 + 1)
+    code.op[i] = view.getUint8(i * 8)
+    code.dst[i] = little ? registers & 15 : registers >> 4
+    code.src[i] = little ? registers >> 4 : registers & 15
+    code.off[i] = view.getInt16(i * 8 + 2, little)
+    code.imm[i] = view.getInt32(i * 8 + 4, little)
+  }
+  return code
+}
+
+export function isPseudoCall(code: Code, i: number): boolean {
+  return code.op[i] === CALL && code.src[i] === PSEUDO_CALL
+}
+
+export function isPseudoFunc(code: Code, i: number): boolean {
+  return code.op[i] === LD_IMM64 && code.src[i] === PSEUDO_FUNC
+}
+
+export function isHelperCall(code: Code, i: number): boolean {
+  return code.op[i] === CALL && code.src[i] === 0
+}
+
+export function isMayGoto(code: Code, i: number): boolean {
+  return code.op[i] === MAY_GOTO && code.src[i] === 0
+}
+
+/** The jump distance of a jump. */
+export function jumpOffset(code: Code, i: number): number {
+  return code.op[i] === JA32 ? code.imm[i] : code.off[i]
+}
+
+const VALID = new Uint8Array(256)
+for (const cls of [0x04, 0x07]) {
+  for (const op of [0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x90, 0xa0, 0xb0, 0xc0])
+    for (const source of [0, 8]) VALID[cls | op | source] = 1
+  VALID[cls | 0x80] = 1
+  VALID[cls | 0xd0] = 1
+}
+VALID[0xdc] = 1
+for (const cls of [0x05, 0x06])
+  for (const op of [0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xa0, 0xb0, 0xc0, 0xd0])
+    for (const source of [0, 8]) VALID[cls | op | source] = 1
+for (const op of [JA, JA32, CALL, EXIT, MAY_GOTO, LD_IMM64]) VALID[op] = 1
+for (const size of [0x00, 0x08, 0x10, 0x18]) {
+  for (const cls of [0x61, 0x62, 0x63]) VALID[cls | size] = 1
+  VALID[0xc3 | size] = 1
+  if (size !== 0x18) {
+    VALID[0x81 | size] = 1
+    VALID[0x20 | size] = 1
+    VALID[0x40 | size] = 1
+  }
+}
+
+/** The opcode exists (bpf_opcode_in_insntable). */
+export function isKnownOpcode(opcode: number): boolean {
+  return VALID[opcode] === 1
+}
+
+/** A map as the model needs it. */
+export interface ProgramMap {
+  readonly spec: MapSpec
+  readonly index: number
+  readonly type: number
+  /** Name as the kernel keeps it. */
+  readonly name: string
+  readonly keySize: number
+  readonly valueSize: number
+  readonly maxEntries: number
+  readonly flags: number
+  /** Offset of a struct bpf_spin_lock in the value, -1 without. */
+  readonly spinLock: number
+  /** Special fields that are not modelled. */
+  readonly special: string | undefined
+  readonly inner: ProgramMap | undefined
+}
+
+const SPECIAL_STRUCTS = new Set([
+  'bpf_timer',
+  'bpf_wq',
+  'bpf_task_work',
+  'bpf_res_spin_lock',
+  'bpf_list_head',
+  'bpf_list_node',
+  'bpf_rb_root',
+  'bpf_rb_node',
+  'bpf_refcount',
+])
+const SPECIAL_TAGS = new Set(['kptr', 'kptr_untrusted', 'percpu_kptr', 'uptr'])
+
+interface Special {
+  spinLock: number
+  other: string | undefined
+}
+
+function findSpecial(btf: Btf, id: number, offset: number, depth: number, found: Special): void {
+  if (depth > 8 || found.other !== undefined) return
+  let current = id
+  for (let hops = 0; hops < 32; hops++) {
+    const type = btf.type(current)
+    if (type.kind === 'typedef' || type.kind === 'const' || type.kind === 'volatile' || type.kind === 'restrict') {
+      current = type.type
+      continue
+    }
+    if (type.kind === 'type_tag') {
+      current = type.type
+      continue
+    }
+    if (type.kind === 'ptr') {
+      const target = btf.has(type.type) ? btf.type(type.type) : undefined
+      if (target?.kind === 'type_tag' && SPECIAL_TAGS.has(target.name)) found.other = target.name
+      return
+    }
+    if (type.kind === 'array') {
+      if (type.count > 0) findSpecial(btf, type.type, offset, depth + 1, found)
+      return
+    }
+    if (type.kind === 'struct' || type.kind === 'union' || type.kind === 'datasec') {
+      if (type.kind === 'struct' && type.name === 'bpf_spin_lock') {
+        if (found.spinLock >= 0) found.other = 'two spin locks'
+        found.spinLock = offset
+        return
+      }
+      if (type.kind === 'struct' && SPECIAL_STRUCTS.has(type.name)) {
+        found.other = type.name
+        return
+      }
+      if (type.kind === 'datasec') {
+        for (const v of type.entries) {
+          const variable = btf.type(v.type)
+          if (variable.kind === 'var') findSpecial(btf, variable.type, offset + v.offset, depth + 1, found)
+        }
+        return
+      }
+      for (const member of type.members)
+        findSpecial(btf, member.type, offset + (member.bitOffset >> 3), depth + 1, found)
+    }
+    return
+  }
+}
+
+/** Reads a map's special fields from the types of its value. */
+export function describeMap(spec: MapSpec, index: number, btf: Btf | undefined): ProgramMap {
+  const found: Special = { spinLock: -1, other: undefined }
+  if (btf !== undefined && spec.btfValueTypeId !== undefined && btf.has(spec.btfValueTypeId))
+    findSpecial(btf, spec.btfValueTypeId, 0, 0, found)
+  return {
+    spec,
+    index,
+    type: spec.type,
+    name: spec.name.slice(0, 15),
+    keySize: spec.keySize,
+    valueSize: spec.valueSize,
+    maxEntries: spec.maxEntries,
+    flags: spec.flags,
+    spinLock: found.spinLock,
+    special: found.other,
+    inner: spec.inner === undefined ? undefined : describeMap(spec.inner, -1, btf),
+  }
+}
+
+/** One function of the program. */
+export interface Subprogram {
+  start: number
+  end: number
+  name: string
+  /** enum btf_func_linkage when the program has function information. */
+  linkage: 'static' | 'global' | 'none'
+  btfType: number
+  stackDepth: number
+  hasTailCall: boolean
+  hasLdAbs: boolean
+  changesPacket: boolean
+  mightSleep: boolean
+  isCallback: boolean
+  isAsyncCallback: boolean
+  unreliable: boolean
+  called: boolean
+  verified: boolean
+  postorderStart: number
+  postorderEnd: number
+  exit: number
+  fastcallOffset: number
+  keepFastcallStack: boolean
+}

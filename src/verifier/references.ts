@@ -1,0 +1,69 @@
+/** References and locks that a path holds. */
+import { markUnknown } from './bounds.ts'
+import type { Env } from './env.ts'
+import { isPacketOrEnd, REF, TYPE } from './registers.ts'
+import { eachRegister, type State } from './state.ts'
+
+/** A new reference, taken at an instruction; answers its id. */
+export function acquireReference(env: Env, insn: number): number {
+  const id = env.newId()
+  env.state.references = [...env.state.references, { kind: 'pointer', id, insn, owner: 0 }]
+  return id
+}
+
+/** False when no such reference is held. */
+export function dropReference(state: State, id: number): boolean {
+  const at = state.references.findIndex((r) => r.kind === 'pointer' && r.id === id)
+  if (at < 0) return false
+  state.references = state.references.filter((_, i) => i !== at)
+  return true
+}
+
+/** Gives a reference back: every pointer that came with it is dead. */
+export function releaseReference(env: Env, id: number): boolean {
+  if (!dropReference(env.state, id)) return false
+  eachRegister(env.state, (m, b) => {
+    if (m[b + REF] === id) markUnknown(m, b)
+  })
+  return true
+}
+
+export function acquireLock(env: Env, insn: number, id: number, owner: number): void {
+  const state = env.state
+  state.references = [...state.references, { kind: 'lock', id, insn, owner }]
+  state.activeLocks++
+  state.lockId = id
+  state.lockOwner = owner
+}
+
+export function releaseLock(env: Env, id: number, owner: number): boolean {
+  const state = env.state
+  const at = state.references.findIndex((r) => r.kind === 'lock' && r.id === id && r.owner === owner)
+  if (at < 0) return false
+  state.references = state.references.filter((_, i) => i !== at)
+  state.activeLocks--
+  state.lockId = 0
+  state.lockOwner = 0
+  return true
+}
+
+/** A helper moved the packet: no pointer into it is good any more. */
+export function clearPacketPointers(env: Env): void {
+  eachRegister(env.state, (m, b) => {
+    if (isPacketOrEnd(m[b + TYPE])) markUnknown(m, b)
+  })
+}
+
+/** Nothing may be held where a program ends (check_reference_leak). */
+export function checkLeaks(env: Env, prefix: string, checkLock: boolean): void {
+  const state = env.state
+  if (checkLock && state.activeLocks > 0) env.reject(`${prefix} cannot be used inside bpf_spin_lock-ed region`)
+  if (env.frame.index !== 0) return
+  let leaks = false
+  for (const reference of state.references) {
+    if (reference.kind !== 'pointer') continue
+    env.say(`Unreleased reference id=${reference.id} alloc_insn=${reference.insn}`)
+    leaks = true
+  }
+  if (leaks) env.reject(`${prefix} would lead to reference leak`)
+}

@@ -1,0 +1,91 @@
+/** The stack of every chain of calls: 512 bytes, 256 where a tail call lies below (check_max_stack_depth). */
+import { E2BIG, EACCES, type Env } from './env.ts'
+import { isPseudoCall, isPseudoFunc } from './program.ts'
+import { MAX_FRAMES, MAX_STACK } from './state.ts'
+
+const TAIL_CALL_LIMIT = 256
+const PRIVATE_STACK_LEAST = 64
+/** kprobe, tracepoint, perf_event, raw_tracepoint: subprograms may get a stack of their own. */
+const PRIVATE_STACK_TYPES: ReadonlySet<number> = new Set([2, 5, 7, 17])
+
+function rounded(depth: number): number {
+  return Math.ceil(depth / 16) * 16
+}
+
+interface Level {
+  readonly subprogram: number
+  readonly next: number
+}
+
+class Walk {
+  readonly #env: Env
+  readonly #private: Uint8Array
+  readonly #supported: boolean
+  #depth = 0
+
+  constructor(env: Env, supported: boolean, isPrivate: Uint8Array) {
+    this.#env = env
+    this.#supported = supported
+    this.#private = isPrivate
+  }
+
+  /** Enters a function; refuses when the chain is too deep. */
+  #enter(index: number, frames: number): void {
+    const env = this.#env
+    const subprogram = env.subprograms[index]
+    if (index !== 0 && subprogram.hasTailCall && this.#depth >= TAIL_CALL_LIMIT)
+      env.reject(
+        `tail_calls are not allowed when call stack of previous frames is ${this.#depth} bytes. Too large`,
+        EACCES,
+      )
+    const depth = rounded(subprogram.stackDepth)
+    if (!this.#supported) this.#private[index] = 2
+    else if (this.#private[index] === 0 && depth >= PRIVATE_STACK_LEAST) this.#private[index] = 1
+    if (this.#private[index] === 1) {
+      if (depth > MAX_STACK) env.reject(`stack size of subprog ${index} is ${depth}. Too large`, EACCES)
+      return
+    }
+    this.#depth += depth
+    if (this.#depth > MAX_STACK)
+      env.reject(`combined stack size of ${frames + 1} calls is ${this.#depth}. Too large`, EACCES)
+  }
+
+  from(root: number): void {
+    const env = this.#env
+    const { code, subprograms } = env
+    const stack: Level[] = []
+    let index = root
+    this.#enter(index, 0)
+    let i = subprograms[index].start
+    for (;;) {
+      const end = subprograms[index].end
+      let entered = false
+      for (; i < end; i++) {
+        if (!isPseudoCall(code, i) && !isPseudoFunc(code, i)) continue
+        const callee = env.subprogramAt[i + code.imm[i] + 1]
+        if (subprograms[callee].isAsyncCallback && !isPseudoCall(code, i)) continue
+        stack.push({ subprogram: index, next: i + 1 })
+        index = callee
+        i = subprograms[index].start
+        if (stack.length >= MAX_FRAMES) env.reject(`the call stack of ${stack.length} frames is too deep !`, E2BIG)
+        this.#enter(index, stack.length)
+        entered = true
+        break
+      }
+      if (entered) continue
+      const level = stack.pop()
+      if (level === undefined) return
+      if (this.#private[index] !== 1) this.#depth -= rounded(subprograms[index].stackDepth)
+      index = level.subprogram
+      i = level.next
+    }
+  }
+}
+
+export function checkStackDepth(env: Env): void {
+  const tailCalls = env.subprograms.some((s) => s.hasTailCall)
+  const supported = !tailCalls && PRIVATE_STACK_TYPES.has(env.facts.type)
+  const isPrivate = new Uint8Array(env.subprograms.length)
+  for (let i = env.subprograms.length - 1; i >= 0; i--)
+    if (i === 0 || env.subprograms[i].isAsyncCallback) new Walk(env, i === 0 && supported, isPrivate).from(i)
+}

@@ -1,0 +1,192 @@
+/** The model's entry point: one image in, one answer out, whatever the bytes. */
+import { Btf } from '../btf/index.ts'
+import type { ProgramImage } from '../spec/index.ts'
+import { checkBtfInfo, checkBtfInfoEarly } from './btf-info.ts'
+import { checkCfg, computeLiveRegisters, computeLoops, computePostorder } from './cfg.ts'
+import { checkFunction } from './engine.ts'
+import { Env, Rejection, Unmodelled } from './env.ts'
+import { markFastcallPatterns, removeFastcallSpills } from './fastcall.ts'
+import { describeMap } from './program.ts'
+import { checkStackDepth } from './stack-depth.ts'
+import { addSubprograms, checkSubprograms, resolveImmediates } from './structure.ts'
+import { tables } from './tables/index.ts'
+
+export type VerifierVerdict = 'accept' | 'reject' | 'unsupported' | 'invalid'
+
+export interface VerifyOptions {
+  /** Bits of the kernel's log level: 1 the last path's instructions, 2 every state, 4 statistics. Default 0: no log. */
+  readonly logLevel?: number
+}
+
+export interface VerifierResult {
+  readonly verdict: VerifierVerdict
+  /** Stable name of an `unsupported` or `invalid` answer's kind. */
+  readonly code?: string
+  /** The line of the log that says why; what is not modelled; what the system call would refuse. */
+  readonly message?: string
+  /** Slot at which the program was refused. */
+  readonly insn?: number
+  /** Instructions that were walked. */
+  readonly processed: number
+  /** States that were remembered, in total. */
+  readonly states: number
+  readonly peakStates: number
+  readonly maxStatesPerInsn: number
+  /** Stack bytes of every subprogram, `64+32`. */
+  readonly stackDepth: string
+  /** The model's own time. */
+  readonly timeUs: number
+  readonly log?: string
+  /** True when the beginning of the log was dropped. */
+  readonly logTruncated?: boolean
+}
+
+const MAX_INSTRUCTIONS = 1_000_000
+const KNOWN_FLAGS = 0xff
+const SLEEPABLE = 1 << 4
+const MAX_LOG = 16 * 1024 * 1024
+
+function nothing(verdict: VerifierVerdict, code: string, message: string): VerifierResult {
+  return {
+    verdict,
+    code,
+    message,
+    processed: 0,
+    states: 0,
+    peakStates: 0,
+    maxStatesPerInsn: 0,
+    stackDepth: '',
+    timeUs: 0,
+  }
+}
+
+/** What BPF_PROG_LOAD refuses before its verifier speaks. */
+function refusedLoad(image: ProgramImage): string | undefined {
+  const count = image.insns.length / 8
+  if (!Number.isInteger(count) || count === 0) return 'the program has no whole instructions'
+  if (count > MAX_INSTRUCTIONS) return `more than ${MAX_INSTRUCTIONS} instructions`
+  if ((image.flags & ~KNOWN_FLAGS) !== 0) return 'unknown program flags'
+  return tables.refusal(factsOf(image))
+}
+
+function factsOf(image: ProgramImage) {
+  return {
+    type: image.type,
+    expectedAttachType: image.expectedAttachType,
+    sleepable: (image.flags & SLEEPABLE) !== 0,
+    ...(image.attachTo === undefined ? {} : { attachTo: image.attachTo.name }),
+  }
+}
+
+function stackText(env: Env): string {
+  return env.subprograms.map((s) => s.stackDepth).join('+') || '0'
+}
+
+function statistics(env: Env, timeUs: number): string {
+  const counts =
+    `processed ${env.processed} insns (limit 1000000) max_states_per_insn ${env.maxStatesPerInsn} ` +
+    `total_states ${env.totalStates} peak_states ${env.peakStates} mark_read 0\n`
+  if ((env.log.level & 4) === 0) return counts
+  return `verification time ${timeUs} usec\nstack depth ${stackText(env)}\n${counts}`
+}
+
+/** The last line with words in it. */
+function lastLine(text: string): string | undefined {
+  const tail = text.length > 65536 ? text.slice(-65536) : text
+  const lines = tail.split('\n')
+  for (let i = lines.length - 1; i >= 0; i--) if (lines[i].trim() !== '') return lines[i].trimEnd()
+  return undefined
+}
+
+function judge(env: Env): void {
+  checkBtfInfoEarly(env)
+  addSubprograms(env)
+  checkSubprograms(env)
+  checkBtfInfo(env)
+  resolveImmediates(env)
+  checkCfg(env)
+  computePostorder(env)
+  computeLoops(env)
+  computeLiveRegisters(env)
+  markFastcallPatterns(env)
+  checkFunction(env, 0)
+  checkGlobals(env)
+  removeFastcallSpills(env)
+  checkStackDepth(env)
+}
+
+/** Global functions that were called are verified for themselves, until no more are. */
+function checkGlobals(env: Env): void {
+  for (let again = true; again; ) {
+    again = false
+    for (const [index, subprogram] of env.subprograms.entries()) {
+      if (index === 0 || subprogram.linkage !== 'global' || !subprogram.called || subprogram.verified) continue
+      checkFunction(env, index)
+      if (env.log.verbose) env.say(`Func#${index} ('${subprogram.name}') is safe for any args that match its prototype`)
+      subprogram.verified = true
+      again = true
+    }
+  }
+}
+
+function parseBtf(image: ProgramImage): Btf | undefined | 'bad' {
+  if (image.btf === undefined) return undefined
+  try {
+    return new Btf(image.btf)
+  } catch {
+    return 'bad'
+  }
+}
+
+/** The answer of Linux 6.18 (x86-64, privileged) to a program, without asking it. Throws nothing. */
+export function verify(image: ProgramImage, options: VerifyOptions = {}): VerifierResult {
+  const started = performance.now()
+  const refusal = refusedLoad(image)
+  if (refusal !== undefined) return nothing('invalid', 'load.invalid', refusal)
+  const facts = factsOf(image)
+  const unsupported = tables.unsupportedProgram(facts)
+  if (unsupported !== undefined) return nothing('unsupported', 'unsupported', unsupported)
+  const btf = parseBtf(image)
+  if (btf === 'bad') return nothing('invalid', 'load.btf', 'the BTF is not valid')
+  let env: Env | undefined
+  try {
+    const maps = image.maps.map((spec, index) => describeMap(spec, index, btf))
+    env = new Env(image, facts, tables, maps, btf, options.logLevel ?? 0)
+    judge(env)
+    return answer(env, 'accept', undefined, started, options)
+  } catch (error) {
+    if (env !== undefined && error instanceof Rejection) return answer(env, 'reject', undefined, started, options)
+    if (env !== undefined && error instanceof Unmodelled)
+      return answer(env, 'unsupported', error.message, started, options)
+    const text = error instanceof Error ? error.message : String(error)
+    return nothing('unsupported', 'unsupported.internal', `the model failed: ${text}`)
+  }
+}
+
+function answer(
+  env: Env,
+  verdict: VerifierVerdict,
+  what: string | undefined,
+  started: number,
+  options: VerifyOptions,
+): VerifierResult {
+  const timeUs = Math.round((performance.now() - started) * 1000)
+  const text = env.log.text()
+  const wanted = (options.logLevel ?? 0) !== 0
+  const log = wanted ? text + statistics(env, timeUs) : ''
+  const message = verdict === 'reject' ? (lastLine(text) ?? '') : what
+  return {
+    verdict,
+    ...(verdict === 'unsupported' ? { code: 'unsupported' } : {}),
+    ...(message === undefined ? {} : { message }),
+    ...(verdict === 'accept' ? {} : { insn: env.insn }),
+    processed: env.processed,
+    states: env.totalStates,
+    peakStates: env.peakStates,
+    maxStatesPerInsn: env.maxStatesPerInsn,
+    stackDepth: stackText(env),
+    timeUs,
+    ...(wanted ? { log: log.length > MAX_LOG ? log.slice(-MAX_LOG) : log } : {}),
+    ...(log.length > MAX_LOG || env.log.truncated ? { logTruncated: true } : {}),
+  }
+}
