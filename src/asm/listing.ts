@@ -146,14 +146,14 @@ export function kernelListing(bytes: Uint8Array, options: KernelListingOptions =
 }
 
 /**
- * A translated program as `bpftool prog dump xlated` prints it; see {@link xlatedNames} for what it calls things.
+ * A translated program as `bpftool prog dump xlated` (7.1) prints it: numbers of four digits get a space as well; see {@link xlatedNames} for what it calls things.
  * @throws InputError `asm.truncated`
  */
 export function xlatedListing(bytes: Uint8Array, options: KernelListingOptions = {}): string {
   return numberedListing(
     bytes,
     { ...options, names: options.names ?? xlatedNames() },
-    (slot) => `${String(slot).padStart(4)}: `,
+    (slot) => `${slot < 1000 ? String(slot).padStart(4) : ` ${slot}`}: `,
   )
 }
 
