@@ -1,0 +1,220 @@
+import { release } from 'node:os'
+import { NegativeError, SystemError, UnsupportedError } from '../../errors/index.ts'
+import type { MapSpec } from '../../spec/index.ts'
+import { createJudge, type LoadResult, missingPrivileges, type RawMap, testRun } from '../../syscall/index.ts'
+import { MAP_TYPES, programTypeName } from '../../uapi/index.ts'
+import { RUN_SHAPES } from '../harness/shapes.ts'
+import type { Backend, BackendMap, Fleet, RawResult, RawRun } from './backend.ts'
+
+/** Why the kernel cannot be used here; empty when it can. */
+export function kernelUnavailable(): string[] {
+  if (process.platform !== 'linux') return [`bpf(2) needs Linux, this is ${process.platform}`]
+  return missingPrivileges()
+}
+
+const PER_CPU: readonly number[] = [
+  MAP_TYPES.percpu_hash,
+  MAP_TYPES.percpu_array,
+  MAP_TYPES.lru_percpu_hash,
+  MAP_TYPES.percpu_cgroup_storage,
+]
+const ARRAYS: readonly number[] = [MAP_TYPES.array, MAP_TYPES.percpu_array]
+/** Maps that user space cannot walk by keys. */
+const KEYLESS: readonly number[] = [
+  MAP_TYPES.ringbuf,
+  MAP_TYPES.user_ringbuf,
+  MAP_TYPES.perf_event_array,
+  MAP_TYPES.bloom_filter,
+]
+
+/** The kernel's side of a harness. */
+export interface KernelBackend extends Backend {
+  readonly kind: 'kernel'
+  /** The loaded program's file descriptor, valid until the harness is closed. */
+  programFd(program: number): number
+  /** The verifier's log of the load, level 1. */
+  log(program: number): string
+}
+
+class KernelMap implements BackendMap {
+  readonly spec: MapSpec
+  readonly #live: RawMap
+
+  constructor(spec: MapSpec, live: RawMap) {
+    this.spec = spec
+    this.#live = live
+  }
+
+  #split(value: Uint8Array): Uint8Array[] {
+    if (!PER_CPU.includes(this.spec.type)) return [value]
+    const stride = this.#live.exchangedSize / this.#live.cpus
+    return Array.from({ length: this.#live.cpus }, (_, cpu) =>
+      value.slice(cpu * stride, cpu * stride + this.spec.valueSize),
+    )
+  }
+
+  entries(): { key: Uint8Array; values: Uint8Array[] }[] {
+    if (KEYLESS.includes(this.spec.type) || this.spec.keySize === 0) return []
+    return [...this.#live.entries()].map(([key, value]) => ({ key, values: this.#split(value) }))
+  }
+
+  get(key: Uint8Array): readonly Uint8Array[] | undefined {
+    const value = this.#live.lookup(key)
+    return value === undefined ? undefined : this.#split(value)
+  }
+
+  set(key: Uint8Array, value: Uint8Array | readonly Uint8Array[]): void {
+    if (value instanceof Uint8Array) {
+      this.#live.update(key, value)
+      return
+    }
+    const stride = this.#live.exchangedSize / this.#live.cpus
+    const all = new Uint8Array(this.#live.exchangedSize)
+    for (let cpu = 0; cpu < this.#live.cpus; cpu++) all.set(value[cpu] ?? value[0], cpu * stride)
+    this.#live.update(key, all)
+  }
+
+  delete(key: Uint8Array): boolean {
+    return this.#live.delete(key)
+  }
+
+  reset(): void {
+    if (this.spec.frozen === true || KEYLESS.includes(this.spec.type)) return
+    if (this.spec.type === MAP_TYPES.queue || this.spec.type === MAP_TYPES.stack) {
+      while (this.#live.lookupAndDelete(new Uint8Array(0)) !== undefined);
+    } else if (ARRAYS.includes(this.spec.type)) {
+      const zero = new Uint8Array(this.spec.valueSize)
+      for (const key of this.#live.keys()) this.#live.update(key, zero)
+    } else for (const key of [...this.#live.keys()]) this.#live.delete(key)
+    for (const [key, value] of this.spec.contents ?? []) this.#live.update(key, value)
+  }
+}
+
+/**
+ * Loads programs that share maps into the running kernel.
+ * @throws SystemError without privilege; NegativeError `progrun.rejected` with the verifier's reason and log when one is refused
+ */
+export function openKernel(fleet: Fleet): KernelBackend {
+  const judge = createJudge()
+  const loaded: LoadResult[] = []
+  const live = new Map<number, RawMap>()
+  const owners: LoadResult[] = []
+  const close = (): void => {
+    for (const each of [...owners].reverse()) each.close()
+  }
+  try {
+    for (const [number, image] of fleet.images.entries()) {
+      const given = new Map<number, RawMap>()
+      fleet.mapIndex[number].forEach((shared, own) => {
+        const map = live.get(shared)
+        if (map !== undefined) given.set(own, map)
+      })
+      // slots of program arrays are filled when all programs are there
+      const maps = image.maps.map((spec) => (spec.type === MAP_TYPES.prog_array ? { ...spec, slots: [] } : spec))
+      const result = judge.load({ ...image, maps }, { maps: given, logLevel: 1 })
+      owners.push(result)
+      if (result.program === undefined) throw refusal(image.name, result)
+      loaded.push(result)
+      fleet.mapIndex[number].forEach((shared, own) => {
+        if (!live.has(shared)) live.set(shared, result.maps[own])
+      })
+    }
+    fillProgramArrays(fleet, loaded, live)
+  } catch (error) {
+    close()
+    throw error
+  }
+  const maps = fleet.maps.map((spec, index) => {
+    const map = live.get(index)
+    return map === undefined ? undefined : new KernelMap(spec, map)
+  })
+  return {
+    kind: 'kernel',
+    label: `kernel ${release()}`,
+    run(program, input) {
+      const image = fleet.images[program]
+      const type = programTypeName(image.type)
+      const shape = type === undefined ? undefined : RUN_SHAPES[type]
+      const fd = loaded[program].program?.fd
+      if (shape === undefined || fd === undefined)
+        throw new UnsupportedError(
+          'progrun.no-test-run',
+          `${image.name}: ${type ?? image.type} programs have no BPF_PROG_RUN`,
+          {
+            details: ['run it with the backend "emulator", or attach it to something of the test\'s own'],
+          },
+        )
+      return runOnce(judge.sys, fd, input, shape.data)
+    },
+    map(index) {
+      const map = maps[index]
+      if (map === undefined)
+        throw new UnsupportedError('progrun.map', `map ${fleet.maps[index]?.name}: no program uses it`)
+      return map
+    },
+    programFd(program) {
+      const fd = loaded[program]?.program?.fd
+      if (fd === undefined) throw new UnsupportedError('progrun.program', `there is no program ${program}`)
+      return fd
+    },
+    log: (program) => loaded[program]?.log ?? '',
+    close,
+  }
+}
+
+function runOnce(
+  sys: Parameters<typeof testRun>[0],
+  fd: number,
+  input: RawRun,
+  data: 'packet' | 'keys' | 'in' | 'none',
+): RawResult {
+  const args = input.args === undefined ? undefined : new Uint8Array(BigUint64Array.from(input.args).buffer)
+  const out = testRun(sys, fd, {
+    data: input.data,
+    context: args ?? input.context,
+    // a raw tracepoint's test run takes neither repeat nor room for answers
+    repeat: data === 'none' && args !== undefined ? 0 : input.repeat > 1 ? input.repeat : 0,
+    ...(data === 'packet' && input.data !== undefined ? { dataOutSize: input.data.length + 512 } : {}),
+    ...(data === 'keys' ? { dataOutSize: 56 } : {}),
+    ...(data === 'in' || data === 'none' ? { dataOutSize: 0 } : {}),
+    ...(args === undefined ? {} : { contextOutSize: 0 }),
+    ...(input.cpu === undefined ? {} : { cpu: input.cpu, flags: 1 }),
+  })
+  return {
+    backend: 'kernel',
+    retval: out.retval,
+    ...(data === 'packet' || data === 'keys' ? { data: out.data } : {}),
+    ...(args === undefined && input.context !== undefined ? { context: out.context } : {}),
+    durationNs: out.durationNs,
+    events: [],
+  }
+}
+
+function fillProgramArrays(fleet: Fleet, loaded: readonly LoadResult[], live: ReadonlyMap<number, RawMap>): void {
+  fleet.maps.forEach((spec, index) => {
+    const map = live.get(index)
+    if (spec.type !== MAP_TYPES.prog_array || map === undefined) return
+    for (const [key, target] of spec.slots ?? []) {
+      const program = loaded[fleet.images.findIndex(({ name }) => name === target)]?.program
+      if (program === undefined)
+        throw new UnsupportedError(
+          'progrun.slot',
+          `map ${spec.name}: its slot names the program ${target}, which is not loaded`,
+        )
+      const value = new Uint8Array(4)
+      new DataView(value.buffer).setUint32(0, program.fd, true)
+      map.update(key, value)
+    }
+  })
+}
+
+function refusal(name: string, result: LoadResult): NegativeError | SystemError {
+  const tail = result.log
+    .split('\n')
+    .filter((line) => line !== '')
+    .slice(-12)
+  const message = `${name}: kernel ${release()} refuses it: ${result.message}`
+  if (result.verdict === 'denied')
+    return new SystemError('progrun.denied', message, { errno: result.errno, details: missingPrivileges() })
+  return new NegativeError('progrun.rejected', message, { details: tail })
+}

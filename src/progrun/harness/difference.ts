@@ -1,0 +1,81 @@
+import { bytesToHex } from '../../bytes/index.ts'
+import { NegativeError } from '../../errors/index.ts'
+import { decode } from '../../layout/index.ts'
+import type { ProgramType } from '../../uapi/index.ts'
+import type { Backend, RawResult } from '../backend/backend.ts'
+import { diffPackets } from '../packets/index.ts'
+import { canonical, isComparable } from './map-values.ts'
+import { RUN_SHAPES } from './shapes.ts'
+import { verdictName } from './verdicts.ts'
+
+/** One thing that two backends disagree on. */
+export interface Difference {
+  /** `return value`, `packet ipv4.ttl`, `context mark`, `map counts[06000000]`. */
+  readonly what: string
+  readonly emulator: string
+  readonly kernel: string
+  /** Of a map: the entry's key in hex. */
+  readonly key?: string
+}
+
+/** Two backends gave different answers to the same run. */
+export class DifferenceError extends NegativeError {
+  override readonly name = 'DifferenceError'
+  readonly differences: readonly Difference[]
+
+  constructor(program: string, label: string, differences: readonly Difference[]) {
+    super(
+      'progrun.difference',
+      `${program}: emulator and ${label} differ in ${differences.map(({ what }) => what).join(', ')}`,
+      {
+        details: differences
+          .slice(0, 20)
+          .map(({ what, emulator, kernel }) => `${what}: emulator ${emulator}, ${label} ${kernel}`),
+      },
+    )
+    this.differences = differences
+  }
+}
+
+function named(type: ProgramType, value: number): string {
+  const name = verdictName(type, value | 0)
+  return name === undefined ? String(value) : `${value} (${name})`
+}
+
+/** What the results of one run differ in. */
+export function compareResults(type: ProgramType, emulator: RawResult, kernel: RawResult): Difference[] {
+  const out: Difference[] = []
+  if (emulator.retval !== kernel.retval)
+    out.push({ what: 'return value', emulator: named(type, emulator.retval), kernel: named(type, kernel.retval) })
+  const shape = RUN_SHAPES[type]
+  if (emulator.data !== undefined && kernel.data !== undefined) {
+    if (shape?.data === 'packet')
+      for (const { path, actual, expected } of diffPackets(emulator.data, kernel.data))
+        out.push({ what: `packet ${path}`, emulator: actual, kernel: expected })
+    else if (bytesToHex(emulator.data) !== bytesToHex(kernel.data))
+      out.push({ what: 'data', emulator: bytesToHex(emulator.data), kernel: bytesToHex(kernel.data) })
+  }
+  if (shape?.context !== undefined && emulator.context !== undefined && kernel.context !== undefined) {
+    const left = decode(shape.context, emulator.context) as Record<string, unknown>
+    const right = decode(shape.context, kernel.context) as Record<string, unknown>
+    for (const field of shape.contextOut ?? [])
+      if (String(left[field]) !== String(right[field]))
+        out.push({ what: `context ${field}`, emulator: String(left[field]), kernel: String(right[field]) })
+  }
+  return out
+}
+
+/** What a map differs in, entry by entry. */
+export function compareMaps(emulator: Backend, kernel: Backend, index: number): Difference[] {
+  const { spec } = emulator.map(index)
+  if (!isComparable(spec)) return []
+  const left = canonical(emulator.map(index).entries())
+  const right = canonical(kernel.map(index).entries())
+  const out: Difference[] = []
+  for (const key of new Set([...left.keys(), ...right.keys()])) {
+    const a = left.get(key) ?? '(absent)'
+    const b = right.get(key) ?? '(absent)'
+    if (a !== b) out.push({ what: `map ${spec.name}[${key}]`, emulator: a, kernel: b, key })
+  }
+  return out
+}

@@ -1,0 +1,249 @@
+import type { Js, Type } from '../../builder/index.ts'
+import { layoutOf } from '../../builder/types/layout.ts'
+import { bytesToHex, hexToBytes } from '../../bytes/index.ts'
+import { UsageError } from '../../errors/index.ts'
+import type { Layout } from '../../layout/index.ts'
+import type { LinkProgramOptions, MapSpec, ProgramImage } from '../../spec/index.ts'
+import { possibleCpus } from '../../syscall/index.ts'
+import { type ProgramType, programTypeName } from '../../uapi/index.ts'
+import { type Backend, fleetOf } from '../backend/backend.ts'
+import { type EmulatorBackend, type EmulatorWorld, openEmulator } from '../backend/emulator.ts'
+import { type KernelBackend, kernelUnavailable, openKernel } from '../backend/kernel.ts'
+import { compareMaps, compareResults, type Difference, DifferenceError } from './difference.ts'
+import { isComparable, mapCodec } from './map-values.ts'
+import { type PreparedRun, prepareRun } from './preflight.ts'
+import { RunResult } from './result.ts'
+import type { AnyRun, RunOptions } from './run-options.ts'
+import { RUN_SHAPES } from './shapes.ts'
+import { type HarnessSource, type ResolvedSource, resolveSource, type TypedMapLike } from './source.ts'
+import { TestMap } from './test-map.ts'
+
+/**
+ * Where programs run. `auto`: in both where the kernel lets this process load programs, else in the emulator; the
+ * environment variable TYPEBPF_BACKEND chooses for all tests that say `auto`.
+ */
+export type BackendChoice = 'auto' | 'emulator' | 'kernel' | 'both'
+
+export interface HarnessOptions extends EmulatorWorld {
+  readonly backend?: BackendChoice
+  /** Entries written before the first run, by map: `{ denied: [[0x0a000001, 0n]] }`. */
+  readonly maps?: Readonly<Record<string, readonly (readonly [key: unknown, value: unknown])[]>>
+  /** Values of global variables by name (.rodata, .data, .bss). */
+  readonly globals?: Readonly<Record<string, unknown>>
+  /** Maps that may differ between the backends: what depends on time, random numbers or addresses. */
+  readonly ignoreMaps?: readonly string[]
+  /** How CO-RE, kfuncs and kernel configuration are resolved. */
+  readonly link?: LinkProgramOptions
+}
+
+/** A program by name, or a value of the builder that has a name and knows its type. */
+export type ProgramRef<K extends ProgramType = ProgramType> = string | { readonly name: string; readonly kind: K }
+
+/** A map of the builder: its types decode keys and values. */
+export interface TypedMap<K extends Type, V extends Type> {
+  readonly spec: MapSpec
+  readonly keyType: K
+  readonly valueType: V
+}
+
+function choose(choice: BackendChoice, images: readonly ProgramImage[]): BackendChoice[] {
+  const wanted = choice === 'auto' ? fromEnvironment() : choice
+  if (wanted === 'emulator') return ['emulator']
+  const missing = kernelUnavailable()
+  if (wanted === 'kernel' || wanted === 'both') {
+    if (missing.length > 0)
+      throw new UsageError('progrun.no-kernel', `the backend "${wanted}" needs bpf(2)`, { details: missing })
+    return wanted === 'kernel' ? ['kernel'] : ['emulator', 'kernel']
+  }
+  const runnable = images.every(({ type }) => {
+    const name = programTypeName(type)
+    return name !== undefined && RUN_SHAPES[name] !== undefined
+  })
+  return missing.length === 0 && runnable ? ['emulator', 'kernel'] : ['emulator']
+}
+
+function fromEnvironment(): BackendChoice {
+  const text = process.env['TYPEBPF_BACKEND']
+  if (text === undefined || text === '' || text === 'auto') return 'auto'
+  if (text === 'emulator' || text === 'kernel' || text === 'both') return text
+  throw new UsageError('progrun.backend', `TYPEBPF_BACKEND=${text}: auto, emulator, kernel or both is possible`)
+}
+
+/** Programs under test with their maps; made by {@link harness}. Close it (or declare it with `using`). */
+export class Harness {
+  readonly images: readonly ProgramImage[]
+  /** Where it runs: `emulator`, `kernel 6.18.44`, `emulator + kernel 6.18.44`. */
+  readonly backend: string
+  readonly emulator: EmulatorBackend | undefined
+  readonly kernel: KernelBackend | undefined
+  readonly #backends: readonly Backend[]
+  readonly #automatic: boolean
+  readonly #types: ReadonlyMap<string, TypedMapLike>
+  readonly #fleet: ReturnType<typeof fleetOf>
+  readonly #ignored: ReadonlySet<string>
+  readonly #maps = new Map<number, TestMap>()
+  #closed = false
+
+  constructor(source: ResolvedSource, options: HarnessOptions = {}) {
+    const { backend, maps, globals, ignoreMaps, link: _, ...world } = options
+    this.images = source.images
+    this.#types = source.types
+    this.#fleet = fleetOf(source.images)
+    this.#ignored = new Set(ignoreMaps)
+    this.#automatic = (backend ?? 'auto') === 'auto'
+    const kinds = choose(backend ?? 'auto', source.images)
+    const cpus = kinds.includes('kernel') ? possibleCpus() : world.cpus
+    this.emulator = kinds.includes('emulator') ? openEmulator(this.#fleet, { ...world, cpus }) : undefined
+    this.kernel = kinds.includes('kernel') ? openKernel(this.#fleet) : undefined
+    this.#backends = [this.emulator, this.kernel].filter((each) => each !== undefined)
+    this.backend = this.#backends.map(({ label }) => label).join(' + ')
+    try {
+      for (const [name, entries] of Object.entries(maps ?? {}))
+        for (const [key, value] of entries) this.map(name).set(key, value)
+      if (globals !== undefined && Object.keys(globals).length > 0) this.#setGlobals(source, globals)
+    } catch (error) {
+      this.close()
+      throw error
+    }
+  }
+
+  #setGlobals(source: ResolvedSource, globals: Readonly<Record<string, unknown>>): void {
+    for (const [name, value] of Object.entries(globals)) {
+      const variable = source.object?.variables.find((each) => each.name === name)
+      if (variable === undefined)
+        throw new UsageError('progrun.global', `there is no global variable ${name}`, {
+          details: [`there are: ${source.object?.variables.map((each) => each.name).join(', ') || 'none'}`],
+        })
+      const index = this.#fleet.maps.findIndex(({ section }) => section === variable.section)
+      if (index < 0) continue
+      const bytes = new Uint8Array(variable.size)
+      const view = new DataView(bytes.buffer)
+      if (value instanceof Uint8Array) bytes.set(value)
+      else if (variable.size === 8) view.setBigUint64(0, BigInt.asUintN(64, BigInt(value as bigint)), true)
+      else if (variable.size === 4) view.setUint32(0, Number(value), true)
+      else if (variable.size === 2) view.setUint16(0, Number(value), true)
+      else view.setUint8(0, Number(value))
+      for (const backend of this.#backends) {
+        const map = backend.map(index)
+        const key = new Uint8Array(4)
+        const whole = map.get(key)?.[0].slice() ?? new Uint8Array(map.spec.valueSize)
+        whole.set(bytes, variable.offset)
+        map.set(key, whole)
+      }
+    }
+  }
+
+  #programIndex(program: ProgramRef | undefined): number {
+    const name = typeof program === 'string' ? program : program?.name
+    const index = name === undefined ? 0 : this.images.findIndex((image) => image.name === name)
+    if (index >= 0 && (name !== undefined || this.images.length === 1)) return index
+    throw new UsageError('progrun.program', name === undefined ? 'say which program' : `there is no program ${name}`, {
+      details: [`there are: ${this.images.map((image) => image.name).join(', ')}`],
+    })
+  }
+
+  /**
+   * Runs a program once (or `repeat` times) in every backend of this harness.
+   * @throws DifferenceError when two backends disagree; FaultError when the emulator stops it; UsageError for a run that does
+   * not fit the program's type
+   */
+  run<K extends ProgramType>(program: ProgramRef<K>, options: RunOptions<K>): RunResult<K> {
+    const index = this.#programIndex(program)
+    const image = this.images[index]
+    const type = programTypeName(image.type)
+    if (type === undefined)
+      throw new UsageError('progrun.type', `${image.name}: program type ${image.type} is not known`)
+    const prepared = prepareRun(image.name, type, options as AnyRun)
+    const backends = this.#usable(image.name, prepared)
+    const results = backends.map((backend) => backend.run(index, prepared))
+    if (backends.length < this.#backends.length) this.#bringInLine()
+    const label = backends.map((each) => each.label).join(' + ')
+    if (results.length === 2) {
+      const differences: Difference[] = compareResults(type, results[0], results[1])
+      for (const [map, spec] of this.#fleet.maps.entries())
+        if (isComparable(spec) && !this.#ignored.has(spec.name))
+          differences.push(...compareMaps(backends[0], backends[1], map))
+      if (differences.length > 0) throw new DifferenceError(image.name, backends[1].label, differences)
+    }
+    return new RunResult<K>(image.name, type as K, label, results, prepared.metadataSize)
+  }
+
+  /** After a run that only the emulator could do, the kernel's maps get what it changed: later runs start alike. */
+  #bringInLine(): void {
+    const { emulator, kernel } = this
+    if (emulator === undefined || kernel === undefined) return
+    for (const [index, spec] of this.#fleet.maps.entries()) {
+      if (!isComparable(spec) || spec.frozen === true || this.#ignored.has(spec.name)) continue
+      const changed = new Set(compareMaps(emulator, kernel, index).map(({ key }) => key))
+      for (const { key, values } of emulator.map(index).entries())
+        if (changed.delete(bytesToHex(key))) kernel.map(index).set(key, values)
+      for (const gone of changed) if (gone !== undefined) kernel.map(index).delete(hexToBytes(gone))
+    }
+  }
+
+  #usable(name: string, prepared: PreparedRun): readonly Backend[] {
+    if (prepared.kernelRefuses === undefined || this.kernel === undefined) return this.#backends
+    if (this.#automatic && this.emulator !== undefined) return [this.emulator]
+    throw new UsageError('progrun.kernel-refuses', `${name}: ${prepared.kernelRefuses}`, {
+      details: ['run it with the backend "emulator" or "auto", or make the packet longer: padTo(packet, 60)'],
+    })
+  }
+
+  /** A map by name or by the builder's value, which brings its key and value types. */
+  map<K extends Type, V extends Type>(map: TypedMap<K, V>): TestMap<Js<K>, Js<V>>
+  map<K = unknown, V = unknown>(map: string): TestMap<K, V>
+  map(map: string | TypedMapLike): TestMap {
+    const name = typeof map === 'string' ? map : map.spec.name
+    const index = this.#fleet.maps.findIndex((spec) => spec.name === name)
+    if (index < 0)
+      throw new UsageError('progrun.map', `there is no map ${name}`, {
+        details: [`there are: ${this.#fleet.maps.map((spec) => spec.name).join(', ') || 'none'}`],
+      })
+    const known = this.#maps.get(index)
+    if (known !== undefined) return known
+    const spec = this.#fleet.maps[index]
+    const owner = this.images.find((image) => image.maps.some((each) => each.name === name))
+    const fallback = mapCodec(spec, owner?.btf)
+    const types = typeof map === 'string' ? this.#types.get(name) : map
+    const codec = {
+      key: types?.keyType === undefined ? fallback.key : (layoutOf(types.keyType) as Layout),
+      value: types?.valueType === undefined ? fallback.value : (layoutOf(types.valueType) as Layout),
+    }
+    const made = new TestMap(spec, codec, this.#backends, index)
+    this.#maps.set(index, made)
+    return made
+  }
+
+  /** All maps whose entries can be read, by name: for snapshots. */
+  mapState(): Record<string, unknown> {
+    return Object.fromEntries(this.#fleet.maps.filter(isComparable).map(({ name }) => [name, this.map(name).toJSON()]))
+  }
+
+  /** All maps as they were in the beginning. */
+  reset(): void {
+    for (const index of this.#fleet.maps.keys()) for (const backend of this.#backends) backend.map(index).reset()
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    for (const backend of this.#backends) backend.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}
+
+/**
+ * Puts programs under test.
+ *
+ * ```ts
+ * using t = await harness(firewall, { maps: { denied: [[0x0a000001, 0n]] } })
+ * expect(t.run(firewall, { packet: packet(eth(), ipv4({ src: '10.0.0.1' }), tcp()) })).toReturn('XDP_DROP')
+ * ```
+ * @throws NegativeError `progrun.rejected` when the kernel refuses a program, with the verifier's reason
+ */
+export async function harness(source: HarnessSource, options: HarnessOptions = {}): Promise<Harness> {
+  return new Harness(await resolveSource(source, options.link), options)
+}

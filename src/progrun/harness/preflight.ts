@@ -1,0 +1,148 @@
+import { UsageError } from '../../errors/index.ts'
+import { encode, type Layout } from '../../layout/index.ts'
+import type { ProgramType } from '../../uapi/index.ts'
+import type { RawRun } from '../backend/backend.ts'
+import { buildPacket, ipv4ToBytes, ipv6ToBytes } from '../packets/index.ts'
+import type { SkLookupContext } from './contexts.ts'
+import { SKB_SETTABLE, skBuff, skLookup, xdpMd } from './contexts.ts'
+import type { AnyRun } from './run-options.ts'
+import { RUN_SHAPES, type RunShape } from './shapes.ts'
+
+/** A run as the user gave it, in the form that backends take. */
+export interface PreparedRun extends RawRun {
+  /** Context fields by name, for types whose context the emulator builds. */
+  readonly fields?: Readonly<Record<string, unknown>>
+  /** Why the kernel would refuse it; undefined when it takes it. */
+  readonly kernelRefuses?: string
+}
+
+function bytesOf(input: NonNullable<AnyRun['packet']>): Uint8Array {
+  return input instanceof Uint8Array ? input : buildPacket(input)
+}
+
+function ethertype(packet: Uint8Array): number {
+  return packet.length < 14 ? 0 : (packet[12] << 8) | packet[13]
+}
+
+/** Why BPF_PROG_RUN would answer EINVAL for this packet. */
+function packetRefusal(type: ProgramType, shape: RunShape, packet: Uint8Array, metadata: number): string | undefined {
+  const kind = ethertype(packet)
+  const [minimum, what] =
+    kind === 0x0800 && shape.minimumIpv4 !== undefined
+      ? [shape.minimumIpv4, 'an IPv4 packet of ']
+      : kind === 0x86dd && shape.minimumIpv6 !== undefined
+        ? [shape.minimumIpv6, 'an IPv6 packet of ']
+        : [shape.minimum, '']
+  if (packet.length < minimum)
+    return `${type}: BPF_PROG_RUN takes ${what}at least ${minimum} bytes, this one has ${packet.length}`
+  if (shape.maximum !== undefined && packet.length + metadata > shape.maximum)
+    return `${type}: BPF_PROG_RUN takes at most ${shape.maximum} bytes, this packet has ${packet.length + metadata}`
+  return undefined
+}
+
+function words(address: string): number[] {
+  const view = new DataView(ipv6ToBytes(address).buffer)
+  return [0, 4, 8, 12].map((at) => view.getUint32(at, true))
+}
+
+function lookupContext(given: SkLookupContext): Uint8Array {
+  const version6 = given.family === 'ipv6'
+  const word = (address: string): number => new DataView(ipv4ToBytes(address).buffer).getUint32(0, true)
+  const none = [0, 0, 0, 0]
+  return encode(skLookup, {
+    cookie: given.cookie ?? 0n,
+    family: version6 ? 10 : 2,
+    protocol: given.protocol ?? 6,
+    remote_ip4: version6 ? 0 : word(given.remoteAddress),
+    remote_ip6: version6 ? words(given.remoteAddress) : none,
+    remote_port: given.remotePort,
+    reserved: 0,
+    local_ip4: version6 ? 0 : word(given.localAddress),
+    local_ip6: version6 ? words(given.localAddress) : none,
+    local_port: given.localPort,
+    ingress_ifindex: given.ingressIfindex ?? 0,
+  })
+}
+
+function structContext(type: ProgramType, layout: Layout, allowed: readonly string[], given: object): Uint8Array {
+  for (const name of Object.keys(given))
+    if (!allowed.includes(name))
+      throw new UsageError('progrun.context', `${type}: a test run cannot set the context field ${name}`, {
+        details: [`it can set ${allowed.join(', ')}`],
+      })
+  return encode(layout as Layout<object>, given)
+}
+
+function contextBytes(type: ProgramType, shape: RunShape | undefined, run: AnyRun): Partial<PreparedRun> {
+  const given = run.ctx
+  if (given instanceof Uint8Array) return { context: given }
+  if (type === 'sk_lookup') {
+    if (given === undefined)
+      throw new UsageError('progrun.context', 'sk_lookup: a ctx with family, addresses and ports is needed')
+    return { context: lookupContext(given as SkLookupContext) }
+  }
+  if (given === undefined || given === null) return {}
+  if (typeof given !== 'object') throw new UsageError('progrun.context', `${type}: ctx is neither bytes nor fields`)
+  if (shape?.context === (skBuff as unknown))
+    return { context: structContext(type, skBuff as Layout, SKB_SETTABLE, given), fields: { ...given } }
+  if (type === 'xdp') return { fields: { ...given } }
+  if (shape !== undefined) throw new UsageError('progrun.context', `${type}: ctx must be bytes`)
+  return { fields: { ...given } }
+}
+
+/**
+ * Checks and encodes what a run takes.
+ * @throws UsageError `progrun.*` for what no backend could run
+ */
+export function prepareRun(name: string, type: ProgramType, run: AnyRun): PreparedRun {
+  const shape = RUN_SHAPES[type]
+  const repeat = run.repeat ?? 1
+  if (!Number.isInteger(repeat) || repeat < 1 || repeat > 0xffff_ffff)
+    throw new UsageError('progrun.repeat', `${name}: repeat is ${repeat}, a whole number from 1 is needed`)
+  const wantsPacket = shape !== undefined && shape.data !== 'none'
+  if (wantsPacket && run.packet === undefined)
+    throw new UsageError('progrun.packet', `${name}: ${type} programs run on a packet, and none is given`)
+  if (!wantsPacket && shape !== undefined && run.packet !== undefined)
+    throw new UsageError('progrun.packet', `${name}: ${type} programs take no packet`)
+  const args = run.args?.map((value) => BigInt.asUintN(64, BigInt(value)))
+  if (args !== undefined && args.length > 12)
+    throw new UsageError('progrun.args', `${name}: ${args.length} arguments, a tracepoint has at most 12`)
+  const packet = run.packet === undefined ? undefined : bytesOf(run.packet)
+  const metadata = run.metadata ?? new Uint8Array(0)
+  if (metadata.length % 4 !== 0 || metadata.length > 252)
+    throw new UsageError(
+      'progrun.metadata',
+      `${name}: metadata of ${metadata.length} bytes: a multiple of 4 up to 252 is needed`,
+    )
+  let data = packet
+  if (packet !== undefined && metadata.length > 0) {
+    data = new Uint8Array(metadata.length + packet.length)
+    data.set(metadata)
+    data.set(packet, metadata.length)
+  }
+  const parts = contextBytes(type, shape, run)
+  let refuses =
+    packet === undefined || shape === undefined ? undefined : packetRefusal(type, shape, packet, metadata.length)
+  if (shape === undefined) refuses = `${type} programs have no BPF_PROG_RUN`
+  else if (repeat > 1 && !shape.repeat) refuses = `${type}: BPF_PROG_RUN takes no repeat`
+  else if (run.cpu !== undefined && !shape.cpu) refuses = `${type}: BPF_PROG_RUN takes no cpu`
+  let { context } = parts
+  if (type === 'xdp' && data !== undefined && (metadata.length > 0 || parts.fields !== undefined)) {
+    const allowed = ['ingress_ifindex', 'rx_queue_index']
+    context = structContext(type, xdpMd as Layout, [...allowed, 'data', 'data_end'], {
+      ...parts.fields,
+      data: metadata.length,
+      data_end: data.length,
+    })
+  }
+  return {
+    ...(data === undefined ? {} : { data }),
+    ...parts,
+    ...(context === undefined ? {} : { context }),
+    ...(args === undefined ? {} : { args }),
+    ...(run.cpu === undefined ? {} : { cpu: run.cpu }),
+    ...(refuses === undefined ? {} : { kernelRefuses: refuses }),
+    metadataSize: metadata.length,
+    repeat,
+  }
+}

@@ -1,0 +1,96 @@
+import { bytesToHex } from '../../bytes/index.ts'
+import type { MapSpec } from '../../spec/index.ts'
+import type { Backend } from '../backend/backend.ts'
+import { compareMaps, DifferenceError } from './difference.ts'
+import { decodeWith, encodeWith, type MapCodec, sumValues } from './map-values.ts'
+
+/** A map of the program under test: read and written with typed keys and values, in every backend at once. */
+export class TestMap<K = unknown, V = unknown> {
+  readonly spec: MapSpec
+  readonly #codec: MapCodec
+  readonly #backends: readonly Backend[]
+  readonly #index: number
+
+  constructor(spec: MapSpec, codec: MapCodec, backends: readonly Backend[], index: number) {
+    this.spec = spec
+    this.#codec = codec
+    this.#backends = backends
+    this.#index = index
+  }
+
+  get name(): string {
+    return this.spec.name
+  }
+
+  /** Both backends must agree before anything is read. */
+  #agree(): Backend {
+    const [first, second] = this.#backends
+    if (second !== undefined) {
+      const differences = compareMaps(first, second, this.#index)
+      if (differences.length > 0) throw new DifferenceError(`map ${this.name}`, second.label, differences)
+    }
+    return first
+  }
+
+  #key(key: K): Uint8Array {
+    return encodeWith(this.#codec.key, key, `key of ${this.name}`)
+  }
+
+  /** The value of a key; of a per-CPU map the sum over the CPUs. Undefined where there is none. */
+  get(key: K): V | undefined {
+    const values = this.#agree().map(this.#index).get(this.#key(key))
+    return values === undefined ? undefined : (decodeWith(this.#codec.value, sumValues(values)) as V)
+  }
+
+  /** A value for each CPU, in the first backend. */
+  perCpu(key: K): V[] | undefined {
+    const values = this.#backends[0].map(this.#index).get(this.#key(key))
+    return values?.map((value) => decodeWith(this.#codec.value, value) as V)
+  }
+
+  /** Writes an entry, of per-CPU maps for every CPU. @throws SystemError or InputError when it is full or does not fit */
+  set(key: K, value: V): this {
+    const bytes = encodeWith(this.#codec.value, value, `value of ${this.name}`)
+    for (const backend of this.#backends) backend.map(this.#index).set(this.#key(key), bytes)
+    return this
+  }
+
+  /** True when it was there. */
+  delete(key: K): boolean {
+    return this.#backends.map((backend) => backend.map(this.#index).delete(this.#key(key)))[0] ?? false
+  }
+
+  /** All entries, by the bytes of their keys; per-CPU values are summed. */
+  entries(): [key: K, value: V][] {
+    const rows = this.#agree().map(this.#index).entries()
+    return rows
+      .map(({ key, values }) => ({ order: bytesToHex(key), key, values }))
+      .sort((a, b) => (a.order < b.order ? -1 : 1))
+      .map(({ key, values }) => [
+        decodeWith(this.#codec.key, key) as K,
+        decodeWith(this.#codec.value, sumValues(values)) as V,
+      ])
+  }
+
+  get size(): number {
+    return this.#agree().map(this.#index).entries().length
+  }
+
+  /** Its first contents again. */
+  reset(): void {
+    for (const backend of this.#backends) backend.map(this.#index).reset()
+  }
+
+  /** A stable form for snapshots: keys as text. */
+  toJSON(): Record<string, unknown> {
+    return Object.fromEntries(this.entries().map(([key, value]) => [keyText(key), value]))
+  }
+}
+
+/** A key as text: numbers and text as they are, bytes as hex, structs as JSON. */
+export function keyText(key: unknown): string {
+  if (key instanceof Uint8Array) return bytesToHex(key)
+  if (typeof key === 'object')
+    return JSON.stringify(key, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
+  return String(key)
+}
