@@ -4,6 +4,7 @@ import { MAP_TYPES, programTypeName } from '../uapi/index.ts'
 import { type CallOptions, createCalls, type HelperOverrides } from './calls/index.ts'
 import { KFUNCS } from './calls/kfuncs.ts'
 import type { HelperTable } from './calls/table.ts'
+import type { Timer } from './calls/timer-calls.ts'
 import {
   type ContextInput,
   ContextSetup,
@@ -75,6 +76,8 @@ const DEFAULT_STEPS = 64_000_000
 const MAX_STEPS = 0x7fff_ffff
 const DEFAULT_MEMORY = 512 << 20
 const MAX_TRACE = 1_000_000
+/** Timers that one advance lets fire, so that a timer that restarts itself at once ends. */
+const MAX_TIMER_FIRES = 10_000
 /** Runs after which `auto` compiles a program. */
 const HOT_RUNS = 8
 
@@ -145,9 +148,52 @@ export class Emulator {
     return this.environment.calls.get(name.replace(/^bpf_/, '')) ?? 0
   }
 
-  /** Moves the virtual clock on and runs the timers that become due. @param ns nanoseconds */
-  advance(ns: bigint | number): void {
-    this.environment.nowNs += BigInt(ns)
+  /**
+   * Moves the virtual clock on and runs the timers that become due, in their order.
+   * @param ns nanoseconds
+   * @returns the faults of their callbacks
+   */
+  advance(ns: bigint | number): Fault[] {
+    const { environment, timers } = this.machine
+    const end = environment.nowNs + BigInt(ns)
+    const faults: Fault[] = []
+    for (let fired = 0; fired < MAX_TIMER_FIRES; fired++) {
+      let next: Timer | undefined
+      for (const timer of timers.values())
+        if (timer.dueNs !== undefined && timer.dueNs <= end && (next?.dueNs === undefined || timer.dueNs < next.dueNs))
+          next = timer
+      if (next?.dueNs === undefined) break
+      if (next.dueNs > environment.nowNs) environment.nowNs = next.dueNs
+      next.dueNs = undefined
+      const fault = this.#fire(next)
+      if (fault !== undefined) faults.push(fault)
+    }
+    environment.nowNs = end
+    return faults
+  }
+
+  #fire(timer: Timer): Fault | undefined {
+    const m = this.machine
+    const map = m.maps[timer.map]
+    const program = m.programs[timer.callback?.program ?? -1]
+    if (timer.callback === undefined || program === undefined) return undefined
+    const run = newRunState('none', undefined)
+    m.run = run
+    m.fuel = Math.min(this.#options.stepLimit ?? DEFAULT_STEPS, MAX_STEPS)
+    m.frame = 0
+    m.program = program
+    const [key, value] = map.entryAround(timer.address)
+    m.set(1, map.handle)
+    m.set(2, key)
+    m.set(3, value)
+    try {
+      this.#invoke(program, timer.callback.slot)
+      return undefined
+    } catch (error) {
+      return this.#faultOf(error)
+    } finally {
+      m.closeFrame(0)
+    }
   }
 
   /** A map by name. @throws UsageError `emulator.no-map` */
@@ -169,6 +215,7 @@ export class Emulator {
       map.reset()
     }
     this.environment.calls.clear()
+    this.machine.timers.clear()
     this.#writeContents()
   }
 

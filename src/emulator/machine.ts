@@ -1,3 +1,4 @@
+import type { Timer } from './calls/timer-calls.ts'
 import type { Environment } from './environment.ts'
 import { type Fault, type FaultCode, FaultSignal } from './faults.ts'
 import type { EmulatedMap } from './maps/map.ts'
@@ -53,6 +54,8 @@ export class Machine {
   /** Arenas of the programs; at most one in practice. */
   readonly arenas: { linearOf(low: number): number; userOf(linear: number): bigint }[] = []
   readonly programs: LinkedProgram[] = []
+  /** Timers by the address of their struct bpf_timer. */
+  readonly timers = new Map<number, Timer>()
   /** Replaced for every run. */
   run!: RunState
   /** The program and slot that execute, for reports. */

@@ -4,16 +4,31 @@ import { FaultSignal } from '../faults.ts'
 import type { CallTable } from '../interpreter.ts'
 import type { Machine } from '../machine.ts'
 import type { LinkedProgram } from '../program.ts'
+import { CHECKSUM_CALLS } from './checksum.ts'
+import { DYNPTR_CALLS } from './dynptr-calls.ts'
 import { MAP_CALLS, tailTarget } from './map-calls.ts'
 import type { HelperArguments } from './mock.ts'
+import { NETWORK_CALLS } from './network-calls.ts'
 import { loadPacket } from './packet-load.ts'
+import { SKB_CALLS } from './skb-calls.ts'
 import { SYSTEM_CALLS } from './system-calls.ts'
 import type { HelperFunction, HelperTable } from './table.ts'
+import { TIMER_CALLS } from './timer-calls.ts'
+import { XDP_CALLS } from './xdp-calls.ts'
 
 export type { HelperArguments } from './mock.ts'
 export type { HelperFunction, HelperTable } from './table.ts'
 
-const BUILT_IN: HelperTable = { ...MAP_CALLS, ...SYSTEM_CALLS }
+const BUILT_IN: HelperTable = {
+  ...MAP_CALLS,
+  ...SYSTEM_CALLS,
+  ...CHECKSUM_CALLS,
+  ...XDP_CALLS,
+  ...SKB_CALLS,
+  ...DYNPTR_CALLS,
+  ...TIMER_CALLS,
+  ...NETWORK_CALLS,
+}
 
 /** Names of the helpers that the emulator implements itself, sorted. */
 export function implementedHelpers(): string[] {

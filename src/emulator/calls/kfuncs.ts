@@ -1,4 +1,66 @@
+import { ERRNO } from '../errno.ts'
+import type { Machine } from '../machine.ts'
+import { adjustDynptr, dynptrAt, packetDynptr, sliceDynptr } from './dynptr-calls.ts'
 import type { HelperTable } from './table.ts'
+
+/** bpf_iter_num: current and end as ints in the iterator's eight bytes. */
+function numNew(m: Machine): number {
+  const at = m.writable(1, 8)
+  const start = m.int(2)
+  const end = m.int(3)
+  const { view } = m.memory
+  view.setInt32(at, 0, true)
+  view.setInt32(at + 4, 0, true)
+  if (start > end) return -ERRNO.EINVAL
+  if (end - start > 8 * 1024 * 1024) return -ERRNO.E2BIG
+  // the first next steps onto start
+  view.setInt32(at, start - 1, true)
+  view.setInt32(at + 4, end, true)
+  return 0
+}
+function numNext(m: Machine): number {
+  const at = m.writable(1, 8)
+  const { view } = m.memory
+  const current = view.getInt32(at, true)
+  const end = view.getInt32(at + 4, true)
+  if (current + 1 >= end) {
+    view.setInt32(at, 0, true)
+    view.setInt32(at + 4, 0, true)
+    return 0
+  }
+  view.setInt32(at, current + 1, true)
+  return at
+}
+
+const MAX_BIT_WORDS = 511
+
+/** bpf_iter_bits: the words' address, the number of bits, and the bit that was last given. */
+function bitsNew(m: Machine): number {
+  const at = m.writable(1, 16)
+  const { view } = m.memory
+  const words = m.low(3)
+  view.setBigUint64(at, 0n, true)
+  view.setBigUint64(at + 8, 0n, true)
+  if (words === 0) return -ERRNO.EINVAL
+  if (words > MAX_BIT_WORDS) return -ERRNO.E2BIG
+  view.setUint32(at, m.readable(2, words * 8), true)
+  view.setInt32(at + 8, words * 64, true)
+  view.setInt32(at + 12, -1, true)
+  return 0
+}
+function bitsNext(m: Machine): number {
+  const at = m.writable(1, 16)
+  const { view, u8 } = m.memory
+  const base = view.getUint32(at, true)
+  const count = view.getInt32(at + 8, true)
+  for (let bit = view.getInt32(at + 12, true) + 1; bit < count; bit++)
+    if (((u8[base + (bit >> 3)] >> (bit & 7)) & 1) !== 0) {
+      view.setInt32(at + 12, bit, true)
+      return at + 12
+    }
+  view.setInt32(at + 8, 0, true)
+  return 0
+}
 
 /** Kernel functions by name without `bpf_`. */
 export const KFUNCS: HelperTable = {
@@ -8,4 +70,20 @@ export const KFUNCS: HelperTable = {
   preempt_enable: () => 0,
   local_irq_save: () => 0,
   local_irq_restore: () => 0,
+  iter_num_new: numNew,
+  iter_num_next: numNext,
+  iter_num_destroy: () => 0,
+  iter_bits_new: bitsNew,
+  iter_bits_next: bitsNext,
+  iter_bits_destroy: () => 0,
+  dynptr_from_xdp: packetDynptr,
+  dynptr_from_skb: packetDynptr,
+  dynptr_slice: (m) => sliceDynptr(m, false),
+  dynptr_slice_rdwr: (m) => sliceDynptr(m, true),
+  dynptr_adjust: adjustDynptr,
+  dynptr_size: (m) => dynptrAt(m, 1).size,
+  dynptr_is_null: (m) => (dynptrAt(m, 1).data === 0 ? 1 : 0),
+  dynptr_is_rdonly: (m) => (dynptrAt(m, 1).readOnly ? 1 : 0),
+  cast_to_kern_ctx: (m) => m.low(1),
+  rdonly_cast: (m) => m.get64(1),
 }

@@ -82,6 +82,12 @@ export abstract class EmulatedMap implements LinkedMap {
   each(): Iterable<readonly [key: number, value: number]> | undefined {
     return undefined
   }
+  /** Key and value addresses of the entry that holds an address; zeros when the type cannot say. */
+  entryAround(address: number): readonly [key: number, value: number] {
+    for (const [key, value] of this.each() ?? [])
+      if (address >= value && address < value + this.spec.valueSize) return [key, value]
+    return [0, 0]
+  }
   /** After a run: what was freed during it may be reused. */
   endRun(): void {}
 

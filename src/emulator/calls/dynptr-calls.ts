@@ -1,0 +1,141 @@
+import { ERRNO } from '../errno.ts'
+import type { Machine } from '../machine.ts'
+import { RingMap } from '../maps/index.ts'
+import type { HelperTable } from './table.ts'
+
+/** The emulator's struct bpf_dynptr: address, size with the read-only bit on top, offset of the ring's map + 1. */
+interface Dynptr {
+  readonly at: number
+  readonly data: number
+  readonly size: number
+  readonly readOnly: boolean
+}
+const BYTES = 16
+const READ_ONLY = 0x8000_0000
+/** The largest size of a dynptr: 24 bits. */
+const MAX_SIZE = (1 << 24) - 1
+
+function put(m: Machine, at: number, data: number, size: number): void {
+  const { view } = m.memory
+  view.setUint32(at, data, true)
+  view.setUint32(at + 4, size >>> 0, true)
+  view.setBigUint64(at + 8, 0n, true)
+}
+
+export function dynptrAt(m: Machine, register: number): Dynptr {
+  const at = m.readable(register, BYTES)
+  const data = m.memory.view.getUint32(at, true)
+  const size = m.memory.view.getUint32(at + 4, true)
+  return { at, data, size: size & (READ_ONLY - 1), readOnly: size >= READ_ONLY }
+}
+
+/** Address of a range of a dynptr, or a negative errno. */
+function range(pointer: Dynptr, offset: number, size: number): number {
+  if (pointer.data === 0) return -ERRNO.EINVAL
+  return size > pointer.size || offset > pointer.size - size ? -ERRNO.E2BIG : pointer.data + offset
+}
+
+function ringOf(m: Machine, register: number): RingMap {
+  const map = m.map(register)
+  return map instanceof RingMap ? map : m.fail('invalid-argument', `R${register}: map ${map.name} is no ring`)
+}
+
+function finish(m: Machine, discard: boolean): number {
+  const pointer = dynptrAt(m, 1)
+  if (pointer.data !== 0)
+    for (const map of m.maps)
+      if (map instanceof RingMap && map.holds(pointer.data)) {
+        map.finish(pointer.data, discard)
+        break
+      }
+  put(m, pointer.at, 0, 0)
+  return 0
+}
+
+/** Narrows a dynptr. */
+export function adjustDynptr(m: Machine): number {
+  const pointer = dynptrAt(m, 1)
+  const start = m.low(2)
+  const end = m.low(3)
+  if (pointer.data === 0 || start > end) return -ERRNO.EINVAL
+  if (start > pointer.size || end > pointer.size) return -ERRNO.ERANGE
+  put(m, pointer.at, pointer.data + start, (end - start) | (pointer.readOnly ? READ_ONLY : 0))
+  return 0
+}
+
+/** A dynptr over the packet of the context in r1: bpf_dynptr_from_xdp and _from_skb. */
+export function packetDynptr(m: Machine): number {
+  const at = m.writable(3, BYTES)
+  const { packet } = m.run
+  if (m.get64(2) !== 0n || packet === undefined) {
+    put(m, at, 0, 0)
+    return -ERRNO.EINVAL
+  }
+  put(m, at, packet.data, packet.dataEnd - packet.data)
+  return 0
+}
+
+/** bpf_dynptr_slice: where the bytes are (nothing is ever copied here), 0 outside. */
+export function sliceDynptr(m: Machine, write: boolean): number {
+  const pointer = dynptrAt(m, 1)
+  if (write && pointer.readOnly) return 0
+  const at = range(pointer, m.low(2), m.low(4))
+  return at < 0 ? 0 : at
+}
+
+export const DYNPTR_CALLS: HelperTable = {
+  dynptr_from_mem: (m) => {
+    const size = m.low(2)
+    const at = m.writable(4, BYTES)
+    if (size > MAX_SIZE) {
+      put(m, at, 0, 0)
+      return -ERRNO.E2BIG
+    }
+    if (m.get64(3) !== 0n) {
+      put(m, at, 0, 0)
+      return -ERRNO.EINVAL
+    }
+    put(m, at, m.writable(1, size), size)
+    return 0
+  },
+  dynptr_read: (m) => {
+    const size = m.low(2)
+    const to = m.writable(1, size)
+    const pointer = dynptrAt(m, 3)
+    if (pointer.data === 0 || m.get64(5) !== 0n) return -ERRNO.EINVAL
+    const from = range(pointer, m.low(4), size)
+    if (from < 0) return from
+    m.memory.u8.copyWithin(to, from, from + size)
+    return 0
+  },
+  dynptr_write: (m) => {
+    const pointer = dynptrAt(m, 1)
+    const size = m.low(4)
+    const from = m.readable(3, size)
+    if (pointer.data === 0 || pointer.readOnly || m.get64(5) !== 0n) return -ERRNO.EINVAL
+    const to = range(pointer, m.low(2), size)
+    if (to < 0) return to
+    m.memory.u8.copyWithin(to, from, from + size)
+    return 0
+  },
+  dynptr_data: (m) => {
+    const pointer = dynptrAt(m, 1)
+    if (pointer.readOnly) return 0
+    const at = range(pointer, m.low(2), m.low(3))
+    return at < 0 ? 0 : at
+  },
+  ringbuf_reserve_dynptr: (m) => {
+    const at = m.writable(4, BYTES)
+    const size = m.low(2)
+    const ring = ringOf(m, 1)
+    put(m, at, 0, 0)
+    if (m.get64(3) !== 0n) return -ERRNO.EINVAL
+    if (size > MAX_SIZE) return -ERRNO.E2BIG
+    const data = ring.reserve(size, 0n)
+    if (data === 0) return -ERRNO.EINVAL
+    put(m, at, data, size)
+    return 0
+  },
+  ringbuf_submit_dynptr: (m) => finish(m, false),
+  ringbuf_discard_dynptr: (m) => finish(m, true),
+}
