@@ -82,6 +82,7 @@ export function reasonShape(text: string): string {
     .replace(/bpf_\w+#\d+/, 'bpf_…')
     .replace(/-?\d+/g, 'N')
     .replace(/(has|value) (smin|smax|value|unknown).*?should/, '$1 … should')
+    .replace(/^(old|cur) state:.*/, 'infinite loop: $1 state')
     .slice(0, 120)
 }
 
@@ -113,7 +114,7 @@ export function runCampaign(kernel: KernelJudge, options: CampaignOptions): Camp
     else if (ours.verdict === 'reject') report.rejects++
     else report.invalid++
     report.kernelUs += ours.timeUs ?? 0
-    const shape = ours.verdict === 'reject' ? reasonShape(reasonText(ours.message, ours.log)) : undefined
+    const shape = ours.verdict === 'reject' ? reasonShape(reasonText(ours.message)) : undefined
     const count = shape === undefined ? undefined : (reasons.get(shape) ?? { kernel: 0, model: 0 })
     if (shape !== undefined && count !== undefined) {
       count.kernel++

@@ -11,11 +11,9 @@ export interface Comparison {
   readonly processedEqual?: boolean
 }
 
-/** Statistics that follow a reason without a line end, and the states that an infinite-loop report ends with. */
-export function reasonText(message: string | undefined, log?: string): string {
-  let text = (message ?? '').replace(/verification time \d+ usec.*$/, '').trim()
-  if (/^(old|cur) state:/.test(text) && log !== undefined)
-    text = log.split('\n').find((line) => line.startsWith('infinite loop detected')) ?? text
+/** Statistics that follow a reason without a line end, and addresses, are no part of it. */
+export function reasonText(message: string | undefined): string {
+  const text = (message ?? '').replace(/verification time \d+ usec.*$/, '').trim()
   // Where a map or a function lies in memory is no property of the program.
   return text.replace(/0x[0-9a-f]{12,16}/g, '0x…')
 }
@@ -33,6 +31,6 @@ export function compare(kernel: Judgement, model: ModelAnswer): Comparison {
   }
   const reasonEqual =
     kernel.verdict === model.verdict &&
-    (kernel.verdict === 'invalid' || reasonText(kernel.message, kernel.log) === reasonText(model.message, model.log))
+    (kernel.verdict === 'invalid' || reasonText(kernel.message) === reasonText(model.message))
   return { unsupported: false, reasonEqual, ...(reasonEqual ? {} : { failure: 'reason' as const }) }
 }

@@ -99,9 +99,7 @@ function examples(failures: readonly CampaignFailure[], kernel: KernelJudge, fol
 const ORDER = ['wrong-accept', 'wrong-reject', 'crash', 'reason', 'processed']
 
 function shapeOf(answer: { readonly verdict: string; readonly message?: string; readonly log?: string }): string {
-  return answer.verdict === 'accept'
-    ? 'accept'
-    : `${answer.verdict} ${reasonShape(reasonText(answer.message, answer.log))}`
+  return answer.verdict === 'accept' ? 'accept' : `${answer.verdict} ${reasonShape(reasonText(answer.message))}`
 }
 
 const kernel = openKernel()
