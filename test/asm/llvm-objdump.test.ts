@@ -43,6 +43,60 @@ describe('the LLVM dialect', () => {
     },
   )
 
+  for (const triple of ['bpfel', 'bpfeb'] as const)
+    testWith('corpora', 'program:llvm-mc-19')(
+      `of all ${triple} objects goes through llvm-mc back to their bytes, but for the sources of calls and 64-bit loads`,
+      () => {
+        const lines: string[] = []
+        const originals: Uint8Array[] = []
+        for (const path of corporaObjects())
+          for (const { bytes, littleEndian } of codeSections(readFileSync(path), path)) {
+            if (littleEndian !== (triple === 'bpfel')) continue
+            const text = llvmListing(bytes, { littleEndian })
+            const instructions = text
+              .split('\n')
+              .flatMap((line) => /^ *\d+:\t[^\t]+\t(.*?)(?: <[^ ]+>)?$/.exec(line)?.[1] ?? [])
+            expect(text).not.toContain('<unknown>')
+            lines.push(...instructions)
+            originals.push(bytes)
+          }
+        const folder = mkdtempSync(join(tmpdir(), 'typebpf-asm-'))
+        try {
+          writeFileSync(join(folder, 'all.s'), `${lines.join('\n')}\n`)
+          const args = [
+            '-triple',
+            triple,
+            '-mcpu=v4',
+            '-filetype=obj',
+            '-o',
+            join(folder, 'all.o'),
+            join(folder, 'all.s'),
+          ]
+          execFileSync('llvm-mc-19', args)
+          const [{ bytes: again }] = codeSections(readFileSync(join(folder, 'all.o')), 'all.o')
+          const original = new Uint8Array(originals.reduce((sum, { length }) => sum + length, 0))
+          let at = 0
+          for (const bytes of originals) {
+            original.set(bytes, at)
+            at += bytes.length
+          }
+          expect(again.length).toBe(original.length)
+          let sources = 0
+          const differences: number[] = []
+          for (let i = 0; i < original.length; i++) {
+            if (again[i] === original[i]) continue
+            if (i % 8 === 1 && (original[i - 1] === 0x85 || original[i - 1] === 0x18)) sources++
+            else differences.push(i)
+          }
+          expect(differences).toEqual([])
+          expect(original.length / 8).toBeGreaterThan(triple === 'bpfel' ? 200_000 : 100)
+          expect(sources).toBeLessThan(original.length / 8 / 100)
+        } finally {
+          rmSync(folder, { recursive: true })
+        }
+      },
+    )
+
   for (const cpu of ['v1', 'v4'] as const)
     testWith('program:llvm-objdump-19', 'program:llvm-mc-19')(
       `writes every instruction form as --mcpu=${cpu} does`,
