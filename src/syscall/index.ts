@@ -30,6 +30,7 @@ export {
 } from './info.ts'
 export { createJudge, type Judge, type Judgement } from './judge.ts'
 export { kernelBtf } from './kernel-btf.ts'
+export * from './links/index.ts'
 export { LOG_LEVEL, type LoadImageOptions, type LoadResult, loadImage } from './load-image.ts'
 export { type LoadedObject, type LoadedProgram, type LoadObjectOptions, loadObject } from './load-object.ts'
 export { BpfMap, createMap, LiveArray, type MapCodec, rawBytes, type SetOptions } from './map.ts'

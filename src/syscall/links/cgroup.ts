@@ -1,0 +1,33 @@
+import { closeSync, openSync } from 'node:fs'
+import { UsageError } from '../../errors/index.ts'
+import { ATTACH_TYPES, type AttachType } from '../../uapi/index.ts'
+import { type Anchor, anchorAttributes, createLink, type Link, type ProgramHandle } from './link.ts'
+
+export interface CgroupOptions extends Anchor {
+  /** A folder of a cgroup2 file system. */
+  readonly cgroup: string
+  /** The attach type the program was loaded for. */
+  readonly type: AttachType
+}
+
+/** Runs a program for all processes of a cgroup and those below. Linux 5.7; ordering 6.17. */
+export function attachCgroup(program: ProgramHandle, options: CgroupOptions): Link {
+  let folder: number
+  try {
+    folder = openSync(options.cgroup, 'r')
+  } catch (cause) {
+    throw new UsageError('link.cgroup', `there is no cgroup ${options.cgroup}`, { cause })
+  }
+  try {
+    const { flags, relativeFd, revision } = anchorAttributes(options)
+    return createLink(program, `${options.type} on ${options.cgroup}`, '5.7', {
+      target_fd: folder,
+      attach_type: ATTACH_TYPES[options.type],
+      flags,
+      'cgroup.relative_fd': relativeFd,
+      'cgroup.expected_revision': revision,
+    })
+  } finally {
+    closeSync(folder)
+  }
+}

@@ -1,0 +1,45 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { SystemError, UsageError } from '../../errors/index.ts'
+import type { Link, ProgramHandle } from './link.ts'
+import { attachToPerfEvent, openPerfEvent } from './perf-event.ts'
+
+const PERF_TYPE_TRACEPOINT = 2
+const FOLDERS = ['/sys/kernel/tracing', '/sys/kernel/debug/tracing']
+
+/**
+ * Where tracefs is mounted. @param folder a private mount, looked at first
+ * @throws SystemError `sys.no-tracefs` with the command that mounts it
+ */
+export function tracefs(folder?: string): string {
+  const found = [folder, ...FOLDERS].find((path) => path !== undefined && existsSync(`${path}/events`))
+  if (found === undefined)
+    throw new SystemError('sys.no-tracefs', 'tracefs is not mounted, tracepoints cannot be found', {
+      details: ['mount -t tracefs tracefs /sys/kernel/tracing'],
+    })
+  return found
+}
+
+/** The number of a tracepoint in the running kernel. @throws UsageError `link.tracepoint` */
+export function tracepointId(category: string, name: string, folder?: string): number {
+  const path = `${tracefs(folder)}/events/${category}/${name}/id`
+  try {
+    return Number(readFileSync(path, 'utf8'))
+  } catch (cause) {
+    throw new UsageError('link.tracepoint', `the running kernel has no tracepoint ${category}/${name}`, { cause })
+  }
+}
+
+export interface TracepointOptions {
+  readonly category: string
+  readonly name: string
+  readonly cookie?: bigint
+  /** Where tracefs is mounted, when not at its usual place. */
+  readonly tracefs?: string
+}
+
+/** Runs a program at a tracepoint, whichever task hits it. Linux 4.7. */
+export function attachTracepoint(program: ProgramHandle, options: TracepointOptions): Link {
+  const id = tracepointId(options.category, options.name, options.tracefs)
+  const event = openPerfEvent(program.sys, { type: PERF_TYPE_TRACEPOINT, config: BigInt(id), period: 1n })
+  return attachToPerfEvent(program, event, `tracepoint ${options.category}/${options.name}`, options.cookie)
+}

@@ -1,0 +1,296 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
+import {
+  attachCgroup,
+  attachIterator,
+  attachNetfilter,
+  attachNetns,
+  attachPerfEvent,
+  attachRawTracepoint,
+  attachSockmap,
+  attachTcx,
+  attachTracepoint,
+  attachUprobe,
+  attachUprobeMulti,
+  attachXdp,
+  createJudge,
+  createRawMap,
+  functionOffset,
+  openById,
+  readIterator,
+  realSys,
+} from '../../src/syscall/index.ts'
+import { ATTACH_TYPES, MAP_TYPES } from '../../src/uapi/index.ts'
+import { testWith, unmet } from '../requirements.ts'
+import { counter, imageOf } from './programs.ts'
+
+const CLONE_NEWNS = 0x0002_0000
+const CLONE_NEWNET = 0x4000_0000
+const MS_REC_PRIVATE = 0x4000 | (1 << 18)
+const bpfTest = testWith('bpf', 'program:ip')
+let folder = ''
+
+function mount(type: string, target: string): void {
+  const sys = realSys()
+  const text = (value: string) => {
+    const block = sys.alloc(value.length + 1)
+    block.bytes.set(new TextEncoder().encode(value))
+    return block
+  }
+  using source = text('none')
+  using path = text(target)
+  using name = text(type)
+  expect(sys.call('mount', source.address, path.address, name.address, 0, 0)).toBe(0)
+}
+
+// A network and a mount namespace of this test's own; they end with the process.
+beforeAll(() => {
+  if (unmet('bpf', 'program:ip') !== undefined) return
+  const sys = realSys()
+  expect(sys.call('unshare', CLONE_NEWNET | CLONE_NEWNS)).toBe(0)
+  using root = sys.alloc(8)
+  root.bytes.set(new TextEncoder().encode('/'))
+  expect(sys.call('mount', 0, root.address, 0, MS_REC_PRIVATE, 0)).toBe(0)
+  folder = mkdtempSync(`${tmpdir()}/typebpf-links-`)
+  for (const type of ['tracefs', 'cgroup2', 'bpf']) {
+    mkdirSync(`${folder}/${type}`)
+    mount(type, `${folder}/${type}`)
+  }
+  execFileSync('ip', ['link', 'set', 'lo', 'up'])
+  execFileSync('ip', ['link', 'add', 'left', 'type', 'veth', 'peer', 'name', 'right'])
+  for (const name of ['left', 'right']) execFileSync('ip', ['link', 'set', name, 'up'])
+})
+
+afterAll(() => {
+  if (folder === '') return
+  for (const type of ['tracefs', 'cgroup2', 'bpf']) execFileSync('umount', ['-l', `${folder}/${type}`])
+  rmSync(folder, { recursive: true })
+})
+
+/** Sends datagrams to this namespace's own loopback. */
+function sendDatagrams(count: number): void {
+  const sys = realSys()
+  const socket = sys.call('socket', 2, 2, 0)
+  using to = sys.alloc(16)
+  to.view.setUint16(0, 2, true)
+  to.view.setUint16(2, 9999)
+  to.view.setUint32(4, 0x7f000001)
+  using data = sys.alloc(64)
+  for (let i = 0; i < count; i++) sys.call('sendto', socket, data.address, 64, 0, to.address, 16)
+  sys.call('close', socket)
+}
+
+describe('network hooks', () => {
+  bpfTest('XDP: runs, is replaced, shows its info, leaves', () => {
+    using first = counter('xdp', 2)
+    using second = counter('xdp', 2)
+    const link = attachXdp(first.program, { interface: 'lo', mode: 'generic' })
+    sendDatagrams(3)
+    expect(first.count()).toBeGreaterThanOrEqual(3n)
+    expect(link.info()).toMatchObject({ typeName: 'xdp' })
+    expect(() => attachXdp(second.program, { interface: 'lo', mode: 'generic' })).toThrow(/EBUSY|EEXIST/)
+    link.update(second.program, { expected: first.program })
+    expect(() => link.update(first.program, { expected: first.program })).toThrow(/EPERM/)
+    const before = first.count()
+    sendDatagrams(2)
+    expect(first.count()).toBe(before)
+    expect(second.count()).toBeGreaterThanOrEqual(2n)
+    link.close()
+    link.close()
+    const after = second.count()
+    sendDatagrams(2)
+    expect(second.count()).toBe(after)
+    expect(() => attachXdp(first.program, { interface: 'nope' })).toThrow(/no network interface/)
+  })
+
+  bpfTest('XDP: native mode on a veth', () => {
+    using program = counter('xdp', 2)
+    using link = attachXdp(program.program, { interface: 'left', mode: 'native' })
+    expect(link.info().typeName).toBe('xdp')
+  })
+
+  bpfTest('tcx: an order of before and after', () => {
+    using stop = counter('sched_cls', 2)
+    using pass = counter('sched_cls', -1)
+    using last = attachTcx(stop.program, { interface: 'lo', direction: 'egress' })
+    sendDatagrams(2)
+    expect([pass.count(), stop.count() >= 2n]).toEqual([0n, true])
+    using first = attachTcx(pass.program, { interface: 'lo', direction: 'egress', before: last })
+    sendDatagrams(2)
+    expect(pass.count()).toBeGreaterThanOrEqual(2n)
+    expect(first.info().typeName).toBe('tcx')
+    expect(() => attachTcx(pass.program, { interface: 'lo', direction: 'egress', expectedRevision: 99n })).toThrow(
+      /ESTALE/,
+    )
+    expect(() => attachTcx(pass.program, { interface: 'lo', direction: 'egress', before: last, after: first })).toThrow(
+      /not both/,
+    )
+  })
+
+  bpfTest('netfilter, sk_lookup and flow_dissector in this namespace', () => {
+    using hook = counter('netfilter', 1, { attach: 'netfilter' })
+    const link = attachNetfilter(hook.program, { family: 'ipv4', hook: 'input', priority: -128 })
+    sendDatagrams(2)
+    expect(hook.count()).toBeGreaterThanOrEqual(2n)
+    link.close()
+    using lookup = counter('sk_lookup', 1, { attach: 'sk_lookup' })
+    using lookups = attachNetns(lookup.program, { type: 'sk_lookup' })
+    sendDatagrams(2)
+    expect(lookup.count()).toBeGreaterThanOrEqual(2n)
+    expect(lookups.info().typeName).toBe('netns')
+    lookups.detach()
+    using dissector = counter('flow_dissector', 0, { attach: 'flow_dissector' })
+    using dissects = attachNetns(dissector.program, { type: 'flow_dissector' })
+    expect(dissects.info().typeName).toBe('netns')
+  })
+
+  bpfTest('cgroup: only processes of that cgroup', () => {
+    const cgroup = `${folder}/cgroup2/typebpf-${process.pid}`
+    mkdirSync(cgroup)
+    try {
+      using sockets = counter('cgroup_sock', 1, { attach: 'cgroup_inet_sock_create' })
+      using link = attachCgroup(sockets.program, { cgroup, type: 'cgroup_inet_sock_create' })
+      sendDatagrams(1)
+      expect(sockets.count()).toBe(0n)
+      execFileSync('bash', ['-c', `echo $$ > ${cgroup}/cgroup.procs; exec 3<>/dev/udp/127.0.0.1/9`])
+      expect(sockets.count()).toBe(1n)
+      expect(link.info().typeName).toBe('cgroup')
+      expect(() => attachCgroup(sockets.program, { cgroup: '/nope', type: 'cgroup_inet_sock_create' })).toThrow(
+        /no cgroup/,
+      )
+    } finally {
+      rmdirSync(cgroup)
+    }
+  })
+
+  bpfTest('sockmap: a message verdict on a map', () => {
+    using verdict = counter('sk_msg', 1, { attach: 'sk_msg_verdict' })
+    using map = createRawMap(realSys(), {
+      name: 'sockets',
+      type: MAP_TYPES.sockmap,
+      keySize: 4,
+      valueSize: 4,
+      maxEntries: 4,
+      flags: 0,
+    })
+    using link = attachSockmap(verdict.program, { map, type: 'sk_msg_verdict' })
+    expect(link.info().typeName).toBe('sockmap')
+  })
+})
+
+describe('tracing hooks', () => {
+  const parent = (): void => {
+    for (let i = 0; i < 5; i++) realSys().call('getpid')
+  }
+
+  bpfTest('tracepoint, raw tracepoint and tp_btf', () => {
+    using plain = counter('tracepoint', 0, { pid: process.pid })
+    using link = attachTracepoint(plain.program, {
+      category: 'raw_syscalls',
+      name: 'sys_enter',
+      tracefs: `${folder}/tracefs`,
+    })
+    parent()
+    expect(plain.count()).toBeGreaterThanOrEqual(5n)
+    expect(link.info().typeName).toBe('perf_event')
+    using raw = counter('raw_tracepoint', 0, { pid: process.pid })
+    using rawLink = attachRawTracepoint(raw.program, { name: 'sys_enter' })
+    using typed = counter('tracing', 0, {
+      attach: 'trace_raw_tp',
+      pid: process.pid,
+      image: { attachTo: { name: 'sys_enter' } },
+    })
+    using typedLink = attachRawTracepoint(typed.program)
+    parent()
+    expect([raw.count() >= 5n, typed.count() >= 5n]).toEqual([true, true])
+    expect([rawLink.info().typeName, typedLink.info().typeName]).toEqual(['raw_tracepoint', 'raw_tracepoint'])
+    expect(() => attachRawTracepoint(raw.program, { name: 'no_such_thing' })).toThrow(/no such tracepoint/)
+    expect(() => attachTracepoint(plain.program, { category: 'a', name: 'b', tracefs: `${folder}/tracefs` })).toThrow(
+      /no tracepoint a\/b/,
+    )
+  })
+
+  bpfTest('perf event: samples of the CPU clock', () => {
+    using samples = counter('perf_event', 0)
+    using link = attachPerfEvent(samples.program, { type: 1, config: 0n, frequency: 1000n, pid: process.pid })
+    const end = performance.now() + 100
+    while (performance.now() < end);
+    expect(samples.count()).toBeGreaterThan(5n)
+    expect(link.info().typeName).toBe('perf_event')
+  })
+
+  bpfTest('uprobe, uretprobe and uprobe_multi on the C library', () => {
+    const libc = /(\/\S*libc\.so\S*|\/\S*ld-musl\S*)/.exec(readFileSync('/proc/self/maps', 'utf8'))?.[1] ?? ''
+    expect(existsSync(libc)).toBe(true)
+    expect(functionOffset(libc, 'getppid')).toBeGreaterThan(0)
+    using entry = counter('kprobe', 0)
+    using exit = counter('kprobe', 0)
+    const links = [
+      attachUprobe(entry.program, { binary: libc, function: 'getppid', pid: process.pid }),
+      attachUprobe(exit.program, { binary: libc, function: 'getppid', pid: process.pid, returns: true }),
+    ]
+    expect(process.ppid).toBeGreaterThan(0)
+    expect([entry.count(), exit.count()]).toEqual([1n, 1n])
+    for (const link of links) link.close()
+    expect(process.ppid).toBeGreaterThan(0)
+    expect(entry.count()).toBe(1n)
+    using many = counter('kprobe', 0, { attach: 'trace_uprobe_multi' })
+    using multi = attachUprobeMulti(many.program, { binary: libc, functions: 'getpp?d', pid: process.pid })
+    expect(process.ppid).toBeGreaterThan(0)
+    expect(many.count()).toBe(1n)
+    expect(multi.info().typeName).toBe('uprobe_multi')
+    expect(() => attachUprobe(entry.program, { binary: libc, function: 'no_such_function' })).toThrow(/no function/)
+  })
+
+  bpfTest('iterator: reads the elements of a map', () => {
+    const sys = realSys()
+    using map = createRawMap(sys, {
+      name: 'walked',
+      type: MAP_TYPES.hash,
+      keySize: 4,
+      valueSize: 8,
+      maxEntries: 8,
+      flags: 0,
+    })
+    for (let i = 1; i <= 3; i++)
+      map.update(new Uint8Array([i, 0, 0, 0]), new Uint8Array([0x10 + i, 0, 0, 0, 0, 0, 0, 0]))
+    // bpf_iter__bpf_map_elem: meta, map, key, value; meta->seq is the output
+    const text = `
+r6 = *(u64 *)(r1 + 24)
+if r6 == 0 goto +7
+r1 = *(u64 *)(r1 + 0)
+r1 = *(u64 *)(r1 + 0)
+r7 = *(u64 *)(r6 + 0)
+*(u64 *)(r10 - 8) = r7
+r2 = r10
+r2 += -8
+r3 = 8
+call 127
+r0 = 0
+exit`.replace('goto +7', 'goto +8')
+    using loaded = createJudge(sys).load(
+      imageOf('tracing', text, { expectedAttachType: ATTACH_TYPES.trace_iter, attachTo: { name: 'bpf_map_elem' } }),
+    )
+    expect(loaded.message).toBeUndefined()
+    if (loaded.program === undefined) return
+    using link = attachIterator(loaded.program, { map })
+    const bytes = readIterator(link)
+    expect(bytes.filter((_, i) => i % 8 === 0).sort()).toEqual(new Uint8Array([0x11, 0x12, 0x13]))
+    using again = openById(sys, 'link', link.info().id)
+    expect(again?.closed).toBe(false)
+  })
+
+  bpfTest('a link that is pinned outlives its fd', () => {
+    using raw = counter('raw_tracepoint', 0, { pid: process.pid })
+    const link = attachRawTracepoint(raw.program, { name: 'sys_enter' })
+    const path = `${folder}/bpf/kept`
+    link.pin(path)
+    link.close()
+    const before = raw.count()
+    parent()
+    expect(raw.count()).toBeGreaterThan(before)
+    execFileSync('rm', [path])
+  })
+})
