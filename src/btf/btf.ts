@@ -13,6 +13,9 @@ export interface BtfOptions {
 /** Look-ups by name after which a full index pays off. */
 const SCANS_BEFORE_INDEX = 3
 
+/** Strings decoded one by one before the whole section is. */
+const STRINGS_BEFORE_TEXT = 2000
+
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
@@ -54,6 +57,7 @@ export class Btf {
   readonly #decoded = new Map<number, BtfType>()
   readonly #stringCache = new Map<number, string>()
   #scans = 0
+  #text: string | undefined
   #index: NameIndex | undefined
 
   /** @throws InputError `btf.*` naming the place when the header or the chain of types is broken */
@@ -148,9 +152,19 @@ export class Btf {
         'btf.string',
         `${this.what}: string offset ${offset} is outside the ${this.stringsSize} bytes of strings`,
       )
-    const text = decoder.decode(this.#strings.subarray(start, end))
+    const whole = this.#wholeText()
+    const text = whole === '' ? decoder.decode(this.#strings.subarray(start, end)) : whole.slice(start, end)
     this.#stringCache.set(offset, text)
     return text
+  }
+
+  /** All strings as one text once many were asked for; "" before, and when they are not all ASCII (offsets would shift). */
+  #wholeText(): string {
+    if (this.#text === undefined && this.#stringCache.size > STRINGS_BEFORE_TEXT) {
+      const text = decoder.decode(this.#strings)
+      this.#text = text.length === this.#strings.length ? text : ''
+    }
+    return this.#text ?? ''
   }
 
   /** The place in `bytes` of an own type. */
