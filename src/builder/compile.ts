@@ -1,5 +1,5 @@
 import type { Instruction, SourceLocation } from '../asm/index.ts'
-import { BtfBuilder } from '../btf/index.ts'
+import type { BtfBuilder } from '../btf/index.ts'
 import type { Contribution, FunctionSpec, MapSpec, ProgramSpec } from '../spec/index.ts'
 import { allocateRegisters } from './codegen/allocate.ts'
 import { cleanGraph } from './codegen/cleanup.ts'
@@ -63,10 +63,9 @@ function parameterType(btf: BtfBuilder, parameter: FunctionParameter, contextTyp
 export function contributionOfUnit(
   unit: Unit,
   entry: EntryPoint,
-  finish: (btf: BtfBuilder) => Partial<Contribution> & { readonly maps?: readonly MapSpec[] },
   reader: SourceReader | undefined = nodeSourceReader(),
 ): Contribution {
-  const btf = new BtfBuilder()
+  const { btf } = unit
   const sourceOf = sourceLines(unit, reader)
   const int = btf.int('int', 4, { signed: true })
   const context = btf.pointer(
@@ -74,7 +73,6 @@ export function contributionOfUnit(
   )
   const proto = btf.add({ kind: 'func_proto', returnType: int, params: [{ name: 'ctx', type: context }] })
   const typeId = btf.add({ kind: 'func', name: entry.spec.name, type: proto, linkage: 1 })
-  const extras = finish(btf)
   const programs: ProgramSpec[] = [
     { ...entry.spec, linkage: 'global', typeId, instructions: compileFunction(entry.fn, sourceOf) },
   ]
@@ -89,12 +87,14 @@ export function contributionOfUnit(
       instructions: compileFunction(used.fn, sourceOf),
     }
   })
-  const maps = [...[...unit.maps.values()].map((map) => withTypes(map, btf)), ...(extras.maps ?? [])]
+  const used = [...unit.maps.values()]
+  const maps = used.map((map): MapSpec => withTypes(map, btf))
+  const variables = [...unit.variables, ...used.flatMap((map) => map.variables?.(btf) ?? [])]
   return {
     programs,
     functions,
-    variables: extras.variables ?? [],
-    externs: extras.externs ?? [],
+    variables,
+    externs: unit.externs,
     maps,
     license: unit.license,
     btf: btf.toBytes(),

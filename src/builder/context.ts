@@ -1,7 +1,9 @@
 import type { SourceLocation } from '../asm/index.ts'
+import { BtfBuilder } from '../btf/index.ts'
 import { UsageError } from '../errors/index.ts'
-import type { MapSpec } from '../spec/index.ts'
+import type { ExternSpec, MapSpec, VariableSpec } from '../spec/index.ts'
 import { Emitter } from './ir/emitter.ts'
+import type { Operand } from './ir/ops.ts'
 import { captureSite } from './source.ts'
 import type { Type } from './types/types.ts'
 
@@ -10,6 +12,8 @@ export interface UsedMap {
   readonly spec: MapSpec
   readonly keyType?: Type
   readonly valueType?: Type
+  /** Variables of a global-data map. */
+  readonly variables?: (btf: BtfBuilder) => readonly VariableSpec[]
 }
 
 /** A BPF function that code calls. */
@@ -22,13 +26,15 @@ export interface UsedFunction {
 }
 export type FunctionParameter = Type | { readonly kind: 'ctx' } | { readonly kind: 'memory'; readonly to: Type }
 
-/** Where a variable of a global-data map is. */
-export interface UsedGlobal {
-  readonly section: '.rodata' | '.data' | '.bss'
-  readonly name: string
-  readonly offset: number
-  readonly type: Type
-}
+/** license_is_gpl_compatible() (include/linux/license.h). */
+const GPL_COMPATIBLE = new Set([
+  'GPL',
+  'GPL v2',
+  'GPL and additional rights',
+  'Dual BSD/GPL',
+  'Dual MIT/GPL',
+  'Dual MPL/GPL',
+])
 
 /** One program while it is built, with all that it refers to. Nothing outlives the build. */
 export class Unit {
@@ -36,6 +42,10 @@ export class Unit {
   readonly target: readonly [major: number, minor: number]
   readonly license: string
   readonly maps = new Map<string, UsedMap>()
+  /** The contribution's BTF; CO-RE relocations name its types while code is emitted. */
+  readonly btf = new BtfBuilder()
+  readonly variables: VariableSpec[] = []
+  readonly externs: ExternSpec[] = []
   readonly functions = new Map<string, UsedFunction>()
   readonly #sites: SourceLocation[] = []
   readonly #siteIndex = new Map<SourceLocation, number>()
@@ -76,6 +86,15 @@ export class Unit {
   atLeast(major: number, minor: number): boolean {
     return this.target[0] > major || (this.target[0] === major && this.target[1] >= minor)
   }
+  /** Helpers for GPL-compatible programs only. @throws UsageError `build.license` */
+  needGpl(helper: string): void {
+    if (GPL_COMPATIBLE.has(this.license)) return
+    throw buildError(
+      'build.license',
+      `bpf_${helper} is for GPL-compatible programs, the licence is ${JSON.stringify(this.license)}`,
+      "set license: 'GPL' (or 'Dual MIT/GPL')",
+    )
+  }
   /** @throws UsageError `build.target` when the target kernel is older than what `what` needs */
   need(major: number, minor: number, what: string, instead?: string): void {
     if (this.atLeast(major, minor)) return
@@ -93,11 +112,18 @@ export class FunctionContext {
   readonly emitter: Emitter
   /** Turns what user code returns into the program's return value; throws when it is none. */
   readonly leave: (code: unknown) => void
+  /** The context's register (r1 at entry); subprograms have none. */
+  context: Operand | undefined
+  /** What must be given back before the function may end: how to do that, innermost last. */
+  readonly held: (() => void)[] = []
 
   constructor(unit: Unit, name: string, leave: (fn: FunctionContext, code: unknown) => void) {
     this.unit = unit
     this.emitter = new Emitter(name)
-    this.leave = (code) => leave(this, code)
+    this.leave = (code) => {
+      for (let i = this.held.length - 1; i >= 0; i--) this.held[i]()
+      leave(this, code)
+    }
   }
 
   /** Operations from here on belong to the user's line that is now on the stack. */

@@ -8,6 +8,7 @@ export { BpfProgram, type ProgramOptions, ReturnCode } from './kinds/program.ts'
 export { XdpBody, type XdpCode, type XdpOptions, xdp } from './kinds/xdp.ts'
 export { CounterMap, LookupMap, MapDefinition, map } from './maps/index.ts'
 export { nodeSourceReader, type SourceReader } from './source.ts'
+export { layoutOf } from './types/layout.ts'
 export {
   array,
   be16,

@@ -61,6 +61,8 @@ export class Emitter {
   #epoch = 0
   /** Registers known to be another register plus a constant. */
   #sums = new Map<Reg, { base: Operand; offset: number }>()
+  /** Registers whose bound the verifier knows too. */
+  #tracked = new Set<Reg>()
   #counter = 0
   #loopDepth = 0
 
@@ -179,14 +181,16 @@ export class Emitter {
     if (isConst(a) && isConst(b)) return constant(foldAlu(alu, width, a.value, b.value))
     if (isConst(a) && COMMUTES.has(alu)) [a, b] = [b, a]
     const m = maskOf(width)
+    // RFC 9669 masks shift counts; the kernel refuses larger constants
+    if (isConst(b) && (alu === 'lsh' || alu === 'rsh' || alu === 'arsh')) b = constant(b.value & BigInt(width - 1))
     if (isConst(b)) {
       const y = b.value & m
       const exact = width === 64 || this.bound(a) <= m
       if (y === 0n) {
         if (exact && (alu === 'add' || alu === 'sub' || alu === 'or' || alu === 'xor')) return a
-        if (exact && (alu === 'lsh' || alu === 'rsh' || alu === 'arsh')) return a
-        if (alu === 'mul' || alu === 'and' || alu === 'div') return constant(0)
-        if (exact && (alu === 'mod' || alu === 'smod')) return a
+        if (alu === 'lsh' || alu === 'rsh' || alu === 'arsh') return this.zext(width, a)
+        if (alu === 'mul' || alu === 'and' || alu === 'div' || alu === 'sdiv') return constant(0)
+        if (alu === 'mod' || alu === 'smod') return this.zext(width, a)
       }
       if (y === 1n && exact && (alu === 'mul' || alu === 'div')) return a
       if (y === 1n && alu === 'mod') return constant(0)
@@ -210,7 +214,11 @@ export class Emitter {
     if (COMMUTES.has(alu) && ka > kb) [ka, kb] = [kb, ka]
     const bound = boundOf(alu, width, this.bound(a), this.bound(b), isConst(b))
     const site = this.site
-    return this.#pure(`${alu}${width}(${ka},${kb})`, (dst) => ({ op: 'alu', dst, alu, width, a, b, site }), bound)
+    const made = this.#pure(`${alu}${width}(${ka},${kb})`, (dst) => ({ op: 'alu', dst, alu, width, a, b, site }), bound)
+    const known = typeof a === 'number' && this.#tracked.has(a)
+    const keeps = alu === 'and' || (known && (alu === 'rsh' || alu === 'lsh' || alu === 'or'))
+    if (isConst(b) && keeps && typeof made === 'number') this.#tracked.add(made)
+    return made
   }
 
   /** a + by, as one addition to the register where a chain of such additions began. */
@@ -236,6 +244,24 @@ export class Emitter {
     if (known === undefined) return [base, offset]
     const sum = known.offset + offset
     return sum >= -0x8000 && sum <= 0x7fff ? [known.base, sum] : [base, offset]
+  }
+
+  /**
+   * `a & mask` for the verifier's sake: dropped only where the verifier itself knows the bound (loads and what masks and
+   * shifts make of them; it forgets at divisions and unknown shifts).
+   */
+  mask(a: Operand, mask: bigint): Operand {
+    if (isConst(a)) return constant(a.value & mask)
+    if (typeof a === 'number' && this.#tracked.has(a) && this.bound(a) <= mask) return a
+    const site = this.site
+    const b = constant(mask)
+    const made = this.#pure(
+      `mask(${operandKey(a)},${mask})`,
+      (dst) => ({ op: 'alu', dst, alu: 'and', width: 64, a, b, site }),
+      mask,
+    )
+    this.#tracked.add(made as Reg)
+    return made
   }
 
   neg(width: Width, a: Operand): Operand {
@@ -320,7 +346,10 @@ export class Emitter {
     const site = this.site
     const bound = size === 8 || options.pointer ? MASK64 : (1n << BigInt(8 * size)) - 1n
     const key = this.#loadKey(region, size, base, offset) + (core ? `core${core.typeId}:${core.access}` : '')
-    return this.#pure(key, (dst) => ({ op: 'load', dst, size, base, offset, core, site }), bound)
+    const made = this.#pure(key, (dst) => ({ op: 'load', dst, size, base, offset, core, site }), bound)
+    // a value forwarded from a store is as wide as what was stored
+    if (typeof made === 'number' && made === this.ir.regCount - 1) this.#tracked.add(made)
+    return made
   }
 
   /** A load that is never reused or forwarded. */

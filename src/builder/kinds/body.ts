@@ -5,14 +5,22 @@ import { type Fields, type IntType, type StructType, type Type, u32 } from '../t
 import { type Bool, conditionOf } from '../values/bool.ts'
 import { Int, type Like, operandOf } from '../values/int.ts'
 import { Maybe } from '../values/maybe.ts'
-import type { Place } from '../values/place.ts'
+import { CONTEXT, type Place } from '../values/place.ts'
 import { Variable } from '../values/variable.ts'
 import { type Init, type StructView, type View, view, zero } from '../values/views.ts'
 import { HelperCalls } from './helper-calls.ts'
 
 /** What every program's callback gets: control flow, variables, memory of its own. */
 export abstract class Body<R> extends HelperCalls {
-  declare protected readonly returns: R
+  declare protected readonly returns: R;
+
+  /** @internal */
+  [CONTEXT](): Operand {
+    const { context } = here('the context')
+    if (context === undefined)
+      throw buildError('build.context', 'a function has no context of its own', 'use the context in the program itself')
+    return context
+  }
 
   /** Runs `then` where the condition holds, else `otherwise`. */
   if(condition: Bool, then: () => void, otherwise?: () => void): void {

@@ -59,7 +59,7 @@ export class Packet<A extends Access> {
       return this.#checked(fn, this.start(), offset, type)
     }
     const by = ownOperand(fn, offset)
-    const safe = emitter.bound(by) <= 0x7fffn ? by : emitter.alu('and', 64, by, constant(0x7fff))
+    const safe = emitter.mask(by, 0x7fffn)
     return this.#checked(fn, emitter.alu('add', 64, this.start(), safe), 0, type)
   }
 
@@ -126,7 +126,7 @@ export class Cursor<A extends Access> {
       return
     }
     const by = ownOperand(fn, count)
-    const safe = emitter.bound(by) <= 0x7fffn ? by : emitter.alu('and', 64, by, constant(0x7fff))
+    const safe = emitter.mask(by, 0x7fffn)
     emitter.setVariable(this.#at, emitter.alu('add', 64, base, safe))
   }
   get owner(): FunctionContext {

@@ -66,29 +66,26 @@ export class BpfProgram<K extends string = string> implements SpecContribution {
     const unit = new Unit(this.name, parseTarget(shape.options.target ?? '5.15'), shape.options.license ?? 'GPL')
     const fn = new FunctionContext(unit, this.name, leaveWithCode)
     const context = fn.emitter.param()
+    fn.context = context
     building(fn, () => {
       const result = this.#build(fn, context)
       if (result instanceof Promise)
         throw buildError('build.async', 'the callback of a program is async', 'make it a plain function')
       if (fn.emitter.isOpen && fn.emitter.current !== undefined) fn.leave(result)
     })
-    return contributionOfUnit(
-      unit,
-      {
-        fn,
-        contextType: shape.contextType,
-        spec: {
-          name: this.name,
-          section: shape.section,
-          type: shape.type,
-          expectedAttachType: shape.attachType,
-          flags: (shape.flags ?? []).reduce((sum, flag) => sum | PROGRAM_FLAGS[flag], 0),
-          ...(shape.attachTo === undefined ? {} : { attachTo: shape.attachTo }),
-          ...(shape.attach === undefined ? {} : { attach: shape.attach }),
-        },
+    return contributionOfUnit(unit, {
+      fn,
+      contextType: shape.contextType,
+      spec: {
+        name: this.name,
+        section: shape.section,
+        type: shape.type,
+        expectedAttachType: shape.attachType,
+        flags: (shape.flags ?? []).reduce((sum, flag) => sum | PROGRAM_FLAGS[flag], 0),
+        ...(shape.attachTo === undefined ? {} : { attachTo: shape.attachTo }),
+        ...(shape.attach === undefined ? {} : { attach: shape.attach }),
       },
-      () => ({}),
-    )
+    })
   }
 }
 

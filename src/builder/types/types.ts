@@ -98,8 +98,8 @@ export type Js<T> =
             : string
           : T extends BitsType<infer N>
             ? JsOfInt<N>
-            : T extends EnumType<infer V>
-              ? keyof V | number
+            : T extends EnumType
+              ? number
               : T extends ArrayType<infer E, number>
                 ? Js<E>[]
                 : T extends StructType<infer F>

@@ -81,7 +81,7 @@ export class Int<N extends IntName = IntName> extends Value {
     if (this.type.signed)
       fn.unit.need(6, 6, 'signed division', 'convert to an unsigned type first, or set the target to 6.6 or newer')
     const b = operandOf(fn, this.type, other)
-    if (isConst(b) && b.value === 0n)
+    if (!(other instanceof Int) && isConst(b) && b.value === 0n)
       throw buildError('build.division', 'division by the constant 0', 'the kernel refuses it: use another divisor')
     const alu: AluOperation = this.type.signed ? `s${kind}` : kind
     return this.#make(fn, fn.emitter.alu(alu, widthOf(this.type.id), ownOperand(fn, this), b))

@@ -22,3 +22,6 @@ export const shifted = (place: Place, bytes: number): Place => ({ ...place, offs
 
 /** The property under which views keep their place. */
 export const PLACE: unique symbol = Symbol('place')
+
+/** How a body gives its context to helpers that need it. */
+export const CONTEXT: unique symbol = Symbol('context')

@@ -395,7 +395,7 @@ export class ArrayView<E extends Type = Type, L extends number = number, A exten
         `an array of ${length} elements cannot be indexed by a mask`,
         'use at(index), or a power of two as the length',
       )
-    const i = fn.emitter.alu('and', 64, operandOf(fn, index.type, index), constant(length - 1))
+    const i = fn.emitter.mask(operandOf(fn, index.type, index), BigInt(length - 1))
     return this.#element(i) as View<E, A>
   }
   #element(i: Operand): unknown {

@@ -1,0 +1,55 @@
+import { type FunctionContext, here } from '../context.ts'
+import type { LoadSize, Operand } from '../ir/ops.ts'
+import type { IntName, WireName } from '../types/forms.ts'
+import type { IntType, WireType } from '../types/types.ts'
+import type { IntField, WireField } from '../values/fields.ts'
+import { Int, type Wire, Wire as WireValue } from '../values/int.ts'
+import type { Place } from '../values/place.ts'
+import { view } from '../values/views.ts'
+
+/** A field of a context: its type, its offset in the uapi struct (bytes), whether programs may write it. */
+export interface ContextField<T = IntType | WireType, W extends boolean = boolean> {
+  readonly type: T
+  readonly offset: number
+  readonly writable: W
+}
+export type ContextFields = { readonly [name: string]: ContextField }
+
+/** A field that programs read. */
+export const ro = <T>(type: T, offset: number): ContextField<T, false> => ({ type, offset, writable: false })
+/** A field that programs read and write. */
+export const rw = <T>(type: T, offset: number): ContextField<T, true> => ({ type, offset, writable: true })
+
+/** The context's fields as values; only writable ones have `set`. */
+export type ContextView<C extends ContextFields> = {
+  readonly [K in keyof C]: C[K] extends ContextField<infer T, infer W>
+    ? T extends IntType<infer N extends IntName>
+      ? W extends true
+        ? IntField<N>
+        : Int<N>
+      : T extends WireType<infer M extends WireName>
+        ? W extends true
+          ? WireField<M>
+          : Wire<M>
+        : never
+    : never
+}
+
+/** The view of a context. */
+export function contextView<C extends ContextFields>(fn: FunctionContext, base: Operand, fields: C): ContextView<C> {
+  const out = {}
+  for (const [name, field] of Object.entries(fields))
+    Object.defineProperty(out, name, {
+      enumerable: true,
+      get() {
+        here(`ctx.${name}`)
+        if (field.writable) {
+          const place: Place = { fn, region: 'ctx', base, offset: field.offset, access: 'write' }
+          return view(field.type, place)
+        }
+        const raw = fn.emitter.load('ctx', field.type.size as LoadSize, base, field.offset)
+        return field.type.kind === 'int' ? new Int(field.type, raw, fn) : new WireValue(field.type, raw, fn)
+      },
+    })
+  return out as ContextView<C>
+}

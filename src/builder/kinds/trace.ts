@@ -1,0 +1,306 @@
+import type { FunctionContext } from '../context.ts'
+import type { Operand } from '../ir/ops.ts'
+import { type Fields, i64, type StructType, struct, u64 } from '../types/types.ts'
+import type { Int } from '../values/int.ts'
+import { type StructView, view } from '../values/views.ts'
+import { type ContextView, contextView } from './context.ts'
+import { PERF_EVENT } from './contexts.ts'
+import { define } from './define.ts'
+import { type BpfProgram, type ProgramOptions, ReturnCode } from './program.ts'
+import { ArgumentsBody, ProbeBody, ReturnProbeBody, TracepointBody, TracingBody } from './tracing.ts'
+
+/** Tracing programs end with a number that nobody reads; 0 by habit. */
+type Any = number | Int<'u32'>
+
+export interface TracepointOptions<F extends Fields> extends ProgramOptions {
+  /** "syscalls:sys_enter_openat": category and name, as below /sys/kernel/tracing/events. */
+  readonly event: `${string}:${string}`
+  /** The event's fields behind its 8 common bytes, in the order and sizes of its format file. */
+  readonly args?: F
+}
+
+/** A program at a tracepoint: `tracepoint('on_exec', { event: 'sched:sched_process_exec' }, (b) => 0)`. */
+export function tracepoint<const F extends Fields>(
+  name: string,
+  options: TracepointOptions<F>,
+  build: (b: TracepointBody<StructView<F, 'read'>>) => Any,
+): BpfProgram<'tracepoint'> {
+  const [category, event] = options.event.split(':')
+  const fields = { common: u64, ...(options.args ?? {}) }
+  const type = struct(`trace_event_${event}`, fields)
+  return define(
+    {
+      kind: 'tracepoint',
+      type: 'tracepoint',
+      section: `tracepoint/${category}/${event}`,
+      contextType: 'void',
+      attach: { kind: 'tracepoint', category, name: event },
+      body: (fn, context) => new TracepointBody(tracepointArgs<F>(fn, context, type)),
+    },
+    name,
+    options,
+    build,
+  )
+}
+function tracepointArgs<F extends Fields>(fn: FunctionContext, base: Operand, type: StructType): StructView<F, 'read'> {
+  return view(type, { fn, region: 'ctx', base, offset: 0, access: 'read' }) as unknown as StructView<F, 'read'>
+}
+
+/** Entry of a system call by its tracepoint: all system calls have the same context. */
+export function syscallEnter(
+  name: string,
+  options: ProgramOptions & { readonly syscall: string },
+  build: (b: TracepointBody<StructView<typeof SYSCALL_ENTER, 'read'>>) => Any,
+): BpfProgram<'tracepoint'> {
+  return tracepoint(name, { ...options, event: `syscalls:sys_enter_${options.syscall}`, args: SYSCALL_ENTER }, build)
+}
+/** Return of a system call by its tracepoint. */
+export function syscallExit(
+  name: string,
+  options: ProgramOptions & { readonly syscall: string },
+  build: (b: TracepointBody<StructView<typeof SYSCALL_EXIT, 'read'>>) => Any,
+): BpfProgram<'tracepoint'> {
+  return tracepoint(name, { ...options, event: `syscalls:sys_exit_${options.syscall}`, args: SYSCALL_EXIT }, build)
+}
+const SYSCALL_ENTER = { nr: i64, arg0: u64, arg1: u64, arg2: u64, arg3: u64, arg4: u64, arg5: u64 } as const
+const SYSCALL_EXIT = { nr: i64, ret: i64 } as const
+
+/** A raw tracepoint: the arguments of the trace event as numbers (Linux 4.17). */
+export function rawTracepoint(
+  name: string,
+  options: ProgramOptions & { readonly event: string },
+  build: (b: ArgumentsBody<Any>) => Any,
+): BpfProgram<'raw_tracepoint'> {
+  return define(
+    {
+      kind: 'raw_tracepoint',
+      type: 'raw_tracepoint',
+      section: `raw_tracepoint/${options.event}`,
+      contextType: 'bpf_raw_tracepoint_args',
+      attach: { kind: 'raw_tracepoint', name: options.event },
+      body: (fn, context) => new ArgumentsBody<Any>(fn, context),
+    },
+    name,
+    options,
+    build,
+  )
+}
+
+type TracingOptions = ProgramOptions & {
+  /** The kernel function (fentry, fexit, fmod_ret), trace event (tp_btf) or LSM hook. */
+  readonly attachTo: string
+  /** The kernel module that has it. */
+  readonly module?: string
+}
+function tracing<K extends 'tp_btf' | 'fentry' | 'fexit' | 'fmod_ret'>(kind: K) {
+  const attachType = {
+    tp_btf: 'trace_raw_tp',
+    fentry: 'trace_fentry',
+    fexit: 'trace_fexit',
+    fmod_ret: 'modify_return',
+  } as const
+  return (name: string, options: TracingOptions, build: (b: ArgumentsBody<Any>) => Any): BpfProgram<K> =>
+    define(
+      {
+        kind,
+        type: 'tracing',
+        attachType: attachType[kind],
+        section: `${kind}/${options.attachTo}`,
+        contextType: 'void',
+        attachTo: { name: options.attachTo, ...(options.module === undefined ? {} : { module: options.module }) },
+        attach: { kind: 'tracing', target: options.attachTo },
+        since: [5, 5],
+        body: (fn, context) => new ArgumentsBody<Any>(fn, context),
+      },
+      name,
+      options,
+      build,
+    )
+}
+/** A trace event with typed arguments (Linux 5.5). */
+export const tpBtf = tracing('tp_btf')
+/** Entry of a kernel function (Linux 5.5). */
+export const fentry = tracing('fentry')
+/** Return of a kernel function; the argument behind the last is the result (Linux 5.5). */
+export const fexit = tracing('fexit')
+/** Replaces a kernel function's result where the kernel allows it (Linux 5.7). */
+export const fmodRet = tracing('fmod_ret')
+
+export type LsmCode = ReturnCode<'lsm'>
+const LSM_ALLOW = new ReturnCode<'lsm'>('ALLOW', 0)
+const EPERM = new ReturnCode<'lsm'>('EPERM', -1)
+const EACCES = new ReturnCode<'lsm'>('EACCES', -13)
+export class LsmBody extends ArgumentsBody<LsmCode | Int<'i32'>> {
+  readonly ALLOW: LsmCode = LSM_ALLOW
+  readonly EPERM: LsmCode = EPERM
+  readonly EACCES: LsmCode = EACCES
+}
+/** A security hook: ALLOW or a negative errno (Linux 5.7). */
+export function lsm(
+  name: string,
+  options: TracingOptions,
+  build: (b: LsmBody) => LsmCode | Int<'i32'>,
+): BpfProgram<'lsm'> {
+  return define(
+    {
+      kind: 'lsm',
+      type: 'lsm',
+      attachType: 'lsm_mac',
+      section: `lsm/${options.attachTo}`,
+      contextType: 'void',
+      attachTo: { name: `bpf_lsm_${options.attachTo}` },
+      attach: { kind: 'tracing', target: options.attachTo },
+      since: [5, 7],
+      body: (fn, context) => new LsmBody(fn, context),
+    },
+    name,
+    options,
+    build,
+  )
+}
+
+type KernelFunction = ProgramOptions & { readonly function: string; readonly offset?: number }
+/** Entry of a kernel function (or a place in it) by a breakpoint. */
+export function kprobe(name: string, options: KernelFunction, build: (b: ProbeBody) => Any): BpfProgram<'kprobe'> {
+  const { offset } = options
+  return define(
+    {
+      kind: 'kprobe',
+      type: 'kprobe',
+      section: `kprobe/${options.function}${offset ? `+${offset}` : ''}`,
+      contextType: 'pt_regs',
+      attach: { kind: 'kprobe', function: options.function, ...(offset ? { offset } : {}) },
+      body: (_fn, context) => new ProbeBody(context),
+    },
+    name,
+    options,
+    build,
+  )
+}
+/** Return of a kernel function. */
+export function kretprobe(
+  name: string,
+  options: ProgramOptions & { readonly function: string },
+  build: (b: ReturnProbeBody) => Any,
+): BpfProgram<'kretprobe'> {
+  return define(
+    {
+      kind: 'kretprobe',
+      type: 'kprobe',
+      section: `kretprobe/${options.function}`,
+      contextType: 'pt_regs',
+      attach: { kind: 'kprobe', function: options.function, retprobe: true },
+      body: (_fn, context) => new ReturnProbeBody(context),
+    },
+    name,
+    options,
+    build,
+  )
+}
+type UserFunction = ProgramOptions & {
+  /** A binary's path or a library's name. */
+  readonly binary: string
+  readonly function?: string
+  readonly offset?: number
+}
+const userSection = (kind: string, { binary, function: symbol, offset }: UserFunction): string =>
+  `${kind}/${binary}:${symbol ?? `0x${(offset ?? 0).toString(16)}`}${symbol !== undefined && offset ? `+${offset}` : ''}`
+/** Entry of a user-space function. */
+export function uprobe(name: string, options: UserFunction, build: (b: ProbeBody) => Any): BpfProgram<'uprobe'> {
+  const { binary, function: symbol, offset } = options
+  return define(
+    {
+      kind: 'uprobe',
+      type: 'kprobe',
+      section: userSection('uprobe', options),
+      contextType: 'pt_regs',
+      attach: {
+        kind: 'uprobe',
+        binary,
+        ...(symbol === undefined ? {} : { function: symbol }),
+        ...(offset ? { offset } : {}),
+      },
+      body: (_fn, context) => new ProbeBody(context),
+    },
+    name,
+    options,
+    build,
+  )
+}
+/** Return of a user-space function. */
+export function uretprobe(
+  name: string,
+  options: UserFunction,
+  build: (b: ReturnProbeBody) => Any,
+): BpfProgram<'uretprobe'> {
+  const { binary, function: symbol } = options
+  return define(
+    {
+      kind: 'uretprobe',
+      type: 'kprobe',
+      section: userSection('uretprobe', options),
+      contextType: 'pt_regs',
+      attach: { kind: 'uprobe', binary, retprobe: true, ...(symbol === undefined ? {} : { function: symbol }) },
+      body: (_fn, context) => new ReturnProbeBody(context),
+    },
+    name,
+    options,
+    build,
+  )
+}
+
+export class PerfEventBody extends TracingBody<Any> {
+  readonly ctx: ContextView<typeof PERF_EVENT>
+  constructor(fn: FunctionContext, context: Operand) {
+    super()
+    this.ctx = contextView(fn, context, PERF_EVENT)
+  }
+}
+/** A sample of a perf event. */
+export function perfEvent(
+  name: string,
+  build: (b: PerfEventBody) => Any,
+  options: ProgramOptions = {},
+): BpfProgram<'perf_event'> {
+  return define(
+    {
+      kind: 'perf_event',
+      type: 'perf_event',
+      section: 'perf_event',
+      contextType: 'bpf_perf_event_data',
+      body: (fn, context) => new PerfEventBody(fn, context),
+    },
+    name,
+    options,
+    build,
+  )
+}
+
+/** A program that user space runs by BPF_PROG_RUN; may sleep (Linux 5.14). */
+export function syscall<const F extends Fields>(
+  name: string,
+  options: ProgramOptions & { readonly args: F },
+  build: (b: TracepointBody<StructView<F, 'write'>>) => Any,
+): BpfProgram<'syscall'> {
+  const type = struct(`${name}_args`, options.args)
+  return define(
+    {
+      kind: 'syscall',
+      type: 'syscall',
+      section: 'syscall',
+      flags: ['sleepable'],
+      contextType: 'void',
+      since: [5, 14],
+      body: (fn, context) =>
+        new TracepointBody(
+          view(type, { fn, region: 'ctx', base: context, offset: 0, access: 'write' }) as unknown as StructView<
+            F,
+            'write'
+          >,
+        ),
+    },
+    name,
+    options,
+    build,
+  )
+}

@@ -1,0 +1,171 @@
+import {
+  array,
+  type Bool,
+  type BpfProgram,
+  be16,
+  be32,
+  be64,
+  type Int,
+  i8,
+  i16,
+  i32,
+  i64,
+  struct,
+  u8,
+  u16,
+  u32,
+  u64,
+  xdp,
+} from 'typebpf'
+import {
+  type Condition,
+  type Expression,
+  type GeneratedProgram,
+  INPUTS,
+  INTS,
+  type IntId,
+  type Statement,
+  VARIABLES,
+} from './language.ts'
+
+// The trees are typed at run time only; the builder checks every width by itself.
+type AnyInt = Int<'u64'>
+const TYPES = { u8, u16, u32, u64, i8, i16, i32, i64 } as unknown as Record<IntId, typeof u64>
+const WIRES = { u16: be16, u32: be32, u64: be64 } as unknown as Record<string, typeof be64>
+
+const Packet = struct('input', Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`w${i}`, u64])))
+const Locals = struct('locals', {
+  m0: TYPES[VARIABLES[0]],
+  m1: TYPES[VARIABLES[1]],
+  m2: TYPES[VARIABLES[2]],
+  m3: TYPES[VARIABLES[3]],
+  m4: TYPES[VARIABLES[4]],
+  m5: TYPES[VARIABLES[5]],
+  elements: array(u32, 4),
+})
+
+/** The generated program, written with the builder. */
+export function construct(program: GeneratedProgram): BpfProgram {
+  return xdp('generated', { target: '6.18' }, (b) => {
+    const packet = b.packet.at(0, Packet).orReturn(b.ABORTED) as unknown as Record<
+      string,
+      AnyInt & { set(v: AnyInt): void }
+    >
+    const words = Array.from({ length: INPUTS }, (_, i) => packet[`w${i}`])
+    const variables = VARIABLES.map((id, i) => b.let(TYPES[id], words[i].to(TYPES[id])))
+    const locals = b.local(Locals)
+    const members = locals as unknown as Record<string, AnyInt & { set(v: AnyInt): void; [atomic: string]: unknown }>
+    for (let i = 0; i < 4; i++) locals.elements.at(i).set(i + 1)
+
+    const literal = (type: IntId, value: bigint): AnyInt => TYPES[type](value)
+    const value = (e: Expression): AnyInt => {
+      switch (e.k) {
+        case 'literal':
+          return literal(e.type, e.value)
+        case 'input':
+          return words[e.index].to(TYPES[e.type])
+        case 'variable':
+          return variables[e.index].get()
+        case 'member':
+          return members[`m${e.index}`]
+        case 'unary':
+          return value(e.a)[e.op]()
+        case 'convert':
+          return value(e.a).to(TYPES[e.type])
+        case 'swapped':
+          return value(e.a).to(WIRES[e.type]).raw() as AnyInt
+        case 'select': {
+          const yes = value(e.a)
+          const no = value(e.b)
+          return b.select(holds(e.condition), yes, no)
+        }
+        case 'element':
+          return locals.elements.masked(value(e.index) as unknown as Int<'u32'>).to(u32) as unknown as AnyInt
+        case 'binary':
+          return binary(e, value)
+      }
+    }
+    const holds = (c: Condition): Bool => {
+      switch (c.k) {
+        case 'not':
+          return holds(c.a).not()
+        case 'and':
+        case 'or': {
+          const left = holds(c.a)
+          return c.lazy ? left[c.k](() => holds(c.b)) : left[c.k](holds(c.b))
+        }
+        case 'compare': {
+          const a = value(c.a)
+          return a[c.op](value(c.b))
+        }
+      }
+    }
+    const run = (list: readonly Statement[]): void => {
+      for (const s of list)
+        switch (s.k) {
+          case 'set':
+            variables[s.index].set(value(s.value))
+            break
+          case 'store':
+            members[`m${s.index}`].set(value(s.value))
+            break
+          case 'element':
+            locals.elements.at(s.index).set(value(s.value) as unknown as Int<'u32'>)
+            break
+          case 'call':
+            b.cpu()
+            variables[1].set(value(s.value).mul(3).add(variables[1].get()))
+            break
+          case 'atomic': {
+            const operand = value(s.value)
+            const name = s.op[0].toUpperCase() + s.op.slice(1)
+            const field = members['m1'] as unknown as Record<string, (v: AnyInt) => AnyInt>
+            if (s.fetch) variables[1].set(field[`fetch${name}`](operand))
+            else field[`atomic${name}`](operand)
+            break
+          }
+          case 'if':
+            b.if(holds(s.condition), () => run(s.yes), s.no.length > 0 ? () => run(s.no) : undefined)
+            break
+          case 'switch':
+            b.switch(
+              value(s.value),
+              s.cases.map(([n, body]) => [n, () => run(body)] as const),
+              () => run(s.otherwise),
+            )
+            break
+          case 'loop':
+            b.range(s.count, (i) => {
+              variables[0].set(variables[0].get().add(i as unknown as AnyInt))
+              if (s.leave) b.if(holds(s.leave), () => b.break())
+              if (s.skip) b.if(holds(s.skip), () => b.continue())
+              run(s.body)
+            })
+        }
+    }
+    run(program.statements)
+    const result = b.let(u64, 0)
+    const mix = (v: AnyInt): void => result.set(result.get().mul(31).add(v.to(u64)))
+    VARIABLES.forEach((_, i) => {
+      mix(variables[i].get())
+      mix(members[`m${i}`])
+    })
+    for (let i = 0; i < 4; i++) mix(locals.elements.at(i) as unknown as AnyInt)
+    packet['w7'].set(result.get())
+    return b.PASS
+  })
+}
+
+function binary(e: Expression & { k: 'binary' }, value: (e: Expression) => AnyInt): AnyInt {
+  const a = value(e.a)
+  let right = e.b
+  const { bits } = INTS[e.type]
+  // Constants that the builder refuses (with the fix) become what the evaluation sees too.
+  if (right.k === 'literal' && (e.op === 'div' || e.op === 'mod') && right.value === 0n) {
+    right.value = 1n
+  }
+  if (right.k === 'literal' && (e.op === 'shl' || e.op === 'shr'))
+    right.value = BigInt.asUintN(64, right.value) % BigInt(Math.min(bits, 32) / 2)
+  right = e.b
+  return a[e.op](value(right))
+}
