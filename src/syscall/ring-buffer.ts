@@ -1,0 +1,229 @@
+import { UsageError } from '../errors/index.ts'
+import { decode, type Layout } from '../layout/index.ts'
+import { MAP_TYPES } from '../uapi/index.ts'
+import { pollerFor } from './poller.ts'
+import type { RawMap } from './raw-map.ts'
+import { MAP, type Mapping, PROT } from './sys.ts'
+
+const BUSY = 0x8000_0000
+const DISCARD = 0x4000_0000
+const LENGTH = 0x3fff_ffff
+const HEADER = 8
+
+export interface EventsOptions {
+  /** Ends the iteration. */
+  readonly signal?: AbortSignal
+}
+
+/**
+ * The reading end of a BPF ring buffer (Linux 5.8). Records come in the order in which the programs reserved them.
+ * Owns its mappings, not the map.
+ */
+export class RingBuffer<Event = Uint8Array> {
+  readonly map: RawMap
+  /** Bytes of the data area. */
+  readonly size: number
+  #layout: Layout<Event> | undefined
+  #consumer: Mapping
+  #producer: Mapping
+  #consumerWords: Uint32Array
+  #producerWords: Uint32Array
+  #data: Uint8Array
+  #words: Uint32Array
+  #view: DataView
+  #position: number
+  #closed = false
+
+  /** @param layout decodes each record; without it events are copies of the bytes */
+  constructor(map: RawMap, layout?: Layout<Event>) {
+    if (map.shape.type !== MAP_TYPES.ringbuf) throw new UsageError('ring.type', `${map.what} is no ring buffer`)
+    const { sys } = map
+    const page = sys.pageSize
+    this.map = map
+    this.#layout = layout
+    this.size = map.shape.maxEntries
+    // One writable page with the consumer's position; the producer's page and the data twice in a row, read-only.
+    this.#consumer = sys.mmap(page, PROT.read | PROT.write, MAP.shared, map.fd, 0)
+    this.#producer = sys.mmap(page + 2 * this.size, PROT.read, MAP.shared, map.fd, page)
+    const words = (mapping: Mapping): Uint32Array => new Uint32Array(mapping.bytes.buffer, mapping.bytes.byteOffset, 2)
+    this.#consumerWords = words(this.#consumer)
+    this.#producerWords = words(this.#producer)
+    this.#data = this.#producer.bytes.subarray(page)
+    this.#words = new Uint32Array(this.#data.buffer, this.#data.byteOffset, this.#data.length / 4)
+    this.#view = new DataView(this.#data.buffer, this.#data.byteOffset, this.#data.length)
+    this.#position = this.#read(this.#consumerWords)
+    pollerFor(sys).add(map.fd)
+  }
+
+  /** A 64-bit position as a number; it is exact up to 2^53 bytes. */
+  #read(words: Uint32Array): number {
+    for (;;) {
+      const high = Atomics.load(words, 1)
+      const low = Atomics.load(words, 0)
+      if (Atomics.load(words, 1) === high) return high * 0x1_0000_0000 + low
+    }
+  }
+
+  #publish(): void {
+    // The kernel may look between the two stores only when the low half wraps: the high half first makes it wait.
+    const high = Math.floor(this.#position / 0x1_0000_0000)
+    if (Atomics.load(this.#consumerWords, 1) !== high) Atomics.store(this.#consumerWords, 1, high)
+    Atomics.store(this.#consumerWords, 0, this.#position >>> 0)
+  }
+
+  /** Bytes that programs wrote and nobody read. */
+  get pending(): number {
+    return this.#closed ? 0 : this.#read(this.#producerWords) - this.#position
+  }
+
+  /**
+   * Reads what is there without waiting: `consume` gets the ring's own memory, `start` and `length` of each record,
+   * valid during the call. The answer is the number of records.
+   * @param limit at most so many records
+   */
+  drainRaw(
+    consume: (data: DataView, start: number, length: number) => void,
+    limit: number = Number.POSITIVE_INFINITY,
+  ): number {
+    if (this.#closed) return 0
+    const words = this.#words
+    const view = this.#view
+    const mask = this.size - 1
+    let records = 0
+    let produced = this.#read(this.#producerWords)
+    const publishEvery = this.size >> 2
+    let published = this.#position
+    try {
+      while (records < limit) {
+        if (this.#position >= produced) {
+          produced = this.#read(this.#producerWords)
+          if (this.#position >= produced) break
+        }
+        const start = (this.#position % this.size) & mask
+        const header = Atomics.load(words, start >> 2)
+        if ((header & BUSY) !== 0) break
+        const length = header & LENGTH
+        this.#position += (length + HEADER + 7) & ~7
+        if ((header & DISCARD) === 0) {
+          records++
+          consume(view, start + HEADER, length)
+        }
+        if (this.#position - published > publishEvery) {
+          this.#publish()
+          published = this.#position
+        }
+      }
+    } finally {
+      this.#publish()
+    }
+    return records
+  }
+
+  /** Reads what is there without waiting, decoded. */
+  drain(limit?: number): Event[] {
+    const events: Event[] = []
+    this.drainRaw((view, start, length) => {
+      events.push(this.#decode(view, start, length))
+    }, limit)
+    return events
+  }
+
+  #decode(view: DataView, start: number, length: number): Event {
+    const bytes = new Uint8Array(view.buffer, view.byteOffset + start, length)
+    if (this.#layout === undefined) return bytes.slice() as Event
+    return decode(this.#layout, bytes)
+  }
+
+  /**
+   * Events as they come, until the ring is closed, the loop is left or the signal aborts. The reader's pace is the
+   * pace: what it does not take stays in the ring, and programs that find no room count their losses themselves.
+   */
+  async *events(options: EventsOptions = {}): AsyncGenerator<Event> {
+    const { signal } = options
+    const poller = pollerFor(this.map.sys)
+    const ended = (): boolean => this.#closed || signal?.aborted === true
+    const stop = (): void => poller.cancel(this.map.fd)
+    signal?.addEventListener('abort', stop, { once: true })
+    try {
+      while (!ended()) {
+        const batch = this.drain(BATCH)
+        for (const event of batch) {
+          yield event
+          if (ended()) return
+        }
+        if (batch.length === 0 && !ended()) await poller.wait(this.map.fd)
+      }
+    } finally {
+      signal?.removeEventListener('abort', stop)
+    }
+  }
+
+  [Symbol.asyncIterator](): AsyncGenerator<Event> {
+    return this.events()
+  }
+
+  /** Ends waiting readers and unmaps. Closing twice is harmless. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    if (!this.map.closed) pollerFor(this.map.sys).remove(this.map.fd)
+    this.#consumer.unmap()
+    this.#producer.unmap()
+  }
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}
+
+/** Records that are decoded ahead of the reader. */
+const BATCH = 256
+
+/**
+ * The writing end of a user ring buffer (Linux 6.1): records that a program takes with bpf_user_ringbuf_drain.
+ */
+export class UserRingBuffer {
+  readonly map: RawMap
+  readonly size: number
+  #consumer: Mapping
+  #producer: Mapping
+  #page: number
+
+  constructor(map: RawMap) {
+    if (map.shape.type !== MAP_TYPES.user_ringbuf)
+      throw new UsageError('ring.type', `${map.what} is no user ring buffer`)
+    this.map = map
+    this.size = map.shape.maxEntries
+    this.#page = map.sys.pageSize
+    this.#consumer = map.sys.mmap(this.#page, PROT.read, MAP.shared, map.fd, 0)
+    this.#producer = map.sys.mmap(this.#page + 2 * this.size, PROT.read | PROT.write, MAP.shared, map.fd, this.#page)
+  }
+
+  #position(mapping: Mapping): bigint {
+    return Atomics.load(new BigUint64Array(mapping.bytes.buffer, mapping.bytes.byteOffset, 1), 0)
+  }
+
+  /** False when the ring has no room for the record now. */
+  push(record: Uint8Array): boolean {
+    const total = (record.length + HEADER + 7) & ~7
+    if (record.length > LENGTH || total > this.size)
+      throw new UsageError('ring.record', `a record of ${record.length} bytes never fits into ${this.size}`)
+    const produced = this.#position(this.#producer)
+    if (Number(produced - this.#position(this.#consumer)) + total > this.size) return false
+    const start = this.#page + Number(produced % BigInt(this.size))
+    const { bytes } = this.#producer
+    bytes.set(record, start + HEADER)
+    const header = new Uint32Array(bytes.buffer, bytes.byteOffset + start, 2)
+    header[1] = 0
+    Atomics.store(header, 0, record.length)
+    Atomics.store(new BigUint64Array(bytes.buffer, bytes.byteOffset, 1), 0, produced + BigInt(total))
+    return true
+  }
+
+  close(): void {
+    this.#consumer.unmap()
+    this.#producer.unmap()
+  }
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}

@@ -1,0 +1,179 @@
+import { describe, expect, test } from 'vitest'
+import { struct, u64 } from '../../src/layout/index.ts'
+import {
+  createJudge,
+  createRawMap,
+  type LoadResult,
+  onlineCpus,
+  PerfBuffer,
+  parseTraceLine,
+  RingBuffer,
+  realSys,
+  testRun,
+  UserRingBuffer,
+} from '../../src/syscall/index.ts'
+import { MAP_TYPES } from '../../src/uapi/index.ts'
+import { testWith } from '../requirements.ts'
+import { imageOf } from './programs.ts'
+
+const bpfTest = testWith('bpf')
+const Record = struct('record', { number: u64, again: u64 })
+const COUNT = { name: 'count', type: MAP_TYPES.array, keySize: 4, valueSize: 8, maxEntries: 1, flags: 0 }
+
+/** A program that sends a running number, twice, through the helper `call` to map 1. */
+function sender(call: number, map: { type: number; maxEntries: number; size: number }): LoadResult {
+  const send =
+    call === 130
+      ? 'r1 = 0x0 ll\nr2 = r10\nr2 += -16\nr3 = 16\nr4 = 0\n'
+      : 'r1 = r6\nr2 = 0x0 ll\nw3 = -1\nr4 = r10\nr4 += -16\nr5 = 16\n'
+  const text = `r6 = r1
+r1 = 0x0 ll
+r2 = 1
+r2 = atomic_fetch_add((u64 *)(r1 + 0), r2)
+*(u64 *)(r10 - 16) = r2
+*(u64 *)(r10 - 8) = r2
+${send}call ${call}
+r0 = 0
+exit
+`
+  const image = imageOf('sched_cls', text, {
+    maps: [
+      COUNT,
+      { name: 'events', type: map.type, keySize: map.size, valueSize: map.size, maxEntries: map.maxEntries, flags: 0 },
+    ],
+    relocations: [
+      { insn: 1, map: 0, kind: 'value' },
+      { insn: call === 130 ? 7 : 8, map: 1, kind: 'fd' },
+    ],
+  })
+  const loaded = createJudge().load(image)
+  if (loaded.program === undefined) throw new Error(`${loaded.verdict}: ${loaded.message}`)
+  return loaded
+}
+
+const packet = new Uint8Array(64)
+const run = (loaded: LoadResult, repeat: number): void => {
+  testRun(realSys(), loaded.program?.fd ?? -1, { data: packet, repeat })
+}
+
+describe('ring buffers', () => {
+  const ring = { type: MAP_TYPES.ringbuf, maxEntries: 64 * 1024, size: 0 }
+
+  bpfTest('100,000 records arrive in order, none twice, none lost', () => {
+    using loaded = sender(130, ring)
+    using events = new RingBuffer(loaded.maps[1], Record)
+    let next = 0n
+    for (let round = 0; round < 100; round++) {
+      run(loaded, 1000)
+      for (const { number, again } of events.drain()) {
+        expect(number === next && again === next).toBe(true)
+        next++
+      }
+    }
+    expect(next).toBe(100_000n)
+    expect(events.pending).toBe(0)
+  })
+
+  bpfTest('a full ring loses the new records, never the old ones', () => {
+    using loaded = sender(130, { ...ring, maxEntries: 4096 })
+    using events = new RingBuffer(loaded.maps[1], Record)
+    run(loaded, 1000)
+    const kept = events.drain()
+    expect(kept.map(({ number }) => number)).toEqual(Array.from({ length: kept.length }, (_, i) => BigInt(i)))
+    expect(kept.length).toBeGreaterThan(100)
+    expect(kept.length).toBeLessThan(1000)
+  })
+
+  bpfTest('waits for events, ends on close and on abort', async () => {
+    using loaded = sender(130, ring)
+    const events = new RingBuffer(loaded.maps[1], Record)
+    const seen: bigint[] = []
+    setTimeout(() => run(loaded, 2), 30)
+    setTimeout(() => run(loaded, 1), 60)
+    for await (const { number } of events) {
+      seen.push(number)
+      if (seen.length === 3) break
+    }
+    expect(seen).toEqual([0n, 1n, 2n])
+    const abort = new AbortController()
+    setTimeout(() => abort.abort(), 30)
+    for await (const _ of events.events({ signal: abort.signal })) expect.unreachable()
+    setTimeout(() => events.close(), 30)
+    for await (const _ of events) expect.unreachable()
+    expect(events.drain()).toEqual([])
+  })
+
+  bpfTest('two rings wait at once', async () => {
+    using one = sender(130, ring)
+    using two = sender(130, ring)
+    using first = new RingBuffer(one.maps[1], Record)
+    using second = new RingBuffer(two.maps[1], Record)
+    const take = async (events: RingBuffer<{ number: bigint }>): Promise<bigint | undefined> => {
+      for await (const { number } of events) return number
+      return undefined
+    }
+    const both = Promise.all([take(first), take(second)])
+    setTimeout(() => run(two, 1), 20)
+    setTimeout(() => run(one, 1), 50)
+    expect(await both).toEqual([0n, 0n])
+  })
+
+  bpfTest('a user ring refuses a record when it is full', () => {
+    using map = createRawMap(realSys(), {
+      name: 'user',
+      type: MAP_TYPES.user_ringbuf,
+      keySize: 0,
+      valueSize: 0,
+      maxEntries: 4096,
+      flags: 0,
+    })
+    using events = new UserRingBuffer(map)
+    let written = 0
+    while (events.push(new Uint8Array(24))) written++
+    expect(written).toBe(128)
+    expect(() => events.push(new Uint8Array(8192))).toThrow(/never fits/)
+  })
+})
+
+describe('perf buffers', () => {
+  const array = { type: MAP_TYPES.perf_event_array, maxEntries: onlineCpus().length + 4, size: 4 }
+
+  bpfTest('events arrive decoded; what does not fit is counted as lost', () => {
+    using loaded = sender(25, array)
+    using buffer = new PerfBuffer(loaded.maps[1], { layout: Record, pages: 1 })
+    run(loaded, 10)
+    const events = buffer.drain()
+    expect(events.map((row) => ('event' in row ? row.event.number : row.lost))).toEqual(
+      Array.from({ length: 10 }, (_, i) => BigInt(i)),
+    )
+    run(loaded, 1000)
+    const kept = buffer.drain().length
+    run(loaded, 1)
+    const rest = buffer.drain()
+    expect(kept + buffer.lost + rest.filter((row) => 'event' in row).length).toBe(1001)
+    expect(buffer.lost).toBeGreaterThan(0)
+  })
+
+  bpfTest('waits for events and ends on close', async () => {
+    using loaded = sender(25, array)
+    const buffer = new PerfBuffer(loaded.maps[1], { layout: Record })
+    setTimeout(() => run(loaded, 1), 30)
+    for await (const row of buffer) {
+      expect(row).toMatchObject({ event: { number: 0n } })
+      break
+    }
+    setTimeout(() => buffer.close(), 30)
+    for await (const _ of buffer) expect.unreachable()
+  })
+})
+
+test('lines of trace_pipe', () => {
+  expect(parseTraceLine('           <...>-1234  [001] d..31  5678.901234: bpf_trace_printk: hello: world')).toEqual({
+    task: '<...>',
+    pid: 1234,
+    cpu: 1,
+    timestamp: 5678.901234,
+    message: 'hello: world',
+  })
+  expect(parseTraceLine('CPU:0 [LOST 12 EVENTS]')).toBeUndefined()
+})
