@@ -6,9 +6,8 @@ export default class NotRunReporter implements Reporter {
     const count = { passed: 0, failed: 0, skipped: 0 }
     const reasons = new Map<string, number>()
     for (const module of modules) {
-      let any = false
+      const before = count.failed
       for (const test of module.children.allTests()) {
-        any = true
         const result = (test as TestCase).result()
         if (result.state === 'pending') continue
         count[result.state]++
@@ -17,7 +16,8 @@ export default class NotRunReporter implements Reporter {
           reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
         }
       }
-      if (!any && module.state() === 'failed') count.failed++
+      // a hook that failed or a file that did not load fails no test of its own
+      if (module.state() === 'failed' && count.failed === before) count.failed++
     }
     count.failed += unhandled.length
     process.stdout.write(`\nNot run: ${count.skipped}\n`)

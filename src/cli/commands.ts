@@ -15,6 +15,9 @@ export const COMMANDS: readonly CommandRow[] = [
     summary: 'build the programs of a TypeScript module, show their instructions, write an object file',
     load: () => import('./build.ts'),
   },
+  { name: 'prog', summary: 'show and dump the programs in the kernel', load: () => import('./prog.ts') },
+  { name: 'map', summary: 'show, read and change the maps in the kernel', load: () => import('./map.ts') },
+  { name: 'link', summary: 'show, pin and detach links', load: () => import('./link.ts') },
   {
     name: 'doctor',
     summary: 'what of BPF works on this machine, what does not, and what to do',
@@ -49,6 +52,11 @@ export const COMMANDS: readonly CommandRow[] = [
     name: 'load',
     summary: "load programs into the running kernel and show its verifier's answer",
     load: () => import('./load.ts'),
+  },
+  {
+    name: 'run',
+    summary: 'run a program on packets: in the emulator, in the kernel, or in both',
+    load: () => import('./run.ts'),
   },
   {
     name: 'emulate',

@@ -17,12 +17,16 @@ function version(): string {
   return 'unknown'
 }
 
-/** Flags that stand before the subcommand move behind it, so that `typebpf --json verify F` equals `typebpf verify F --json`. */
+/** Flags that stand before the subcommand move to the end, so that `typebpf -j prog show` equals `typebpf prog show -j`. */
 function normalize(argv: readonly string[]): string[] {
   let first = 0
   while (first < argv.length && JSON_FLAGS.has(argv[first])) first++
+  if (first === 0 || first === argv.length) return [...argv]
   const rest = argv.slice(first)
-  return rest.length === 0 ? [...argv] : [rest[0], ...argv.slice(0, first), ...rest.slice(1)]
+  const end = rest.indexOf('--')
+  return end < 0
+    ? [...rest, ...argv.slice(0, first)]
+    : [...rest.slice(0, end), ...argv.slice(0, first), ...rest.slice(end)]
 }
 
 /** One readable line for people, an object for scripts. A stack trace only with TYPEBPF_DEBUG=1. */
@@ -50,10 +54,6 @@ export async function main(args: readonly string[]): Promise<number> {
     .helpCommand('help [command]', 'show the help of a command')
     .exitOverride()
     .configureOutput({ writeErr: (text) => process.stderr.write(text.replace(/^error: /, 'typebpf: ')) })
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0)
-    throw error
-  })
   const wanted = argv[0]
   const row = COMMANDS.find(({ name }) => name === wanted)
   try {

@@ -1,0 +1,116 @@
+import { decodeSlots, type KernelNames, kernelText, xlatedListing, xlatedNames } from '../../asm/index.ts'
+import type { Btf } from '../../btf/index.ts'
+import type { ProgramDetails } from '../../syscall/index.ts'
+import { LD_IMM64 } from '../../uapi/index.ts'
+import type { Json } from './json.ts'
+import type { KernelSymbols } from './kallsyms.ts'
+import { hexList } from './options.ts'
+import { functionSignature } from './signature.ts'
+
+export interface DumpOptions {
+  readonly opcodes?: boolean
+  /** File, line and column behind each source line. */
+  readonly linum?: boolean
+}
+
+interface SourceLine {
+  readonly text: string
+  readonly file: string
+  readonly line: number
+  readonly column: number
+}
+
+/** What stands before an instruction: a function's head, a source line. */
+interface Heads {
+  readonly functions: ReadonlyMap<number, string>
+  readonly lines: ReadonlyMap<number, SourceLine>
+}
+
+function heads(details: ProgramDetails, btf: Btf | undefined): Heads {
+  const functions = new Map<number, string>()
+  const lines = new Map<number, SourceLine>()
+  if (btf !== undefined) {
+    for (const { insn, typeId } of details.funcInfo) {
+      const signature = functionSignature(btf, typeId)
+      if (signature !== undefined) functions.set(insn, signature)
+    }
+    for (const { insn, fileNameOffset, lineOffset, line, column } of details.lineInfo)
+      lines.set(insn, { text: btf.string(lineOffset).trimStart(), file: btf.string(fileNameOffset), line, column })
+  }
+  return { functions, lines }
+}
+
+const namesOf = (details: ProgramDetails, symbols: KernelSymbols): KernelNames =>
+  xlatedNames({ callBase: symbols.callBase, symbolAt: symbols.nameAt, jitedAddresses: details.ksyms })
+
+/** The translated program as `bpftool prog dump xlated` prints it. */
+export function xlatedText(
+  details: ProgramDetails,
+  btf: Btf | undefined,
+  symbols: KernelSymbols,
+  { opcodes, linum }: DumpOptions,
+): string {
+  const { functions, lines } = heads(details, btf)
+  return xlatedListing(details.xlated, {
+    names: namesOf(details, symbols),
+    opcodes,
+    before: (slot) => {
+      const out: string[] = []
+      const signature = functions.get(slot)
+      if (signature !== undefined) out.push(`${signature}:`)
+      const line = lines.get(slot)
+      if (line !== undefined)
+        out.push(
+          linum === true
+            ? `; ${line.text} [file:${line.file} line_num:${line.line} line_col:${line.column}]`
+            : `; ${line.text}`,
+        )
+      return out
+    },
+  })
+}
+
+/** The same as bpftool's JSON: an object an instruction. */
+export function xlatedJson(
+  details: ProgramDetails,
+  btf: Btf | undefined,
+  symbols: KernelSymbols,
+  { opcodes, linum }: DumpOptions,
+): Json {
+  const { functions, lines } = heads(details, btf)
+  const names = namesOf(details, symbols)
+  const { xlated } = details
+  const { opcode, dst, src, offset, imm, length } = decodeSlots(xlated)
+  const rows: Json[] = []
+  for (let slot = 0; slot < length; slot++) {
+    const wide = opcode[slot] === LD_IMM64 && slot + 1 < length
+    const at = slot * 8
+    const line = lines.get(slot)
+    rows.push({
+      proto: functions.get(slot),
+      src: line?.text,
+      ...(linum === true && line !== undefined && { file: line.file, line_num: line.line, line_col: line.column }),
+      disasm: kernelText(
+        opcode[slot],
+        dst[slot],
+        src[slot],
+        offset[slot],
+        imm[slot],
+        wide ? imm[slot + 1] : 0,
+        names,
+        slot,
+      ),
+      ...(opcodes === true && {
+        opcodes: {
+          code: `0x${opcode[slot].toString(16).padStart(2, '0')}`,
+          src_reg: `0x${src[slot].toString(16)}`,
+          dst_reg: `0x${dst[slot].toString(16)}`,
+          off: hexList(xlated.subarray(at + 2, at + 4)),
+          imm: hexList(xlated.subarray(at + 4, at + (wide ? 16 : 8))),
+        },
+      }),
+    })
+    if (wide) slot++
+  }
+  return rows
+}
