@@ -3,7 +3,7 @@ import { NegativeError, SystemError, UnsupportedError } from '../../errors/index
 import type { MapSpec } from '../../spec/index.ts'
 import { createJudge, type LoadResult, missingPrivileges, type RawMap, testRun } from '../../syscall/index.ts'
 import { MAP_TYPES, programTypeName } from '../../uapi/index.ts'
-import { RUN_SHAPES } from '../harness/shapes.ts'
+import { RUN_SHAPES, type RunShape } from '../harness/shapes.ts'
 import type { Backend, BackendMap, Fleet, RawResult, RawRun } from './backend.ts'
 
 /** Why the kernel cannot be used here; empty when it can. */
@@ -144,7 +144,7 @@ export function openKernel(fleet: Fleet): KernelBackend {
             details: ['run it with the backend "emulator", or attach it to something of the test\'s own'],
           },
         )
-      return runOnce(judge.sys, fd, input, shape.data)
+      return runOnce(judge.sys, fd, input, shape)
     },
     map(index) {
       const map = maps[index]
@@ -162,12 +162,8 @@ export function openKernel(fleet: Fleet): KernelBackend {
   }
 }
 
-function runOnce(
-  sys: Parameters<typeof testRun>[0],
-  fd: number,
-  input: RawRun,
-  data: 'packet' | 'keys' | 'in' | 'none',
-): RawResult {
+function runOnce(sys: Parameters<typeof testRun>[0], fd: number, input: RawRun, shape: RunShape): RawResult {
+  const { data } = shape
   const args = input.args === undefined ? undefined : new Uint8Array(BigUint64Array.from(input.args).buffer)
   const out = testRun(sys, fd, {
     data: input.data,
@@ -177,14 +173,15 @@ function runOnce(
     ...(data === 'packet' && input.data !== undefined ? { dataOutSize: input.data.length + 512 } : {}),
     ...(data === 'keys' ? { dataOutSize: 56 } : {}),
     ...(data === 'in' || data === 'none' ? { dataOutSize: 0 } : {}),
-    ...(args === undefined ? {} : { contextOutSize: 0 }),
+    // raw tracepoints and syscall programs refuse room for a context
+    ...(shape.context === undefined ? { contextOutSize: 0 } : {}),
     ...(input.cpu === undefined ? {} : { cpu: input.cpu, flags: 1 }),
   })
   return {
     backend: 'kernel',
     retval: out.retval,
     ...(data === 'packet' || data === 'keys' ? { data: out.data } : {}),
-    ...(args === undefined && input.context !== undefined ? { context: out.context } : {}),
+    ...(shape.context !== undefined && input.context !== undefined ? { context: out.context } : {}),
     durationNs: out.durationNs,
     events: [],
   }
