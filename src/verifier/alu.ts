@@ -144,11 +144,11 @@ export function subBits(d: Bank, b: number, a: Bank, c: number): void {
 }
 
 function least(values: readonly bigint[]): bigint {
-  return values.reduce((a, b) => (b < a ? b : a))
+  return values.reduce((a, b) => Math.min(b, a))
 }
 
 function greatest(values: readonly bigint[]): bigint {
-  return values.reduce((a, b) => (b > a ? b : a))
+  return values.reduce((a, b) => Math.max(b, a))
 }
 
 function mul(d: Bank, b: number, a: Bank, c: number): void {

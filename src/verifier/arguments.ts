@@ -14,7 +14,7 @@ import {
   checkUnmodified,
 } from './memory.ts'
 import { registerForRead } from './operands.ts'
-import { markPrecise } from './precision.ts'
+import { markPrecise, markWanted, want } from './precision.ts'
 import type { ProgramMap } from './program.ts'
 import { accessesPacket } from './program-rules.ts'
 import type { ArgumentBase, HelperPrototype } from './prototype.ts'
@@ -22,9 +22,11 @@ import { acquireLock, releaseLock } from './references.ts'
 import * as R from './registers.ts'
 import { checkStackRange, type RawAccess } from './stack.ts'
 import type { StackLiveness } from './stack-liveness.ts'
-import { registerBase } from './state.ts'
+import { isSpilled, registerBase, slotBase } from './state.ts'
 
 const MAX_VARIABLE_SIZE = 1 << 29
+const ARRAY = 2
+const PERCPU_ARRAY = 6
 const SOCKMAP = 15
 const SOCKHASH = 18
 const BLOOM_FILTER = 30
@@ -41,6 +43,8 @@ export interface CallFacts extends RawAccess {
   sizeMaximum: bigint
   memSize: number
   subprogram: number
+  /** A key that is a known constant on the stack, of an array. */
+  constantKey: bigint | undefined
 }
 
 export function newCallFacts(prototype: HelperPrototype): CallFacts {
@@ -57,6 +61,7 @@ export function newCallFacts(prototype: HelperPrototype): CallFacts {
     sizeMaximum: 0n,
     memSize: 0,
     subprogram: 0,
+    constantKey: undefined,
   }
 }
 
@@ -263,6 +268,36 @@ function checkSpinLock(env: Env, register: number, lock: boolean): void {
   if (!releaseLock(env, id, owner)) env.reject('bpf_spin_unlock of different lock')
 }
 
+const F_INNER_MAP = 1 << 12
+
+/** A look-up with an index below max_entries cannot fail. */
+export function hasEveryElement(map: ProgramMap): boolean {
+  return (map.type === ARRAY || map.type === PERCPU_ARRAY) && (map.flags & F_INNER_MAP) === 0
+}
+
+/** The constant that a key on the stack holds; its slot becomes precise (get_constant_map_key). */
+function constantKey(env: Env, register: number, keySize: number): bigint | undefined {
+  const m = env.frame.m
+  const b = registerBase(register)
+  if (m[b + R.TYPE] !== R.STACK || !isConst(m, b)) return undefined
+  const frameIndex = m[b + R.FRAME]
+  const frame = env.state.frames[frameIndex]
+  const at = -(m[b + R.OFF] + m[b + R.VALUE_LOW]) - 1
+  const slot = at >> 3
+  const run = (type: number) => {
+    let size = 0
+    for (let i = at & 7; i >= 0 && frame.types[slot * 8 + i] === type; i--) size++
+    return size
+  }
+  if (run(R.ZERO) >= keySize) return 0n
+  const spill = slotBase(slot)
+  if (!isSpilled(frame, slot) || frame.m[spill + R.TYPE] !== R.SCALAR) return undefined
+  if (run(R.SPILL) !== keySize || !isConst(frame.m, spill)) return undefined
+  want(frameIndex, slot, true)
+  markWanted(env, env.state)
+  return BigInt.asIntN(64, frame.u[spill / 2 + R.VALUE])
+}
+
 /** The map decides what an ARG_PTR_TO_MAP_VALUE is. */
 function resolveMapArgument(env: Env, call: CallFacts): { base: ArgumentBase; flags: number } | undefined {
   if (call.map === undefined) env.reject('invalid map_ptr to access map->type', EACCES)
@@ -322,6 +357,7 @@ export function checkArgument(env: Env, liveness: StackLiveness, index: number, 
     case 'ARG_PTR_TO_MAP_KEY':
       if (call.map === undefined) env.reject('invalid map_ptr to access map->key', EACCES)
       checkHelperMemory(env, liveness, register, call.map.keySize, false, false, undefined)
+      if (hasEveryElement(call.map)) call.constantKey = constantKey(env, register, call.map.keySize)
       break
     case 'ARG_PTR_TO_MAP_VALUE':
       if ((flags & R.MAYBE_NULL) !== 0 && isNull(m, b)) return

@@ -129,33 +129,10 @@ function disjoint32(m: Int32Array, b: number, n: Int32Array, c: number): boolean
   )
 }
 
-/** 1: taken, 0: not taken, -1: either. `same`: both operands are one register. */
-export function scalarTaken(
-  x: R.Bank,
-  b: number,
-  y: R.Bank,
-  c: number,
-  op: number,
-  narrow: boolean,
-  same: boolean,
-): number {
+/** 1: taken, 0: not taken, -1: either. */
+export function scalarTaken(x: R.Bank, b: number, y: R.Bank, c: number, op: number, narrow: boolean): number {
   const a = ranges(x, b, narrow)
   const z = ranges(y, c, narrow)
-  if (same) {
-    switch (op) {
-      case JGE:
-      case JLE:
-      case JSGE:
-      case JSLE:
-      case JEQ:
-        return 1
-      case JSET:
-        if (a.mask === 0n) return a.value !== 0n ? 1 : 0
-        return a.smin <= 0n && a.smax >= 0n ? -1 : 1
-      default:
-        return 0
-    }
-  }
   switch (op) {
     case JEQ:
     case JNE: {
@@ -246,7 +223,7 @@ function taken(x: R.Bank, b: number, y: R.Bank, c: number, op: number, narrow: b
     if (!zero) return -1
     return op === JEQ ? 0 : op === JNE ? 1 : -1
   }
-  return scalarTaken(x, b, y, c, op, narrow, x === y && b === c)
+  return scalarTaken(x, b, y, c, op, narrow)
 }
 
 function intersectBits(x: R.Bank, b: number, y: R.Bank, c: number, narrow: boolean): void {
@@ -384,7 +361,7 @@ function learn(
   narrow: boolean,
 ): void {
   const [x, b, y, c] = notTaken
-  if (x.m[b + R.TYPE] !== R.SCALAR || y.m[c + R.TYPE] !== R.SCALAR || (x === y && b === c)) return
+  if (x.m[b + R.TYPE] !== R.SCALAR || y.m[c + R.TYPE] !== R.SCALAR) return
   refine(x, b, y, c, REVERSED[op], narrow)
   sync(x.m, b)
   sync(y.m, c)

@@ -220,7 +220,7 @@ export function computeLoops(env: Env): void {
         depth--
         continue
       }
-      let isLoop = stack[onStack - 1] !== w || (env.marks[w] & CALLS_CALLBACK) !== 0
+      let isLoop = stack[onStack - 1] !== w
       for (let s = 0; s < count; s++) if (next[s] === w) isLoop = true
       let member: number
       do {

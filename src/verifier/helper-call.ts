@@ -1,5 +1,5 @@
 /** Calls of helper functions: availability, arguments, what they return and change (check_helper_call of Linux 6.18). */
-import { type CallFacts, checkArgument, clobber, helperText, newCallFacts } from './arguments.ts'
+import { type CallFacts, checkArgument, clobber, hasEveryElement, helperText, newCallFacts } from './arguments.ts'
 import { checkInvariants, isNull, markKnown, markUnknown, sync } from './bounds.ts'
 import { pushCallback } from './callbacks.ts'
 import { flagBits } from './context-types.ts'
@@ -114,7 +114,7 @@ function special(env: Env, call: CallFacts, insn: number): void {
 function giveResult(env: Env, call: CallFacts, insn: number): void {
   const { prototype } = call
   const m = env.frame.m
-  const flags = flagBits(prototype.returns.flags)
+  let flags = flagBits(prototype.returns.flags)
   const pointer = (type: number) => {
     markKnown(m, 0, 0, 0)
     m[R.FRAME] = 0
@@ -127,6 +127,7 @@ function giveResult(env: Env, call: CallFacts, insn: number): void {
     case 'RET_VOID':
       break
     case 'RET_PTR_TO_MAP_VALUE':
+      if (neverNull(call)) flags &= ~R.MAYBE_NULL
       pointer(R.MAP_VALUE)
       if (call.map === undefined) env.reject('verifier internal error: unexpected null map_ptr')
       m[R.AUX] = call.mapReference
@@ -161,6 +162,13 @@ function giveResult(env: Env, call: CallFacts, insn: number): void {
     m[R.REF] = id
   }
   refineResult(m, call)
+}
+
+/** A look-up in an array with a constant index that is there. */
+function neverNull(call: CallFacts): boolean {
+  const { map, constantKey } = call
+  if (call.prototype.id !== H.MAP_LOOKUP_ELEM || map === undefined || constantKey === undefined) return false
+  return hasEveryElement(map) && constantKey >= 0n && constantKey < BigInt(map.maxEntries)
 }
 
 function acquires(call: CallFacts): boolean {

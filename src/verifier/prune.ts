@@ -459,7 +459,8 @@ export function isVisited(env: Env, liveness: StackLiveness, insn: number): bool
     seen++
     if (old.insn !== insn) continue
     if (old.branches > 0) {
-      if (compareUnfinished(env, insn, old, current)) return hit(env, insn, old, current, true)
+      if (compareUnfinished(env, insn, old, current))
+        return hit(env, insn, old, current, loopKey(env, old) !== undefined)
       if (!force && env.jumps - env.lastJumps < 20 && env.processed - env.lastProcessed < 100) add = false
     } else {
       const loop = loopIncomplete(env, old)

@@ -141,7 +141,8 @@ function resolveImmediate(
   if (src === 0 || src === PSEUDO_FUNC) return
   if (src === PSEUDO_BTF_ID) env.unmodelled('addresses of kernel variables')
   const isValue = src === PSEUDO_MAP_VALUE || src === PSEUDO_MAP_IDX_VALUE
-  const offset = relocation?.kind === 'value' ? (relocation.offset ?? 0) : code.imm[i + 1]
+  if (relocation !== undefined) code.imm[i + 1] = relocation.kind === 'value' ? (relocation.offset ?? 0) : 0
+  const offset = code.imm[i + 1]
   if (!isValue && ((src !== PSEUDO_MAP_FD && src !== PSEUDO_MAP_IDX) || code.imm[i + 1] !== 0))
     env.reject('unrecognized bpf_ld_imm64 insn')
   if (src === PSEUDO_MAP_IDX || src === PSEUDO_MAP_IDX_VALUE) env.reject('fd_idx without fd_array is invalid')
