@@ -65,7 +65,7 @@ function examples(failures: readonly CampaignFailure[], kernel: KernelJudge, fol
   const index: string[] = []
   for (const [key, group] of sorted) {
     index.push(`${String(group.length).padStart(5)} ${key}`)
-    if (rows.length >= 120) continue
+    if (rows.length >= 60) continue
     const first = group.reduce((a, b) => (b.program.slots.length < a.program.slots.length ? b : a))
     const same = (candidate: CampaignFailure['program']): boolean => {
       if (model === undefined) return false
@@ -105,8 +105,6 @@ function shapeOf(answer: { readonly verdict: string; readonly message?: string; 
 const kernel = openKernel()
 const started = Date.now()
 const { reports, failures, reasons, unsupported } = runCampaign(kernel, { programs, seed, only: values.generator })
-if (values.failures !== undefined) examples(failures, kernel, values.failures)
-kernel.close()
 
 const sum = (field: keyof GeneratorReport): number => reports.reduce((total, r) => total + Number(r[field]), 0)
 const unreached = [...reasons].filter(([, { model: same }]) => same === 0)
@@ -145,5 +143,7 @@ const summary = {
   ...(model === undefined ? { model: 'not there' } : {}),
   generators: values.json ? reports : undefined,
 }
+if (values.failures !== undefined) examples(failures, kernel, values.failures)
+kernel.close()
 process.stdout.write(`${JSON.stringify(summary)}\n`)
 process.exit(summary.wrongAccepts + summary.wrongRejects + summary.crashes > 0 ? 1 : 0)

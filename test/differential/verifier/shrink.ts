@@ -38,7 +38,8 @@ function without(program: Generated, at: number, count: number): Generated {
     slots,
     relocations: program.relocations
       .filter(({ insn }) => insn < at || insn >= at + count)
-      .map((relocation) => ({ ...relocation, insn: moved(relocation.insn) })),
+      .map((relocation) => ({ ...relocation, insn: moved(relocation.insn) }))
+      .filter(({ insn }) => slots[insn]?.[0] === LD_IMM64 && insn + 1 < slots.length),
     ...(program.functions === undefined ? {} : { functions: [...new Set(program.functions.map(moved))] }),
   }
 }
