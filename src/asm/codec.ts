@@ -29,7 +29,8 @@ export function decodeInstructions(bytes: Uint8Array, options: DecodeOptions = {
       `${size} bytes of instructions: an instruction takes ${SLOT_BYTES}, ${size % SLOT_BYTES} are left over`,
     )
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const out: Instruction[] = []
+  const out = new Array<Instruction>(size / SLOT_BYTES)
+  let count = 0
   for (let at = 0; at < size; at += SLOT_BYTES) {
     const opcode = view.getUint8(at)
     const registers = view.getUint8(at + 1)
@@ -40,14 +41,15 @@ export function decodeInstructions(bytes: Uint8Array, options: DecodeOptions = {
     if (opcode !== LD_IMM64) {
       if (accept !== 'any' && wrongForm(opcode, dst, src, offset, imm, accept) !== undefined)
         checkInstruction({ opcode, dst, src, offset, imm }, accept, at / SLOT_BYTES)
-      out.push({ opcode, dst, src, offset, imm })
+      out[count++] = { opcode, dst, src, offset, imm }
       continue
     }
     const wide = decodeWide(view, at, little, dst, src, offset, imm)
     if (accept !== 'any') checkInstruction(wide, accept, at / SLOT_BYTES)
-    out.push(wide)
+    out[count++] = wide
     at += SLOT_BYTES
   }
+  out.length = count
   return out
 }
 

@@ -42,10 +42,6 @@ interface Section {
 }
 
 const LABEL = /^[ \t]*([A-Za-z_.$][\w.$-]*):(?!\])/
-const LISTING_HEADER = /^[0-9a-f]{16} <(.+)>:\s*$/
-const PROTOTYPE = /^[A-Za-z_][\w \t*]*?(\w+)\(.*\):\s*$/
-const SECTION_HEADER = /^Disassembly of section (.+):\s*$/
-const FILE_HEADER = /:\s+file format \S+\s*$/
 const BYTES_ONLY = /^\s*(?:[0-9a-f]{2} ){7}[0-9a-f]{2}(?: (?:[0-9a-f]{2} ){7}[0-9a-f]{2})?\s*$/
 const SLOT_NUMBER = /^[ \t]*\d+:[ \t]+/
 const RAW_BYTES = /^(?:[0-9a-f]{2} ){7}[0-9a-f]{2}(?: (?:[0-9a-f]{2} ){7}[0-9a-f]{2})?[ \t]+/
@@ -65,6 +61,28 @@ const IGNORED = new Set([
   '.addrsig',
   '.addrsig_sym',
 ])
+
+/** Lines of more characters are no assembly: whatever a line costs to read is bounded. */
+const MAX_LINE = 65_536
+
+/** What a header line of a listing says; undefined for any other line. Written so that no line takes long. */
+function headerOf(line: string): { readonly kind: 'file' | 'section' | 'function'; readonly name: string } | undefined {
+  const text = line.trimEnd()
+  if (text.includes('file format ') && /:[ \t]+file format \S+$/.test(text.slice(-64)))
+    return { kind: 'file', name: '' }
+  if (!text.endsWith(':')) return undefined
+  const SECTION = 'Disassembly of section '
+  if (text.startsWith(SECTION)) return { kind: 'section', name: text.slice(SECTION.length, -1) }
+  if (text.endsWith('>:') && /^[0-9a-f]{16} </.test(text)) return { kind: 'function', name: text.slice(18, -2) }
+  // a prototype, as translated dumps have it: `int f(struct xdp_md * ctx):`
+  if (!text.endsWith('):') || !/^[A-Za-z_]/.test(text)) return undefined
+  const end = text.indexOf('(')
+  let start = end
+  while (start > 0 && /\w/.test(text[start - 1])) start--
+  return start === end || /[^\w \t*]/.test(text.slice(0, start))
+    ? undefined
+    : { kind: 'function', name: text.slice(start, end) }
+}
 
 class TextReader {
   readonly sections: Section[] = []
@@ -98,18 +116,18 @@ class TextReader {
 
   line(place: TextPlace): void {
     const { text } = place
-    const header = LISTING_HEADER.exec(text) ?? PROTOTYPE.exec(text)
-    if (header !== null) {
+    if (text.length > MAX_LINE) {
+      const shown = { ...place, text: `${text.slice(0, 80)}…` }
+      throw syntaxError(shown, 1, `a line of ${text.length} characters; at most ${MAX_LINE} are read`)
+    }
+    const header = headerOf(text)
+    if (header !== undefined) {
+      if (header.kind === 'section') this.enter(header.name)
       // a section that no symbol starts is listed under its own name
-      if (header[1] !== this.#section?.name) this.label(header[1], place, true)
+      else if (header.kind === 'function' && header.name !== this.#section?.name) this.label(header.name, place, true)
       return
     }
-    const section = SECTION_HEADER.exec(text)
-    if (section !== null) {
-      this.enter(section[1])
-      return
-    }
-    if (FILE_HEADER.test(text) || BYTES_ONLY.test(text)) return
+    if (BYTES_ONLY.test(text)) return
     let code = withoutComment(text)
     let at = 0
     for (let label = LABEL.exec(code); label !== null; label = LABEL.exec(code.slice(at))) {

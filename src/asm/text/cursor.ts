@@ -7,6 +7,9 @@ export interface RegisterOperand {
   readonly narrow: boolean
 }
 
+/** 64 bits are at most 20 decimal digits; some leading zeros are harmless. */
+const MAX_DIGITS = 64
+
 /** Reads the tokens of one statement; every expectation that fails is an error at its column. */
 export class TokenCursor {
   readonly place: TextPlace
@@ -90,6 +93,8 @@ export class TokenCursor {
     const signed = this.is('-') || this.is('+')
     const digits = this.peek(signed ? 1 : 0)
     if (digits.kind !== 'number') return undefined
+    if (digits.text.length > MAX_DIGITS)
+      this.fail('a number of at most 64 bits', { ...digits, text: `${digits.text.slice(0, 20)}…` })
     const negative = this.is('-')
     if (signed) this.next()
     this.next()

@@ -18,7 +18,12 @@ const TOKEN = new RegExp(
 /** What stands behind the instruction and is not one: `#`, `//` and `;` start a remark, `/* … *\/` is one. */
 export function withoutComment(line: string): string {
   let text = line
-  if (text.includes('/*')) text = text.replace(/\/\*.*?\*\//g, (remark) => ' '.repeat(remark.length))
+  for (let open = text.indexOf('/*'); open >= 0; open = text.indexOf('/*', open)) {
+    const close = text.indexOf('*/', open + 2)
+    if (close < 0) break
+    text = `${text.slice(0, open)}${' '.repeat(close + 2 - open)}${text.slice(close + 2)}`
+    open = close + 2
+  }
   const semicolon = text.indexOf(';')
   if (semicolon >= 0) text = text.slice(0, semicolon)
   const slashes = text.indexOf('//')
