@@ -80,7 +80,7 @@ export function sliceDynptr(m: Machine, write: boolean): number {
   const pointer = dynptrAt(m, 1)
   if (write && pointer.readOnly) return 0
   const at = range(pointer, m.low(2), m.low(4))
-  return at < 0 ? 0 : at
+  return Math.max(at, 0)
 }
 
 export const DYNPTR_CALLS: HelperTable = {
@@ -122,7 +122,7 @@ export const DYNPTR_CALLS: HelperTable = {
     const pointer = dynptrAt(m, 1)
     if (pointer.readOnly) return 0
     const at = range(pointer, m.low(2), m.low(3))
-    return at < 0 ? 0 : at
+    return Math.max(at, 0)
   },
   ringbuf_reserve_dynptr: (m) => {
     const at = m.writable(4, BYTES)

@@ -95,6 +95,8 @@ export class ContextSetup {
     const xdp = row.packet === 'xdp'
     const start = this.#packet
     const data = start + (xdp ? XDP_HEADROOM : SKB_HEADROOM)
+    // the kernel's buffers are zeroed: nothing of an earlier packet shows
+    memory.u8.fill(0, start, data)
     memory.u8.set(bytes, data)
     if (metadata.length > 0) memory.u8.set(metadata, data - metadata.length)
     const frame = Math.max(XDP_FRAME, data - start + bytes.length + XDP_TAILROOM)

@@ -8,7 +8,8 @@ const ETH_P_IP = 0x0800
 const ETH_P_IPV6 = 0x86dd
 const AF_INET = 2
 const AF_INET6 = 10
-const PACKET = { host: 0, broadcast: 1, multicast: 2, otherHost: 3 } as const
+/** The loopback device's address and broadcast address are zeros: nothing is PACKET_BROADCAST there. */
+const PACKET = { host: 0, multicast: 2, otherHost: 3 } as const
 
 /** The fields that the kernel derives from the frame when a test run makes an skb of it on the loopback device. */
 export function fillSkb(m: Machine, row: ContextRow, run: RunState, given: ReadonlySet<string>): void {
@@ -23,11 +24,7 @@ export function fillSkb(m: Machine, row: ContextRow, run: RunState, given: Reado
   if (frame.length < 14) return
   const type = (frame[12] << 8) | frame[13]
   const zero = frame.subarray(0, 6).every((byte) => byte === 0)
-  const broadcast = frame.subarray(0, 6).every((byte) => byte === 0xff)
-  set(
-    'pkt_type',
-    zero ? PACKET.host : broadcast ? PACKET.broadcast : (frame[0] & 1) !== 0 ? PACKET.multicast : PACKET.otherHost,
-  )
+  set('pkt_type', zero ? PACKET.host : (frame[0] & 1) !== 0 ? PACKET.multicast : PACKET.otherHost)
   // below 0x600 it is a length: 802.2 or Novell's raw 802.3
   const protocol = type >= 0x600 ? type : frame[14] === 0xff && frame[15] === 0xff ? 1 : 4
   set('protocol', ((protocol & 0xff) << 8) | (protocol >> 8))

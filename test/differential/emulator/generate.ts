@@ -1,0 +1,411 @@
+import type { ImageRelocation, MapSpec, ProgramImage } from '../../../src/spec/index.ts'
+import { MAP_TYPES, PROGRAM_TYPES, type ProgramType } from '../../../src/uapi/index.ts'
+import { bytesOf, type Slot } from '../../emulator/images.ts'
+
+/** Small, fast, seeded random numbers (mulberry32). */
+export class Random {
+  #state: number
+  constructor(seed: number) {
+    this.#state = seed | 0
+  }
+  u32(): number {
+    this.#state = (this.#state + 0x6d2b79f5) | 0
+    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return (t ^ (t >>> 14)) >>> 0
+  }
+  below(limit: number): number {
+    return this.u32() % limit
+  }
+  pick<T>(values: readonly T[]): T {
+    return values[this.below(values.length)]
+  }
+  chance(percent: number): boolean {
+    return this.below(100) < percent
+  }
+  /** Numbers near the edges more often than not. */
+  imm(): number {
+    const edges = [
+      0, 1, -1, 2, 7, 8, 31, 32, 63, 64, 127, 128, 255, 256, -128, 0x7fff, 0x8000, 0xffff, 0x7fffffff, -0x80000000,
+    ]
+    return this.chance(60) ? this.pick(edges) : this.u32() | 0
+  }
+}
+
+/** Program types that the kernel test-runs with packets. */
+export const TYPES: readonly ProgramType[] = ['xdp', 'sched_cls', 'socket_filter', 'cgroup_skb']
+const SCALARS = [0, 2, 3, 4, 5, 7, 8, 9]
+/** Bytes of stack that the program initialises: from r10-STACK to r10. */
+const STACK = 64
+
+const MAPS: readonly MapSpec[] = [
+  { name: 'hash', type: MAP_TYPES.hash, keySize: 4, valueSize: 16, maxEntries: 3, flags: 0 },
+  { name: 'array', type: MAP_TYPES.array, keySize: 4, valueSize: 16, maxEntries: 4, flags: 0 },
+  { name: 'lpm', type: MAP_TYPES.lpm_trie, keySize: 8, valueSize: 16, maxEntries: 4, flags: 1 },
+  { name: 'queue', type: MAP_TYPES.queue, keySize: 0, valueSize: 16, maxEntries: 3, flags: 0 },
+  { name: 'stack', type: MAP_TYPES.stack, keySize: 0, valueSize: 16, maxEntries: 3, flags: 0 },
+]
+const ARRAY = 1
+const LPM = 2
+const QUEUE = 3
+
+const ALU = [0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x90, 0xa0, 0xb0, 0xc0]
+const JUMPS = [0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xa0, 0xb0, 0xc0, 0xd0]
+
+/** Writes one random program that the verifier is likely to take. */
+export class Generator {
+  readonly #random: Random
+  readonly #slots: Slot[] = []
+  readonly #relocations: ImageRelocation[] = []
+  readonly #type: ProgramType
+
+  constructor(seed: number) {
+    this.#random = new Random(seed)
+    this.#type = this.#random.pick(TYPES)
+  }
+
+  #emit(...slots: readonly Slot[]): undefined {
+    this.#slots.push(...slots)
+  }
+  #constant(register: number): undefined {
+    if (this.#random.chance(60)) this.#emit([0xb7, register, 0, 0, this.#random.imm()])
+    else this.#emit([0x18, register, 0, 0, this.#random.imm()], [0, 0, 0, 0, this.#random.imm()])
+  }
+  #map(register: number, map: number): undefined {
+    this.#relocations.push({ insn: this.#slots.length, map, kind: 'fd' })
+    this.#emit([0x18, register, 0, 0, 0], [0, 0, 0, 0, 0])
+  }
+  /** r1 to r5 are gone after a call. */
+  #afterCall(): undefined {
+    for (let register = 2; register <= 5; register++) this.#constant(register)
+  }
+
+  #arithmetic(): undefined {
+    const r = this.#random
+    const dst = r.pick(SCALARS)
+    const src = r.pick(SCALARS)
+    const wide = r.chance(60)
+    const special = r.below(12)
+    if (special === 0) return this.#emit([wide ? 0x87 : 0x84, dst, 0, 0, 0])
+    if (special === 1) return this.#emit([r.pick([0xd4, 0xdc, 0xd7]), dst, 0, 0, r.pick([16, 32, 64])])
+    if (special === 2) {
+      const bits = wide ? r.pick([8, 16, 32]) : r.pick([8, 16])
+      return this.#emit([wide ? 0xbf : 0xbc, dst, src, bits, 0])
+    }
+    const kind = r.pick(ALU)
+    const divides = kind === 0x30 || kind === 0x90
+    const offset = divides && r.chance(50) ? 1 : 0
+    const base = (wide ? 7 : 4) | kind
+    if (r.chance(50)) return this.#emit([base | 8, dst, src, offset, 0])
+    let imm = r.imm()
+    if (kind === 0x60 || kind === 0x70 || kind === 0xc0) imm = r.below(wide ? 64 : 32)
+    if (divides && imm === 0) imm = 3
+    this.#emit([base, dst, 0, offset, imm])
+  }
+
+  #stack(): undefined {
+    const r = this.#random
+    const size = r.pick([1, 2, 4, 8])
+    const offset = -size * (1 + r.below(STACK / size))
+    const code = { 1: 0x10, 2: 0x08, 4: 0x00, 8: 0x18 }[size] as number
+    const register = r.pick(SCALARS)
+    switch (r.below(5)) {
+      case 0:
+        return this.#emit([0x62 | code, 10, 0, offset, r.imm()])
+      case 1:
+        return this.#emit([0x63 | code, 10, register, offset, 0])
+      case 2:
+        return this.#emit([0x61 | code, register, 10, offset, 0])
+      case 3:
+        return size === 8 ? undefined : this.#emit([0x81 | code, register, 10, offset, 0])
+      default: {
+        if (size < 4) return
+        const imm = r.pick([0x00, 0x01, 0x40, 0x41, 0x50, 0x51, 0xa0, 0xa1, 0xe1, 0xf1])
+        this.#emit([size === 8 ? 0xdb : 0xc3, 10, register, offset, imm])
+      }
+    }
+  }
+
+  #branch(depth: number): undefined {
+    const r = this.#random
+    const at = this.#slots.length
+    this.#emit([0, 0, 0, 0, 0])
+    const count = 1 + r.below(4)
+    for (let i = 0; i < count; i++) this.#action(depth + 1)
+    const jump = r.pick(JUMPS) | (r.chance(60) ? 5 : 6)
+    const distance = this.#slots.length - at - 1
+    this.#slots[at] = r.chance(50)
+      ? [jump, r.pick(SCALARS), 0, distance, r.imm()]
+      : [jump | 8, r.pick(SCALARS), r.pick(SCALARS), distance, 0]
+  }
+
+  /** A loop that runs a known number of times, counting in a stack slot below the program's own. */
+  #loop(depth: number): undefined {
+    const r = this.#random
+    const slot = -STACK - 8 - 8 * depth
+    this.#emit([0x7a, 10, 0, slot, 1 + r.below(4)])
+    const start = this.#slots.length
+    for (let i = 0; i < 3; i++) this.#arithmetic()
+    this.#emit([0x79, 1, 10, slot, 0], [0x07, 1, 0, 0, -1], [0x7b, 10, 1, slot, 0])
+    this.#emit([0x55, 1, 0, start - this.#slots.length - 1, 0])
+  }
+
+  /** Packet bytes behind their bounds check. r1 and the register with data are free afterwards. */
+  #packet(): undefined {
+    const r = this.#random
+    if (this.#type === 'socket_filter') return this.#loadAbs()
+    const [data, end] = this.#type === 'xdp' ? [0, 4] : [76, 80]
+    const room = 1 + r.below(80)
+    this.#emit([0x61, 2, 6, data, 0], [0x61, 3, 6, end, 0], [0xbf, 4, 2, 0, 0], [0x07, 4, 0, 0, room])
+    const at = this.#slots.length
+    this.#emit([0, 0, 0, 0, 0])
+    for (let i = 0; i < 1 + r.below(3); i++) {
+      const size = r.pick([1, 2, 4, 8].filter((one) => one <= room))
+      const offset = r.below(room - size + 1)
+      const code = { 1: 0x10, 2: 0x08, 4: 0x00, 8: 0x18 }[size] as number
+      const register = r.pick([0, 5, 7, 8, 9])
+      if (r.chance(60) || this.#type === 'cgroup_skb') this.#emit([0x61 | code, register, 2, offset, 0])
+      else this.#emit([0x63 | code, 2, register, offset, 0])
+    }
+    this.#slots[at] = [0x2d, 4, 3, this.#slots.length - at - 1, 0]
+    for (const register of [2, 3, 4]) this.#constant(register)
+  }
+
+  #loadAbs(): undefined {
+    const r = this.#random
+    if (r.chance(50)) this.#emit([r.pick([0x20, 0x28, 0x30]), 0, 0, 0, r.below(70)])
+    else {
+      this.#emit([0xb7, 7, 0, 0, r.below(40)])
+      this.#emit([r.pick([0x40, 0x48, 0x50]), 0, 7, 0, r.below(40)])
+    }
+    this.#afterCall()
+  }
+
+  #mapCall(): undefined {
+    const r = this.#random
+    const map = r.below(MAPS.length)
+    this.#emit([0x62, 10, 0, -8, r.below(6)])
+    if (map === LPM)
+      this.#emit(
+        [0x62, 10, 0, -8, r.pick([0, 8, 16, 32, 32])],
+        [0x62, 10, 0, -4, r.pick([10, 0x010a, 0x02010a, 0x0302010a])],
+      )
+    const key = (): undefined => this.#emit([0xbf, 2, 10, 0, 0], [0x07, 2, 0, 0, -8])
+    const value = (register: number): undefined => this.#emit([0xbf, register, 10, 0, 0], [0x07, register, 0, 0, -32])
+    if (map >= QUEUE) {
+      this.#map(1, map)
+      value(2)
+      const what = r.below(3)
+      if (what === 0) this.#emit([0xb7, 3, 0, 0, r.pick([0, 2])])
+      this.#emit([0x85, 0, 0, 0, [87, 88, 89][what]])
+      return this.#afterCall()
+    }
+    switch (r.below(map === ARRAY ? 2 : 3)) {
+      case 0:
+        this.#map(1, map)
+        key()
+        value(3)
+        this.#emit([0xb7, 4, 0, 0, r.pick([0, 0, 1, 2])], [0x85, 0, 0, 0, 2])
+        return this.#afterCall()
+      case 1: {
+        this.#map(1, map)
+        key()
+        this.#emit([0x85, 0, 0, 0, 1])
+        const at = this.#slots.length
+        this.#emit([0, 0, 0, 0, 0])
+        const register = r.pick([7, 8, 9])
+        switch (r.below(3)) {
+          case 0:
+            this.#emit([0x79, register, 0, 8 * r.below(2), 0])
+            break
+          case 1:
+            this.#emit([0x7b, 0, register, 8 * r.below(2), 0])
+            break
+          default:
+            this.#emit([0xdb, 0, register, 8 * r.below(2), r.pick([0, 1, 0x40, 0x51, 0xa1])])
+        }
+        this.#slots[at] = [0x15, 0, 0, this.#slots.length - at - 1, 0]
+        this.#emit([0xb7, 0, 0, 0, r.imm()])
+        return this.#afterCall()
+      }
+      default:
+        this.#map(1, map)
+        key()
+        this.#emit([0x85, 0, 0, 0, 3])
+        this.#afterCall()
+    }
+  }
+
+  /** Helpers on the packet with arguments at and beyond their limits. */
+  #packetCall(): undefined {
+    const r = this.#random
+    const xdp = this.#type === 'xdp'
+    const ctx = (): undefined => this.#emit([0xbf, 1, 6, 0, 0])
+    const set = (register: number, value: number): undefined => this.#emit([0xb7, register, 0, 0, value])
+    const buffer = (register: number): undefined => this.#emit([0xbf, register, 10, 0, 0], [0x07, register, 0, 0, -32])
+    const offset = (): number => r.pick([0, 1, 12, 14, 16, 20, 24, 26, 30, 34, 40, 50, 60, 70, 100, -1, 0xfffff])
+    const size = (): number => r.pick([1, 2, 4, 8, 14, 16, 20, 32])
+    const choices: (() => void)[] = [
+      () => {
+        buffer(1)
+        set(2, r.pick([0, 4, 8, 16]))
+        buffer(3)
+        this.#emit([0x07, 3, 0, 0, r.pick([0, 4, 8])])
+        set(4, r.pick([0, 4, 8, 16]))
+        set(5, r.imm())
+        this.#emit([0x85, 0, 0, 0, 28])
+      },
+    ]
+    if (this.#type === 'socket_filter' || this.#type === 'cgroup_skb') choices.pop()
+    if (xdp) {
+      for (const [helper, limits] of [
+        [44, [-20, -8, 0, 4, 14, 20, 60, -300]],
+        [65, [-20, -4, 0, 4, 20, 200, -60, 5000]],
+        [54, [-16, -4, 0, 4, -3, 8]],
+      ] as const)
+        choices.push(() => {
+          ctx()
+          set(2, r.pick(limits))
+          this.#emit([0x85, 0, 0, 0, helper])
+        })
+      for (const helper of [189, 190])
+        choices.push(() => {
+          ctx()
+          set(2, offset())
+          buffer(3)
+          set(4, size())
+          this.#emit([0x85, 0, 0, 0, helper])
+        })
+      choices.push(() => {
+        ctx()
+        this.#emit([0x85, 0, 0, 0, 188])
+      })
+    } else {
+      choices.push(() => {
+        ctx()
+        set(2, offset())
+        buffer(3)
+        set(4, size())
+        this.#emit([0x85, 0, 0, 0, 26])
+      })
+      choices.push(() => {
+        ctx()
+        set(2, offset())
+        buffer(3)
+        set(4, size())
+        set(5, r.pick([0, 0, 1, 1, 2]))
+        this.#emit([0x85, 0, 0, 0, 68])
+      })
+    }
+    if (this.#type === 'sched_cls') {
+      choices.push(() => {
+        ctx()
+        set(2, offset())
+        buffer(3)
+        set(4, size())
+        set(5, r.pick([0, 1, 2, 3, 4]))
+        this.#emit([0x85, 0, 0, 0, 9])
+      })
+      for (const helper of [10, 11])
+        choices.push(() => {
+          ctx()
+          set(2, offset())
+          set(3, r.chance(30) ? 0 : r.imm())
+          set(4, r.imm())
+          set(5, r.pick([0, 2, 4, 2, 4, 0x10, 0x12, 0x14, 0x22, 0x64, 3]))
+          this.#emit([0x85, 0, 0, 0, helper])
+        })
+      const simple: [helper: number, second: readonly number[], third: readonly number[], fourth: readonly number[]][] =
+        [
+          [18, [0x0081, 0xa888, 0x1234], [0, 5, 0xfff, 0x2005], [0]],
+          [19, [0], [0], [0]],
+          [31, [0xdd86, 0x0008, 0x1234], [0, 1], [0]],
+          [32, [0, 1, 2, 3, 4], [0], [0]],
+          [38, [14, 20, 40, 60, 80, 200, 10], [0, 1], [0]],
+          [39, [0, 20, 60, 100, 2000], [0], [0]],
+          [43, [0, 4, 14, 8, 20, 50], [0, 1], [0]],
+          [50, [20, -20, 4, -4, 8, -8, 100, -100, 5000], [0, 1, 2], [0, 1]],
+        ]
+      for (const [helper, second, third, fourth] of simple)
+        choices.push(() => {
+          ctx()
+          set(2, r.pick(second))
+          set(3, r.pick(third))
+          set(4, r.pick(fourth))
+          this.#emit([0x85, 0, 0, 0, helper])
+        })
+    }
+    r.pick(choices)()
+    this.#emit([0x0f, 9, 0, 0, 0])
+    this.#afterCall()
+  }
+
+  /** A field of the context into a register, or back. */
+  #context(): undefined {
+    const r = this.#random
+    const register = r.pick([0, 7, 8, 9])
+    if (this.#type === 'xdp') return this.#emit([0x61, register, 6, r.pick([12, 16]), 0])
+    const readable =
+      this.#type === 'socket_filter'
+        ? [0, 4, 16, 20, 24, 48, 52, 64]
+        : [0, 4, 8, 16, 20, 24, 28, 32, 40, 48, 52, 56, 60, 64]
+    if (this.#type === 'sched_cls') readable.push(44, 72, 160, 164)
+    if (r.chance(60)) return this.#emit([0x61, register, 6, r.pick(readable), 0])
+    const writable = this.#type === 'socket_filter' ? [48, 52, 64] : [8, 32, 48, 52, 60, 64]
+    this.#emit([0x63, 6, register, r.pick(writable), 0])
+  }
+
+  #action(depth: number): undefined {
+    const choice = this.#random.below(100)
+    if (choice < 40) return this.#arithmetic()
+    if (choice < 55) return this.#stack()
+    if (choice < 65) return depth < 3 ? this.#branch(depth) : this.#arithmetic()
+    if (choice < 70) return depth === 0 ? this.#loop(depth) : this.#arithmetic()
+    if (choice < 77) return this.#packet()
+    if (choice < 86) return this.#mapCall()
+    if (choice < 92) return this.#context()
+    this.#packetCall()
+  }
+
+  generate(): ProgramImage {
+    const r = this.#random
+    this.#emit([0xbf, 6, 1, 0, 0])
+    for (const register of SCALARS) this.#constant(register)
+    for (let offset = -STACK; offset < 0; offset += 8) this.#emit([0x7b, 10, r.pick(SCALARS), offset, 0])
+    const actions = 4 + r.below(24)
+    for (let i = 0; i < actions; i++) this.#action(0)
+    for (const register of [7, 8, 9]) this.#emit([0xaf, 0, register, 0, 0])
+    if (this.#type === 'cgroup_skb') this.#emit([0x57, 0, 0, 0, 1])
+    this.#emit([0x95, 0, 0, 0, 0])
+    return {
+      name: 'fuzz',
+      type: PROGRAM_TYPES[this.#type],
+      expectedAttachType: 0,
+      insns: bytesOf(this.#slots),
+      license: 'GPL',
+      flags: 0,
+      maps: MAPS,
+      relocations: this.#relocations,
+    }
+  }
+}
+
+/** A random frame: mostly IPv4 or IPv6 that the kernel takes for a test run. */
+export function randomFrame(random: Random): Uint8Array {
+  const kind = random.below(5)
+  const minimum = kind === 0 ? 14 : kind === 3 ? 54 : 34
+  const frame = new Uint8Array(minimum + random.below(120))
+  for (let i = 0; i < frame.length; i++) frame[i] = random.u32()
+  const types: readonly (readonly [number, number])[] = [
+    [0x12, 0x34],
+    [0x08, 0x00],
+    [0x08, 0x00],
+    [0x86, 0xdd],
+    [0x81, 0x00],
+  ]
+  frame.set(types[kind], 12)
+  if (kind === 1 || kind === 2) frame[14] = 0x45
+  if (kind === 3) frame[14] = 0x60
+  if (random.chance(20)) frame.fill(random.pick([0, 0xff]), 0, 6)
+  return frame
+}
