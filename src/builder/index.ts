@@ -4,9 +4,65 @@
  * where they cannot.
  */
 
+export { core, currentTask, type KernelStruct, type KernelView, kernelAt, kernelStruct, ptr } from './kernel.ts'
+export { type BpfFunction, fn } from './kinds/functions.ts'
+export {
+  type CgroupSkbBody,
+  cgroupDevice,
+  cgroupGetsockopt,
+  cgroupSetsockopt,
+  cgroupSkb,
+  cgroupSock,
+  cgroupSockAddr,
+  cgroupSysctl,
+  type SocketFilterBody,
+  skLookup,
+  skMsg,
+  skReuseport,
+  skSkbVerdict,
+  socketFilter,
+  sockOps,
+  type TcBody,
+  type TcCode,
+  type TcxOptions,
+  tc,
+  tcx,
+  type Verdict,
+} from './kinds/network.ts'
 export { BpfProgram, type ProgramOptions, ReturnCode } from './kinds/program.ts'
+export {
+  fentry,
+  fexit,
+  fmodRet,
+  kprobe,
+  kretprobe,
+  type LsmBody,
+  type LsmCode,
+  lsm,
+  perfEvent,
+  rawTracepoint,
+  syscall,
+  syscallEnter,
+  syscallExit,
+  type TracepointOptions,
+  tpBtf,
+  tracepoint,
+  uprobe,
+  uretprobe,
+} from './kinds/trace.ts'
 export { XdpBody, type XdpCode, type XdpOptions, xdp } from './kinds/xdp.ts'
-export { CounterMap, LookupMap, MapDefinition, map } from './maps/index.ts'
+export {
+  CounterMap,
+  config,
+  GlobalData,
+  type Globals,
+  globals,
+  LookupMap,
+  MapDefinition,
+  type MapOptions,
+  map,
+  RingBuffer,
+} from './maps/index.ts'
 export { nodeSourceReader, type SourceReader } from './source.ts'
 export { layoutOf } from './types/layout.ts'
 export {

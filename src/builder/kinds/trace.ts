@@ -148,7 +148,7 @@ export function lsm(
       attachType: 'lsm_mac',
       section: `lsm/${options.attachTo}`,
       contextType: 'void',
-      attachTo: { name: `bpf_lsm_${options.attachTo}` },
+      attachTo: { name: options.attachTo },
       attach: { kind: 'tracing', target: options.attachTo },
       since: [5, 7],
       body: (fn, context) => new LsmBody(fn, context),

@@ -40,7 +40,7 @@ class Strings implements UsedMap {
     }
   }
   variables(btf: BtfBuilder): readonly VariableSpec[] {
-    const char = btf.int('char', 1, { signed: true, char: true })
+    const char = btf.int('char', 1, { signed: true })
     return [...this.at].map(([text, offset], i) => {
       const size = new TextEncoder().encode(text).length + 1
       return {

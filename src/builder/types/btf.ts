@@ -27,7 +27,7 @@ export function addBtf(out: BtfBuilder, type: Type): number {
       return out.int('_Bool', 1, { bool: true })
     case 'bytes':
       return out.array(
-        type.form === 'text' ? out.int('char', 1, { signed: true, char: true }) : out.int('unsigned char', 1),
+        type.form === 'text' ? out.int('char', 1, { signed: true }) : out.int('unsigned char', 1),
         type.length,
       )
     case 'array':
