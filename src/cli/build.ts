@@ -3,8 +3,7 @@ import { dirname, relative } from 'node:path'
 import type { Command } from 'commander'
 import { kernelListing } from '../asm/index.ts'
 import { bytesToHex } from '../bytes/index.ts'
-import * as elf from '../elf/index.ts'
-import { UnsupportedError } from '../errors/index.ts'
+import { writeObject } from '../elf/index.ts'
 import { linkProgram, type ObjectSpec } from '../spec/index.ts'
 import { mapTypeName, programTypeName } from '../uapi/index.ts'
 import { loadInput } from './load-input.ts'
@@ -54,16 +53,9 @@ function summary(object: ObjectSpec): object {
   }
 }
 
-/** The object file's bytes. */
-function objectBytes(object: ObjectSpec): Uint8Array {
-  const write = (elf as { writeObject?: (object: ObjectSpec) => Uint8Array }).writeObject
-  if (write === undefined) throw new UnsupportedError('build.no-writer', 'this build of typebpf writes no object files')
-  return write(object)
-}
-
 async function build(file: string, options: Options): Promise<void> {
   const object = await loadInput(file)
-  const bytes = options.output === undefined ? undefined : objectBytes(object)
+  const bytes = options.output === undefined ? undefined : writeObject(object)
   if (options.output !== undefined && bytes !== undefined) {
     mkdirSync(dirname(options.output), { recursive: true })
     writeFileSync(options.output, bytes)
