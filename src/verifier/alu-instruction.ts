@@ -76,6 +76,7 @@ function unary(env: Env, i: number, op: number, kind: number): void {
   const frame = env.frame
   const b = registerBase(dst)
   if (kind === A.ALU_NEG && frame.m[b + R.TYPE] === R.SCALAR) A.scalarAlu(frame, b, frame, b, A.ALU_NEG, (op & 7) === 4)
+  else if (frame.m[b + R.TYPE] === R.SCALAR) A.byteSwap(frame, b, op !== 0xd4, code.imm[i])
   else markUnknown(frame.m, b)
 }
 

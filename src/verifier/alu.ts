@@ -14,12 +14,15 @@ import {
   updateBounds,
   zeroExtend,
 } from './bounds.ts'
+import { narrow } from './casts.ts'
 import {
+  ADD_CONST,
   type Bank,
   createBank,
   ID,
   MASK,
   MASK_LOW,
+  OFF,
   S32_MAX,
   S32_MIN,
   SMAX,
@@ -144,11 +147,17 @@ export function subBits(d: Bank, b: number, a: Bank, c: number): void {
 }
 
 function least(values: readonly bigint[]): bigint {
-  return values.reduce((a, b) => Math.min(b, a))
+  return values.reduce((a, b) => {
+    if (b < a) return b
+    return a
+  })
 }
 
 function greatest(values: readonly bigint[]): bigint {
-  return values.reduce((a, b) => Math.max(b, a))
+  return values.reduce((a, b) => {
+    if (b > a) return b
+    return a
+  })
 }
 
 function mul(d: Bank, b: number, a: Bank, c: number): void {
@@ -326,6 +335,33 @@ function negate(d: Bank, b: number): void {
   put(d, b)
 }
 
+function swapBytes(value: bigint, bytes: number): bigint {
+  let result = 0n
+  for (let i = 0; i < bytes; i++) {
+    result = (result << 8n) | (value & 0xffn)
+    value >>= 8n
+  }
+  return result
+}
+
+/** Byte order conversions: `swap` reverses the low `bits`, the rest is cut off (scalar_byte_swap). */
+export function byteSwap(d: Bank, b: number, swap: boolean, bits: number): void {
+  const m = d.m
+  const i = b / 2
+  if (swap || bits < 64) {
+    if ((m[b + ID] & ADD_CONST) !== 0) m[b + OFF] = 0
+    m[b + ID] = 0
+  }
+  if (swap) {
+    d.u[i + VALUE] = swapBytes(d.u[i + VALUE], bits / 8)
+    d.u[i + MASK] = swapBytes(d.u[i + MASK], bits / 8)
+    unbound64(m, b)
+    unbound32(m, b)
+  }
+  if (bits < 64) narrow(m, b, bits / 8)
+  sync(m, b)
+}
+
 /** 32-bit operation on constants. */
 function fold32(op: number, x: number, y: number): number {
   switch (op) {
@@ -351,7 +387,7 @@ function fold32(op: number, x: number, y: number): number {
 }
 
 /**
- * `d[b] op= a[c]` for scalars. Division, modulo and byte swaps give unknown values, as do shifts by anything but one
+ * `d[b] op= a[c]` for scalars. Division and modulo give unknown values, as do shifts by anything but one
  * known amount below the width.
  */
 export function scalarAlu(d: Bank, b: number, a: Bank, c: number, op: number, alu32: boolean): void {

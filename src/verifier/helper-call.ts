@@ -3,7 +3,7 @@ import { type CallFacts, checkArgument, clobber, hasEveryElement, helperText, ne
 import { checkInvariants, isNull, markKnown, markUnknown, sync } from './bounds.ts'
 import { pushCallback } from './callbacks.ts'
 import { flagBits } from './context-types.ts'
-import { EACCES, type Env } from './env.ts'
+import { EACCES, EINVAL, type Env, Rejection } from './env.ts'
 import * as H from './helper-ids.ts'
 import { mapFitsHelper } from './map-rules.ts'
 import { checkMemory } from './memory.ts'
@@ -15,6 +15,7 @@ import type { StackLiveness } from './stack-liveness.ts'
 import { registerBase } from './state.ts'
 
 const F_RDONLY_PROG = 1 << 7
+const PROG_ARRAY = 3
 const SOCKMAP = 15
 const SOCKHASH = 18
 const MAX_ERRNO = 4095
@@ -69,11 +70,15 @@ function findHelper(env: Env, id: number): HelperPrototype {
 }
 
 /** A constant index of a tail call must be exact where the array is known. */
-function checkTailCallKey(env: Env, _call: CallFacts): void {
+function checkTailCallKey(env: Env, call: CallFacts): void {
+  if (call.map?.type !== PROG_ARRAY) {
+    env.log.write('expected prog array map for tail call')
+    throw new Rejection(EINVAL)
+  }
   const m = env.frame.m
   const b = registerBase(3)
   if (m[b + R.TYPE] === R.SCALAR && (m[b + R.MASK_LOW] | m[b + R.MASK_HIGH]) === 0) {
-    const map = _call.map
+    const map = call.map
     const value = m[b + R.VALUE_LOW] >>> 0
     if (map !== undefined && m[b + R.VALUE_HIGH] === 0 && value < map.maxEntries) markPrecise(env, 3)
   }
