@@ -43,19 +43,22 @@ for (const [file, source] of Object.entries(text))
         continue
       }
       if (/^\tdefault:/.test(line)) current = []
-      // `prog->sleepable ? &a : &b`: the two differ in might_sleep only; b is kept and the helper noted.
+      // `prog->sleepable ? &a : &b`, on one line or two: they differ in might_sleep only; b is kept, the helper noted.
+      let choices = line
       if (/prog->sleepable \? &\w+/.test(line)) {
         for (const helper of current) sleepableVariant.add(helper)
-        continue
+        choices = line.replace(/prog->sleepable \? &\w+/, '')
+        if (!choices.includes('&')) continue
       }
-      for (const [, proto] of line.matchAll(/&(\w+_proto\w*)/g)) {
+      for (const [, proto] of choices.matchAll(/&(\w+_proto\w*)/g)) {
         answered = true
         for (const helper of current) if (!cases.has(helper)) cases.set(helper, proto)
       }
-      const call = /(?:return|=) (\w+)\((?:func_id, prog)?\);/.exec(line)
+      const call = /(?:return|=) (\w+)\((?:func_id(?:, prog)?)?\);/.exec(line)
       if (call !== null) {
         if (call[1].endsWith('_func_proto')) fallbacks.push(call[1])
         else if (/^bpf_get_\w+_proto$/.test(call[1])) {
+          // A function that fills something in and answers the helper's one prototype.
           answered = true
           for (const helper of current) cases.set(helper, `bpf_${helper}_proto`)
         }
