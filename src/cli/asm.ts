@@ -1,6 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs'
+import { basename, resolve } from 'node:path'
 import type { Command } from 'commander'
 import {
+  type AssembledText,
   assembleText,
   checkInstruction,
   encodeInstructions,
@@ -12,7 +14,10 @@ import {
   splitFunctions,
 } from '../asm/index.ts'
 import { bytesToHex } from '../bytes/index.ts'
-import { InputError, UnsupportedError } from '../errors/index.ts'
+import { writeObject } from '../elf/index.ts'
+import { sectionMeaning } from '../elf/section-attach.ts'
+import { InputError } from '../errors/index.ts'
+import type { FunctionSpec, ObjectSpec, ProgramSpec } from '../spec/index.ts'
 
 interface Options {
   readonly output?: string
@@ -48,6 +53,42 @@ export function assembleSections(text: string, file: string, littleEndian: boole
   })
 }
 
+function objectName(input: string): string {
+  return input === '-' ? 'text' : basename(input).replace(/\.[^.]*$/, '')
+}
+
+/**
+ * The text as an object: in every section but `.text`, the first function and each one that `.globl` names is a program of
+ * the type that the section's name tells; all others are functions that programs call. The license is GPL unless
+ * `.license` says otherwise.
+ */
+export function textObject(text: AssembledText, name: string): ObjectSpec {
+  const programs: ProgramSpec[] = []
+  const functions: FunctionSpec[] = []
+  const only = text.sections.length === 1
+  for (const { name: section, instructions } of text.sections) {
+    for (const [index, code] of splitFunctions(
+      section.replace(/\W+/g, '_').replace(/^_/, ''),
+      instructions,
+    ).entries()) {
+      const isGlobal = text.globals.includes(code.name)
+      if ((section !== '.text' || only) && (index === 0 || isGlobal))
+        programs.push({ ...code, linkage: 'global', section, ...sectionMeaning(section) })
+      else functions.push({ ...code, linkage: isGlobal ? 'global' : 'static' })
+    }
+  }
+  return {
+    name,
+    littleEndian: true,
+    license: text.license ?? 'GPL',
+    programs,
+    functions,
+    maps: text.maps,
+    variables: [],
+    externs: [],
+  }
+}
+
 async function run(input: string, options: Options): Promise<void> {
   let text: string
   try {
@@ -65,11 +106,14 @@ async function run(input: string, options: Options): Promise<void> {
     writeFileSync(options.output, assembled[0].bytes)
     return
   }
-  if (options.output !== undefined)
-    throw new UnsupportedError(
-      'asm.object-output',
-      'asm: writing an object file is not possible yet; -o FILE.bin writes the bytes',
+  if (options.output !== undefined) {
+    const object = textObject(
+      assembleText(text, { file: input === '-' ? '<stdin>' : resolve(input) }),
+      objectName(input),
     )
+    writeFileSync(options.output, writeObject({ ...object, littleEndian: options.bigEndian !== true }))
+    return
+  }
   if (options.json === true) {
     const rows = assembled.map(({ section, code, bytes }) => ({
       section,
@@ -91,7 +135,7 @@ export function register(program: Command): void {
     .command('asm')
     .description("assemble text (LLVM's, the kernel's or the classic syntax) to bytes")
     .argument('<file>', 'the text, or - for standard input')
-    .option('-o, --output <file>', 'write to FILE.bin (the bytes) instead of printing hex')
+    .option('-o, --output <file>', 'write an object file, or FILE.bin with the bytes, instead of printing hex')
     .option('--big-endian', 'big-endian BPF')
     .option('-j, --json', 'an array of sections with their bytes and the names left to a loader')
     .action((input: string, options: Options) => run(input, options))

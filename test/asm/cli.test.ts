@@ -3,6 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readObject } from '../../src/elf/index.ts'
+import { MAP_TYPES, PROGRAM_TYPES } from '../../src/uapi/index.ts'
 import { corporaFolder, testWith } from '../requirements.ts'
 
 const root = new URL('../..', import.meta.url).pathname
@@ -89,6 +91,67 @@ describe('typebpf asm', () => {
     expect(stdout).toBe(
       `${['b701000001000000', '8510000001000000', '9500000000000000', 'bf10000000000000', '9500000000000000'].join('')}\n`,
     )
+  })
+})
+
+describe('typebpf asm -o', () => {
+  const text = `
+    .license "Dual MIT/GPL"
+    .map counts type=hash key=4 value=8 entries=16
+    .section xdp,"ax",@progbits
+    .globl count
+  count:
+    *(u32 *)(r10 - 4) = 0
+    r2 = r10
+    r2 += -4
+    r1 = counts ll
+    call bpf_map_lookup_elem
+    if r0 == 0 goto out
+    r1 = r0
+    call add
+  out:
+    r0 = 2
+    exit
+  add:
+    r2 = 1
+    lock *(u64 *)(r1 + 0) += r2
+    r0 = 0
+    exit
+  `
+  test('writes an object that this project reads as it was written', () => {
+    const [source, object] = [join(folder, 'count.s'), join(folder, 'count.o')]
+    writeFileSync(source, text)
+    expect(typebpf(['asm', source, '-o', object])).toMatchObject({ status: 0, stderr: '', stdout: '' })
+    const spec = readObject(readFileSync(object))
+    expect(spec.license).toBe('Dual MIT/GPL')
+    expect(spec.programs.map(({ name, section, type }) => [name, section, type])).toEqual([
+      ['count', 'xdp', PROGRAM_TYPES.xdp],
+    ])
+    expect(spec.functions.map(({ name }) => name)).toEqual(['add'])
+    expect(spec.maps).toMatchObject([
+      { name: 'counts', type: MAP_TYPES.hash, keySize: 4, valueSize: 8, maxEntries: 16 },
+    ])
+    const listing = typebpf(['disasm', object, '--dialect', 'xlated', '-S', '--program', 'count']).stdout
+    expect(listing).toContain(`; r1 = counts ll [file:${source} line_num:10 line_col:5]\n   3: (18) r1 = map[counts]\n`)
+  })
+
+  testWith('bpf', 'program:bpftool')('bpftool loads it', () => {
+    const [source, object] = [join(folder, 'load.s'), join(folder, 'load.o')]
+    writeFileSync(source, text)
+    typebpf(['asm', source, '-o', object])
+    const script = `mount -t bpf bpf /sys/fs/bpf && bpftool prog load ${object} /sys/fs/bpf/x && bpftool prog dump xlated pinned /sys/fs/bpf/x`
+    const { stdout, stderr, status } = spawnSync('unshare', ['-m', 'sh', '-c', script], { encoding: 'utf8' })
+    expect([status, stderr]).toEqual([0, ''])
+    expect(stdout).toContain('count(')
+    expect(stdout).toContain('lock *(u64 *)(r1 +0) += r2')
+  })
+
+  test('a wrong directive is an error with a caret', () => {
+    const { stderr, status } = typebpf(['asm', '-', '-o', join(folder, 'no.o')], '.map counts type=hsh\nexit\n')
+    expect([status, stderr]).toEqual([
+      2,
+      'typebpf: <stdin>:1:13: hsh is no map type\n  .map counts type=hsh\n              ^\n',
+    ])
   })
 })
 

@@ -1,4 +1,4 @@
-import { CLASS, helperNumber, JMP, LD_IMM64, PSEUDO_CALL, PSEUDO_LD } from '../../uapi/index.ts'
+import { CLASS, helperNumber, JMP, LD_IMM64, mapTypeNumber, PSEUDO_CALL, PSEUDO_LD } from '../../uapi/index.ts'
 import { encodeInstructions } from '../codec.ts'
 import type { Instruction, Reference } from '../instruction.ts'
 import { type FunctionCode, type LinkedCode, type LinkOptions, linkFunctions } from '../link.ts'
@@ -22,11 +22,26 @@ export interface AssembledSection {
   readonly instructions: readonly Instruction[]
 }
 
+/** A map that a `.map` directive defines; sizes in bytes. */
+export interface TextMap {
+  readonly name: string
+  /** enum bpf_map_type. */
+  readonly type: number
+  readonly keySize: number
+  readonly valueSize: number
+  readonly maxEntries: number
+  readonly flags: number
+}
+
 export interface AssembledText {
   /** In order of appearance; the first is `.text` unless a directive names another one before any instruction. */
   readonly sections: readonly AssembledSection[]
   /** Labels that `.globl` makes visible. */
   readonly globals: readonly string[]
+  /** From `.map NAME type=hash key=4 value=8 entries=16 flags=0` (keys default to 4 bytes, values to 8, flags to 0). */
+  readonly maps: readonly TextMap[]
+  /** From `.license "GPL"`; undefined without one. */
+  readonly license: string | undefined
 }
 
 interface Pending {
@@ -87,6 +102,8 @@ function headerOf(line: string): { readonly kind: 'file' | 'section' | 'function
 class TextReader {
   readonly sections: Section[] = []
   readonly globals: string[] = []
+  readonly maps: TextMap[] = []
+  license: string | undefined
   readonly functions = new Set<string>()
   #section: Section | undefined
   readonly #file: string
@@ -178,8 +195,49 @@ class TextReader {
     else if (name === '.type') {
       const type = /^(\S+?)\s*,\s*[@%]?(\w+)/.exec(rest)
       if (type !== null && type[2] === 'function') this.functions.add(type[1])
-    } else if (!IGNORED.has(name))
+    } else if (name === '.license') this.license = rest.replace(/^"([^"]*)"$/, '$1')
+    else if (name === '.map') this.maps.push(mapDirective(rest, place))
+    else if (!IGNORED.has(name))
       throw syntaxError(place, place.text.indexOf(name) + 1, `the directive ${name} is not supported`)
+  }
+}
+
+const MAP_ATTRIBUTES = ['type', 'key', 'value', 'entries', 'flags']
+
+/** `.map NAME type=hash key=4 value=8 entries=16`. */
+function mapDirective(rest: string, place: TextPlace): TextMap {
+  const [name, ...attributes] = rest.split(/[\s,]+/).filter((word) => word !== '')
+  const column = (word: string): number => place.text.indexOf(word) + 1
+  if (name === undefined || !/^[\w.$]+$/.test(name))
+    throw syntaxError(place, column('.map'), 'expected .map NAME type=… key=… value=… entries=…')
+  const given = new Map<string, string>()
+  for (const attribute of attributes) {
+    const [key, value] = attribute.split('=', 2)
+    if (value === undefined || value === '' || !MAP_ATTRIBUTES.includes(key))
+      throw syntaxError(
+        place,
+        column(attribute),
+        `expected ${MAP_ATTRIBUTES.map((word) => `${word}=…`).join(', ')}, found ${JSON.stringify(attribute)}`,
+      )
+    given.set(key, value)
+  }
+  const number = (key: string, otherwise: number): number => {
+    const text = given.get(key)
+    if (text === undefined) return otherwise
+    const value = /^(0x[0-9a-fA-F]+|\d+)$/.test(text) ? Number(text) : Number.NaN
+    if (!(value <= 0xffffffff)) throw syntaxError(place, column(`${key}=`), `${key}=${text} is no 32-bit number`)
+    return value
+  }
+  const typeText = given.get('type') ?? 'hash'
+  const type = mapTypeNumber(/^\d+$/.test(typeText) ? Number(typeText) : typeText)
+  if (type === undefined) throw syntaxError(place, column('type='), `${typeText} is no map type`)
+  return {
+    name,
+    type,
+    keySize: number('key', 4),
+    valueSize: number('value', 8),
+    maxEntries: number('entries', 1),
+    flags: number('flags', 0),
   }
 }
 
@@ -210,7 +268,7 @@ export function assembleText(text: string, options: AssembleOptions = {}): Assem
       name: section.name,
       instructions: finishSection(section, everywhere, functions, options.sources ?? true),
     }))
-  return { sections, globals: reader.globals }
+  return { sections, globals: reader.globals, maps: reader.maps, license: reader.license }
 }
 
 function finishSection(
@@ -270,12 +328,24 @@ function finishSection(
       ...body,
       ...(named ? { label } : {}),
       ...(named && (isFunction.has(index) || (index === 0 && isFunction.size === 0)) ? { functionStart: true } : {}),
-      ...(sources ? { source: { file: place.file, line: place.line, column: 1, text: place.text.trimEnd() } } : {}),
+      ...(sources
+        ? {
+            source: {
+              file: place.file,
+              line: place.line,
+              column: place.text.search(/\S/) + 1,
+              text: place.text.trimEnd(),
+            },
+          }
+        : {}),
     }
   })
 }
 
-/** Splits a section where functions start; instructions before the first one belong to a function called `name`. */
+/**
+ * Splits a section where functions start; instructions before the first one belong to a function called `name`. Calls and
+ * addresses of functions become references to functions, so that each one can be placed anywhere.
+ */
 export function splitFunctions(name: string, instructions: readonly Instruction[]): FunctionCode[] {
   const functions: { name: string; instructions: Instruction[] }[] = []
   for (const instruction of instructions) {
@@ -284,7 +354,11 @@ export function splitFunctions(name: string, instructions: readonly Instruction[
         name: instruction.functionStart === true ? (instruction.label ?? name) : name,
         instructions: [],
       })
-    functions[functions.length - 1].instructions.push(instruction)
+    const { reference, opcode } = instruction
+    const outward = reference?.kind === 'label' && (opcode === (CLASS.jmp | JMP.call) || opcode === LD_IMM64)
+    functions[functions.length - 1].instructions.push(
+      outward ? { ...instruction, reference: { kind: 'function', name: reference.name } } : instruction,
+    )
   }
   return functions
 }
