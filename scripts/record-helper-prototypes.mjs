@@ -20,7 +20,7 @@ const prototypes = new Map()
 for (const [, name, body] of all.matchAll(/struct bpf_func_proto (\w+)(?: __weak)?\s*=\s*\{([^}]*)\}/g))
   prototypes.set(
     name,
-    Object.fromEntries([...body.matchAll(/\.(\w+)\s*=\s*([^,]+),/g)].map((m) => [m[1], m[2].trim()])),
+    Object.fromEntries([...body.matchAll(/\.(\w+)\s*=\s*([^,]+?)\s*(?:,|$)/g)].map((m) => [m[1], m[2].trim()])),
   )
 
 // Functions that choose a prototype: what each helper's case returns, in order, and the function that it falls back to.
@@ -43,6 +43,7 @@ for (const [file, source] of Object.entries(text))
         continue
       }
       if (/^\tdefault:/.test(line)) current = []
+      if (/return NULL;/.test(line)) answered = true
       // `prog->sleepable ? &a : &b`, on one line or two: they differ in might_sleep only; b is kept, the helper noted.
       let choices = line
       if (/prog->sleepable \? &\w+/.test(line)) {
