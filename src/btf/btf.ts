@@ -54,7 +54,7 @@ export class Btf {
   readonly #stringBase: number
   /** The place in `bytes` of each own type. */
   readonly #offsets: Uint32Array
-  readonly #decoded = new Map<number, BtfType>()
+  #decoded: (BtfType | undefined)[] = []
   readonly #stringCache = new Map<number, string>()
   #scans = 0
   #text: string | undefined
@@ -142,9 +142,11 @@ export class Btf {
   /** @throws InputError `btf.string` when the offset lies outside the string section */
   string(offset: number): string {
     if (offset < this.#stringBase && this.base !== undefined) return this.base.string(offset)
+    const start = offset - this.#stringBase
+    if (this.#text !== undefined && this.#text !== '' && start < this.#text.length)
+      return this.#text.slice(start, this.#text.indexOf('\0', start))
     const cached = this.#stringCache.get(offset)
     if (cached !== undefined) return cached
-    const start = offset - this.#stringBase
     if (start === 0 && this.#strings.length === 0) return ''
     const end = start < this.#strings.length ? this.#strings.indexOf(0, start) : -1
     if (end < 0)
@@ -214,10 +216,12 @@ export class Btf {
   type(id: number): BtfType {
     if (id === 0) return VOID
     const owner = this.#require(id)
-    let type = owner.#decoded.get(id)
+    if (owner.#decoded.length === 0) owner.#decoded = new Array(owner.#offsets.length)
+    const index = id - owner.firstId
+    let type = owner.#decoded[index]
     if (type === undefined) {
-      type = decodeType(owner, id, owner.#offsetOf(id))
-      owner.#decoded.set(id, type)
+      type = decodeType(owner, id, owner.#offsets[index])
+      owner.#decoded[index] = type
     }
     return type
   }

@@ -20,7 +20,16 @@ interface Access {
   readonly btf: Btf
   readonly rootId: number
   readonly accessors: Accessor[]
+  /** Every member on the way, of anonymous structs too. */
+  readonly steps: Accessor[]
   bitOffset: number
+}
+
+/** Where a relocation leads in a target: its type, and the members on the way. */
+export interface CoreTarget {
+  readonly btf: Btf
+  readonly typeId: number
+  readonly members: readonly { readonly typeId: number; readonly index: number }[]
 }
 
 interface FieldValue {
@@ -111,6 +120,18 @@ export class CoreResolver {
     return missing.poison ? { ...missing, reason: this.#reason(relocation, access, candidates) } : missing
   }
 
+  /** All target types that fit a relocation. @throws InputError `core.relocation` */
+  targetsOf(relocation: CoreRelocation): CoreTarget[] {
+    const { kind, typeId } = relocation
+    const name = this.local.name(typeId)
+    if (kind === CORE_KIND.typeIdLocal || name === '') return []
+    const access = parseAccess(this.local, relocation)
+    return this.#candidatesOf(typeId, name).flatMap(({ btf, id }) => {
+      const found = matchAccess(access, kind, btf, id)
+      return found === undefined ? [] : [{ btf, typeId: id, members: found.steps }]
+    })
+  }
+
   #candidatesOf(typeId: number, name: string): { btf: Btf; id: number }[] {
     let found = this.#candidates.get(typeId)
     if (found !== undefined) return found
@@ -199,7 +220,7 @@ function parseAccess(btf: Btf, relocation: CoreRelocation): Access {
     throw new InputError('core.relocation', `${describe(btf, relocation)}: ${why}`)
   }
   if (!btf.has(typeId) || typeId === 0) fail('there is no such type')
-  const result: Access = { btf, rootId: typeId, accessors: [], bitOffset: 0 }
+  const result: Access = { btf, rootId: typeId, accessors: [], steps: [], bitOffset: 0 }
   if (isTypeKind(kind)) {
     if (access !== '0') fail('a type has the access "0"')
     return result
@@ -247,7 +268,7 @@ function isFlexible(btf: Btf, before: Accessor | undefined, array: BtfArray): bo
 
 /** The same access in a candidate, undefined when it has none. */
 function matchAccess(local: Access, kind: number, target: Btf, targetId: number): Access | undefined {
-  const found: Access = { btf: target, rootId: targetId, accessors: [], bitOffset: 0 }
+  const found: Access = { btf: target, rootId: targetId, accessors: [], steps: [], bitOffset: 0 }
   if (isTypeKind(kind)) {
     const compare = kind === CORE_KIND.typeMatches ? typesMatch : typesCompatible
     return compare(local.btf, local.rootId, target, targetId) ? found : undefined
@@ -302,13 +323,16 @@ function matchMember(
   for (const [index, member] of type.members.entries()) {
     if (member.name === '') {
       found.bitOffset += member.bitOffset
+      found.steps.push({ typeId: id, index })
       const inner = matchMember(local, accessor, target, member.type, found, depth + 1)
       if (inner !== undefined) return inner
+      found.steps.pop()
       found.bitOffset -= member.bitOffset
     } else if (member.name === accessor.name) {
       if (!fieldsCompatible(local, localMember.type, target, member.type)) return undefined
       found.bitOffset += member.bitOffset
       found.accessors.push({ typeId: id, index, name: member.name })
+      found.steps.push({ typeId: id, index })
       return member.type
     }
   }

@@ -12,17 +12,16 @@ export interface TypeSource {
 /** Decodes the type at `at`; the walk over the headers has checked that its bytes are there. */
 export function decodeType(source: TypeSource, id: number, at: number): BtfType {
   const { view, littleEndian: le } = source
-  const u32 = (offset: number): number => view.getUint32(offset, le)
-  const name = source.string(u32(at))
-  const info = u32(at + 4)
-  const sizeOrType = u32(at + 8)
+  const name = source.string(view.getUint32(at, le))
+  const info = view.getUint32(at + 4, le)
+  const sizeOrType = view.getUint32(at + 8, le)
   const kind = BTF_KINDS[(info >>> 24) & 0x1f]
   const flag = info >>> 31 === 1
   const vlen = info & 0xffff
   const data = at + 12
   switch (kind) {
     case 'int': {
-      const word = u32(data)
+      const word = view.getUint32(data, le)
       const encoding = (word >>> 24) & 0x0f
       return {
         kind,
@@ -38,16 +37,21 @@ export function decodeType(source: TypeSource, id: number, at: number): BtfType 
     case 'ptr':
       return { kind, type: sizeOrType }
     case 'array':
-      return { kind, type: u32(data), indexType: u32(data + 4), count: u32(data + 8) }
+      return {
+        kind,
+        type: view.getUint32(data, le),
+        indexType: view.getUint32(data + 4, le),
+        count: view.getUint32(data + 8, le),
+      }
     case 'struct':
     case 'union': {
       const members = new Array(vlen)
       for (let i = 0; i < vlen; i++) {
         const place = data + 12 * i
-        const offset = u32(place + 8)
+        const offset = view.getUint32(place + 8, le)
         members[i] = {
-          name: source.string(u32(place)),
-          type: u32(place + 4),
+          name: source.string(view.getUint32(place, le)),
+          type: view.getUint32(place + 4, le),
           bitOffset: flag ? offset & 0xffffff : offset,
           bitSize: flag ? offset >>> 24 : 0,
         }
@@ -59,8 +63,8 @@ export function decodeType(source: TypeSource, id: number, at: number): BtfType 
       for (let i = 0; i < vlen; i++) {
         const place = data + 8 * i
         values[i] = {
-          name: source.string(u32(place)),
-          value: flag ? view.getInt32(place + 4, le) : u32(place + 4),
+          name: source.string(view.getUint32(place, le)),
+          value: flag ? view.getInt32(place + 4, le) : view.getUint32(place + 4, le),
         }
       }
       return { kind, name, size: sizeOrType, signed: flag, values }
@@ -69,8 +73,8 @@ export function decodeType(source: TypeSource, id: number, at: number): BtfType 
       const values = new Array(vlen)
       for (let i = 0; i < vlen; i++) {
         const place = data + 12 * i
-        const value = (BigInt(u32(place + 8)) << 32n) | BigInt(u32(place + 4))
-        values[i] = { name: source.string(u32(place)), value: flag ? BigInt.asIntN(64, value) : value }
+        const value = (BigInt(view.getUint32(place + 8, le)) << 32n) | BigInt(view.getUint32(place + 4, le))
+        values[i] = { name: source.string(view.getUint32(place, le)), value: flag ? BigInt.asIntN(64, value) : value }
       }
       return { kind, name, size: sizeOrType, signed: flag, values }
     }
@@ -86,16 +90,24 @@ export function decodeType(source: TypeSource, id: number, at: number): BtfType 
       return { kind, name, type: sizeOrType, linkage: vlen }
     case 'func_proto': {
       const params = new Array(vlen)
-      for (let i = 0; i < vlen; i++) params[i] = { name: source.string(u32(data + 8 * i)), type: u32(data + 8 * i + 4) }
+      for (let i = 0; i < vlen; i++)
+        params[i] = {
+          name: source.string(view.getUint32(data + 8 * i, le)),
+          type: view.getUint32(data + 8 * i + 4, le),
+        }
       return { kind, returnType: sizeOrType, params }
     }
     case 'var':
-      return { kind, name, type: sizeOrType, linkage: u32(data) }
+      return { kind, name, type: sizeOrType, linkage: view.getUint32(data, le) }
     case 'datasec': {
       const entries = new Array(vlen)
       for (let i = 0; i < vlen; i++) {
         const place = data + 12 * i
-        entries[i] = { type: u32(place), offset: u32(place + 4), size: u32(place + 8) }
+        entries[i] = {
+          type: view.getUint32(place, le),
+          offset: view.getUint32(place + 4, le),
+          size: view.getUint32(place + 8, le),
+        }
       }
       return { kind, name, size: sizeOrType, entries }
     }

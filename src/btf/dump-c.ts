@@ -46,7 +46,8 @@ export class CDump {
       const type = btf.type(id)
       this.#types[id] = type
       forEachReference(type, (to) => {
-        if (to >= count) throw new InputError('btf.id', `${btf.what}: type [${id}] refers to type [${to}] of ${count - 1}`)
+        if (to >= count)
+          throw new InputError('btf.id', `${btf.what}: type [${id}] refers to type [${to}] of ${count - 1}`)
         this.#referenced[to] = 1
       })
     }
@@ -59,7 +60,8 @@ export class CDump {
     try {
       this.#sort(id, false)
     } catch (error) {
-      if (error instanceof RangeError) throw new InputError('btf.cycle', `${this.#btf.what}: type [${id}] is nested too deeply`)
+      if (error instanceof RangeError)
+        throw new InputError('btf.cycle', `${this.#btf.what}: type [${id}] is nested too deeply`)
       throw error
     }
     for (const queued of this.#queue) this.#emitType(queued, 0)
@@ -297,7 +299,8 @@ export class CDump {
     const chain: number[] = []
     for (let at = id; ; ) {
       chain.push(at)
-      if (chain.length > 4096) throw new InputError('btf.cycle', `${this.#btf.what}: the declaration of type [${id}] has no end`)
+      if (chain.length > 4096)
+        throw new InputError('btf.cycle', `${this.#btf.what}: the declaration of type [${id}] has no end`)
       if (at === 0) break
       const type = this.#types[at]
       if (type.kind === 'func_proto') at = type.returnType
@@ -443,6 +446,9 @@ export function dumpC(btf: Btf, roots?: readonly number[]): string {
   ]
   if (roots === undefined) for (let id = 1; id < btf.endId; id++) dump.add(id)
   else for (const id of roots) dump.add(id)
-  parts.push(dump.take(), '#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n#pragma clang attribute pop\n#endif\n\n#endif /* __VMLINUX_H__ */\n')
+  parts.push(
+    dump.take(),
+    '#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n#pragma clang attribute pop\n#endif\n\n#endif /* __VMLINUX_H__ */\n',
+  )
   return parts.join('')
 }

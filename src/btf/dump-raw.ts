@@ -46,7 +46,8 @@ export function rawText(btf: Btf, id: number): string {
       break
     case 'enum64':
       text += ` encoding=${sign(type.signed)} size=${type.size} vlen=${type.values.length}`
-      for (const { name, value } of type.values) text += `\n\t'${shown(name)}' val=${value}${type.signed ? 'LL' : 'ULL'}`
+      for (const { name, value } of type.values)
+        text += `\n\t'${shown(name)}' val=${value}${type.signed ? 'LL' : 'ULL'}`
       break
     case 'fwd':
       text += ` fwd_kind=${type.union ? 'union' : 'struct'}`

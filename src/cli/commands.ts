@@ -68,4 +68,19 @@ export const COMMANDS: readonly CommandRow[] = [
     summary: 'run one program of the bpf_conformance protocol',
     load: () => import('./conformance-plugin.ts'),
   },
+  {
+    name: 'btf',
+    summary: 'print BTF types: raw, JSON, as a C header, as TypeScript definitions',
+    load: () => import('./btf.ts'),
+  },
+  {
+    name: 'inspect',
+    summary: 'show what an object file or a module holds',
+    load: () => import('./inspect.ts'),
+  },
+  {
+    name: 'gen',
+    summary: 'link objects, write skeletons, make minimal BTF for CO-RE',
+    load: () => import('./gen.ts'),
+  },
 ]

@@ -24,6 +24,7 @@ export {
   linkProgram,
 } from './link-program.ts'
 export type { MapSpec } from './map.ts'
+export { btfKinds, compareVersions, type MinimumKernel, minimumKernel } from './minimum-kernel.ts'
 export type { ObjectSpec } from './object.ts'
 export type { AttachTarget, FunctionSpec, ProgramSpec } from './program.ts'
 export type { ExternSpec, VariableSpec } from './variable.ts'

@@ -1,0 +1,234 @@
+import { Btf, typeScriptLayouts } from '../btf/index.ts'
+import { writeObject } from '../elf/index.ts'
+import { UsageError } from '../errors/index.ts'
+import type { AttachSpec, MapSpec, ObjectSpec, ProgramSpec } from '../spec/index.ts'
+import { MAP_TYPES } from '../uapi/index.ts'
+
+/** A layout's expression for a type, with what it needs written before. */
+interface Types {
+  readonly definitions: string
+  readonly imports: readonly string[]
+  expression(typeId: number | undefined, size: number): string
+}
+
+const identifier = (name: string): string => name.replace(/[^A-Za-z0-9_$]/g, '_').replace(/^(?=\d)/, '_')
+const className = (name: string): string =>
+  identifier(name)
+    .split('_')
+    .map((part) => part.slice(0, 1).toUpperCase() + part.slice(1))
+    .join('')
+const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
+
+/** Attachments that need nothing but what the section's name says. */
+function attachCall(program: ProgramSpec): { readonly use: string; readonly call: string } | undefined {
+  const { attach } = program
+  const call = (use: string, options: Readonly<Record<string, unknown>>) => ({
+    use,
+    call: `${use}(this.#handle(${quoted(program.name)}), ${literal(options)})`,
+  })
+  switch (attach?.kind as AttachSpec['kind'] | undefined) {
+    case 'tracepoint': {
+      const { category, name } = attach as Extract<AttachSpec, { kind: 'tracepoint' }>
+      return call('attachTracepoint', { category, name })
+    }
+    case 'raw_tracepoint': {
+      const { name } = attach as Extract<AttachSpec, { kind: 'raw_tracepoint' }>
+      return call('attachRawTracepoint', { name })
+    }
+    default:
+      return undefined
+  }
+}
+
+function literal(value: Readonly<Record<string, unknown>>): string {
+  const parts = Object.entries(value).map(
+    ([key, item]) => `${key}: ${typeof item === 'string' ? quoted(item) : String(item)}`,
+  )
+  return `{ ${parts.join(', ')} }`
+}
+
+function typesOf(object: ObjectSpec): Types {
+  const imports = new Set<string>()
+  if (object.btf === undefined) {
+    return { definitions: '', imports: [], expression: (_, size) => `rawBytes(${size})` }
+  }
+  const btf = new Btf(object.btf, { what: `${object.name}: BTF` })
+  const wanted = [
+    ...object.maps.flatMap(({ btfKeyTypeId, btfValueTypeId, section, type }) =>
+      section === undefined && type !== MAP_TYPES.struct_ops ? [btfKeyTypeId, btfValueTypeId] : [],
+    ),
+    ...object.variables.map(({ typeId }) => typeId),
+  ].filter((id): id is number => id !== undefined && id !== 0 && btf.sizeOf(id) !== undefined)
+  const { text, expressions } = typeScriptLayouts(btf, wanted)
+  for (const match of /^import \{ ([^}]*) \}/.exec(text)?.[1].split(', ') ?? []) imports.add(match)
+  return {
+    definitions: text.replace(/^import .*\n\n?/, ''),
+    imports: [...imports],
+    expression: (typeId, size) => (typeId === undefined ? undefined : expressions.get(typeId)) ?? `rawBytes(${size})`,
+  }
+}
+
+/**
+ * A TypeScript module for an object: its bytes, its maps and global variables with their types, and the life cycle
+ * open → set globals, resize maps → load → attach → close.
+ * @throws UsageError `skeleton.names` when two things of the object would share a name
+ */
+export function skeleton(object: ObjectSpec, name: string): string {
+  const type = className(name)
+  const types = typesOf(object)
+  const maps = object.maps.filter(({ section, type: kind }) => section === undefined && kind !== MAP_TYPES.struct_ops)
+  const sections = object.maps.filter(({ section }) => section !== undefined && section !== '.kconfig')
+  const attached = object.programs.flatMap((program) => {
+    const found = attachCall(program)
+    return found === undefined ? [] : [found]
+  })
+  const uses = [...new Set(attached.map(({ use }) => use))]
+  const raw = [...maps.map(mapTypes), ...sections.map(variablesOf)].join('\n').includes('rawBytes(')
+  const layoutImports = [...types.imports, 'decode', 'encode'].sort()
+  if (types.definitions.includes(`export const ${type} `))
+    throw new UsageError('skeleton.names', `${object.name} has a type called ${type}: choose another name with --name`)
+
+  function mapTypes(map: MapSpec): string {
+    const key = map.keySize === 0 ? 'rawBytes(0)' : types.expression(map.btfKeyTypeId, map.keySize)
+    const value = map.valueSize === 0 ? 'rawBytes(0)' : types.expression(map.btfValueTypeId, map.valueSize)
+    return `  ${identifier(map.name)}: { key: ${key}, value: ${value} },`
+  }
+  function variablesOf(map: MapSpec): string {
+    const rows = object.variables
+      .filter(({ section, linkage }) => section === map.section && linkage !== 'static')
+      .map((v) => `    ${identifier(v.name)}: { offset: ${v.offset}, layout: ${types.expression(v.typeId, v.size)} },`)
+    return `  ${quoted(map.section as string)}: {\n${rows.join('\n')}\n  },`
+  }
+  const bytes = Buffer.from(writeObject(object)).toString('base64')
+  const lines = bytes.match(/.{1,120}/g) ?? []
+  return `// Written by "typebpf gen skeleton": do not edit.
+import { readObject } from 'typebpf/elf'
+import { ${['BpfMap', ...uses, 'type Link', 'type LoadedObject', 'loadObject', 'type ProgramHandle', ...(raw ? ['rawBytes'] : []), 'realSys', 'type Sys'].join(', ')} } from 'typebpf/kernel'
+import { ${layoutImports.join(', ')}, type ValueOf } from 'typebpf/layout'
+import type { MapSpec, ObjectSpec } from 'typebpf/spec'
+
+${types.definitions}
+const MAPS = {
+${maps.map(mapTypes).join('\n')}
+} as const
+
+/** Global variables by section, with their places. */
+const VARIABLES = {
+${sections.map(variablesOf).join('\n')}
+} as const
+
+type Codecs = typeof MAPS
+type Variables = typeof VARIABLES
+/** Live maps by name. */
+export type ${type}Maps = { readonly [K in keyof Codecs]: BpfMap<ValueOf<Codecs[K]['key']>, ValueOf<Codecs[K]['value']>> }
+type Values<S> = { -readonly [K in keyof S]: S[K] extends { layout: infer L } ? ValueOf<L> : never }
+export type ${type}Program = ${object.programs.map((program) => quoted(program.name)).join(' | ') || 'never'}
+
+const BYTES = [
+${lines.map((line) => `  '${line}',`).join('\n')}
+].join('')
+
+/** The object opened: global variables and maps can still be changed. */
+export class ${type} {
+  #object: ObjectSpec
+  #loaded: LoadedObject | undefined
+  #links: Link[] = []
+  /** First values of global variables; after the load the live ones are in \`loaded.maps\`. */
+  readonly variables: { readonly [S in keyof Variables]: Values<Variables[S]> }
+  readonly #sys: Sys
+
+  private constructor(object: ObjectSpec, sys: Sys) {
+    this.#object = object
+    this.#sys = sys
+    const read = (section: keyof Variables): Record<string, unknown> => {
+      const map = object.maps.find((candidate) => candidate.section === section) as MapSpec
+      const bytes = map.contents?.[0]?.[1] ?? new Uint8Array(map.valueSize)
+      return Object.fromEntries(
+        Object.entries(VARIABLES[section]).map(([name, { offset, layout }]) => [name, decode(layout, bytes, 'little', offset)]),
+      )
+    }
+    this.variables = Object.fromEntries(
+      (Object.keys(VARIABLES) as (keyof Variables)[]).map((section) => [section, read(section)]),
+    ) as unknown as this['variables']
+  }
+
+  static open(sys: Sys = realSys()): ${type} {
+    const binary = Uint8Array.from(atob(BYTES), (letter) => letter.charCodeAt(0))
+    return new ${type}(readObject(binary, { name: ${quoted(object.name)} }), sys)
+  }
+
+  /** Another size for a map, before the load. */
+  resize(map: keyof Codecs, maxEntries: number): this {
+    this.#change((spec) => (spec.name === map ? { ...spec, maxEntries } : spec))
+    return this
+  }
+
+  #change(change: (spec: MapSpec) => MapSpec): void {
+    if (this.#loaded !== undefined) throw new Error('the object is loaded: change it before')
+    this.#object = { ...this.#object, maps: this.#object.maps.map(change) }
+  }
+
+  /** Creates the maps and loads the programs. @throws the kernel's refusal of the first program that it refuses */
+  load(): this {
+    this.#change((spec) => {
+      const section = spec.section as keyof Variables | undefined
+      if (section === undefined || VARIABLES[section] === undefined) return spec
+      const bytes = Uint8Array.from(spec.contents?.[0]?.[1] ?? new Uint8Array(spec.valueSize))
+      const values = this.variables[section] as Record<string, unknown>
+      for (const [name, { offset, layout }] of Object.entries(VARIABLES[section]))
+        bytes.set(encode(layout as Parameters<typeof encode>[0], values[name]), offset)
+      return { ...spec, contents: [[new Uint8Array(4), bytes]] }
+    })
+    const loaded = loadObject(this.#sys, this.#object)
+    const failed = loaded.programs.find(({ result }) => result.program === undefined)
+    if (failed !== undefined) {
+      const error = failed.error ?? new Error(\`\${failed.spec.name} was refused: \${failed.result.message ?? failed.result.verdict}\`)
+      loaded.close()
+      throw error
+    }
+    this.#loaded = loaded
+    return this
+  }
+
+  get loaded(): LoadedObject {
+    if (this.#loaded === undefined) throw new Error('the object is not loaded')
+    return this.#loaded
+  }
+
+  /** A live program. */
+  program(name: ${type}Program): ProgramHandle {
+    return this.#handle(name)
+  }
+
+  #handle(name: string): ProgramHandle {
+    const program = this.loaded.programs.find(({ spec }) => spec.name === name)?.result.program
+    if (program === undefined) throw new Error(\`\${name} is not loaded\`)
+    return program
+  }
+
+  /** A live map with its types. */
+  map<K extends keyof Codecs>(name: K): ${type}Maps[K] {
+    const raw = this.loaded.maps.get(name)
+    if (raw === undefined) throw new Error(\`no loaded program uses the map \${name}\`)
+    return new BpfMap<unknown, unknown>(raw, MAPS[name] as never) as ${type}Maps[K]
+  }
+
+  /** Attaches the programs whose section says where; the others need a choice (an interface, a cgroup): attach them by hand. */
+  attach(): this {
+${attached.map(({ call }) => `    this.#links.push(${call})`).join('\n')}
+    return this
+  }
+
+  /** Detaches and unloads; again is harmless. */
+  close(): void {
+    for (const link of this.#links.splice(0)) link.close()
+    this.#loaded?.close()
+    this.#loaded = undefined
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}
+`
+}

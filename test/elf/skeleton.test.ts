@@ -1,0 +1,41 @@
+import { readFileSync } from 'node:fs'
+import { describe, expect, test } from 'vitest'
+import { skeleton } from '../../src/cli/skeleton.ts'
+import { readObject } from '../../src/elf/index.ts'
+import { testRun } from '../../src/syscall/index.ts'
+import { Counter } from '../fixtures/skeletons/counter.ts'
+import { testWith } from '../requirements.ts'
+
+describe('skeleton', () => {
+  test('is what the generator writes today (the type check covers the committed file)', () => {
+    const object = readObject(readFileSync(new URL('../fixtures/objects/counter.el.o', import.meta.url)), {
+      name: 'counter.el',
+    })
+    expect(skeleton(object, 'counter')).toBe(
+      readFileSync(new URL('../fixtures/skeletons/counter.ts', import.meta.url), 'utf8'),
+    )
+  })
+
+  testWith('bpf')('opens, sets globals, resizes, loads, runs and closes', () => {
+    using counter = Counter.open()
+    expect(counter.variables).toEqual({ '.rodata': { limit: 7 }, '.data': { seen: 1 }, '.bss': { total: 0n } })
+    counter.variables['.rodata'].limit = 3
+    counter.resize('events', 2).load()
+    expect(() => counter.resize('events', 4)).toThrow(/loaded/)
+    const events = counter.map('events')
+    expect([...events.keys()]).toEqual([])
+    const packet = new Uint8Array(64)
+    const { sys, fd } = counter.program('count')
+    testRun(sys, fd, { data: packet })
+    const [key] = [...events.keys()]
+    expect(events.get(key)).toEqual({ at: 0n, pid: key, comm: '', _anonymous1: { low: 0, high: 0 } })
+    events.set(key, { at: 5n, pid: 9, comm: 'node', _anonymous1: { low: 1, high: 2 } })
+    expect(events.get(key)).toEqual({ at: 5n, pid: 9, comm: 'node', _anonymous1: { low: 1, high: 2 } })
+    events.set(key + 1, { at: 0n, pid: 0, comm: '', _anonymous1: { low: 0, high: 0 } })
+    expect(() => events.set(key + 2, { at: 0n, pid: 0, comm: '', _anonymous1: { low: 0, high: 0 } })).toThrow(
+      /E2BIG|full/,
+    )
+    counter.close()
+    expect(() => counter.map('events')).toThrow(/not loaded/)
+  })
+})
