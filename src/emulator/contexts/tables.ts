@@ -90,6 +90,7 @@ export const SK_LOOKUP = table('bpf_sk_lookup', [
   ['local_ip6_', 4, 4],
   ['local_port', 4],
   ['ingress_ifindex', 4],
+  ['pad', 4],
 ])
 
 export const SOCK_ADDR = table('bpf_sock_addr', [
