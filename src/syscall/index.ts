@@ -3,6 +3,7 @@
  * The only folder that touches native code (ffi-rs), behind the {@link Sys} seam.
  */
 
+export { type AttachOptions, attachAll, attachProgram } from './attach.ts'
 export { deleteBatch, readBatches, updateBatch } from './batch-ops.ts'
 export { type LiveBtf, loadBtf } from './btf.ts'
 export { capabilitiesReport, missingPrivileges, type Privileges, readPrivileges } from './capabilities.ts'
@@ -11,6 +12,16 @@ export { onlineCpus, possibleCpus } from './cpus.ts'
 export { ERRNO, type ErrnoName, errnoName } from './errno.ts'
 export { FakeSys } from './fake.ts'
 export { OwnedFd } from './fd.ts'
+export {
+  attachTypeFeature,
+  type Feature,
+  helperFeature,
+  INSTRUCTION_FEATURES,
+  type InstructionFeature,
+  instructionFeature,
+  mapTypeFeature,
+  programTypeFeature,
+} from './features.ts'
 export {
   type BtfInfo,
   btfBytes,

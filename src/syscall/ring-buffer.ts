@@ -1,6 +1,7 @@
 import { UsageError } from '../errors/index.ts'
 import { decode, type Layout } from '../layout/index.ts'
 import { MAP_TYPES } from '../uapi/index.ts'
+import { compileReader, type Reader } from './compiled-reader.ts'
 import { pollerFor } from './poller.ts'
 import type { RawMap } from './raw-map.ts'
 import { MAP, type Mapping, PROT } from './sys.ts'
@@ -24,6 +25,7 @@ export class RingBuffer<Event = Uint8Array> {
   /** Bytes of the data area. */
   readonly size: number
   #layout: Layout<Event> | undefined
+  #reader: Reader<Event> | undefined
   #consumer: Mapping
   #producer: Mapping
   #consumerWords: Uint32Array
@@ -41,6 +43,7 @@ export class RingBuffer<Event = Uint8Array> {
     const page = sys.pageSize
     this.map = map
     this.#layout = layout
+    this.#reader = layout === undefined ? undefined : compileReader(layout)
     this.size = map.shape.maxEntries
     // One writable page with the consumer's position; the producer's page and the data twice in a row, read-only.
     this.#consumer = sys.mmap(page, PROT.read | PROT.write, MAP.shared, map.fd, 0)
@@ -128,10 +131,12 @@ export class RingBuffer<Event = Uint8Array> {
     return events
   }
 
+  /** @throws InputError `layout.short` when a record is shorter than the layout */
   #decode(view: DataView, start: number, length: number): Event {
-    const bytes = new Uint8Array(view.buffer, view.byteOffset + start, length)
-    if (this.#layout === undefined) return bytes.slice() as Event
-    return decode(this.#layout, bytes)
+    const layout = this.#layout
+    if (layout === undefined) return new Uint8Array(view.buffer, view.byteOffset + start, length).slice() as Event
+    if (length < layout.size) return decode(layout, new Uint8Array(view.buffer, view.byteOffset + start, length))
+    return this.#reader === undefined ? layout.read(view, start, 'little') : this.#reader(view, start)
   }
 
   /**

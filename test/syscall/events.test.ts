@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { struct, u64 } from '../../src/layout/index.ts'
+import { array, be32, bool, bytes, i8, i16, i64, struct, u8, u16, u64 } from '../../src/layout/index.ts'
+import { compileReader } from '../../src/syscall/compiled-reader.ts'
 import {
   createJudge,
   createRawMap,
@@ -176,4 +177,21 @@ test('lines of trace_pipe', () => {
     message: 'hello: world',
   })
   expect(parseTraceLine('CPU:0 [LOST 12 EVENTS]')).toBeUndefined()
+})
+
+test('a compiled reader reads what the layout reads', () => {
+  const Inner = struct('inner', { a: u8, b: i16, c: be32 })
+  const All = struct('all', {
+    __proto__x: u64,
+    inner: Inner,
+    flag: bool,
+    big: i64,
+    mac: bytes(6),
+    list: array(u16, 3),
+    tiny: i8,
+  })
+  const data = new Uint8Array(All.size).map((_, i) => i * 37)
+  data[All.fields.find(({ name }) => name === 'flag')?.offset ?? 0] = 1
+  const view = new DataView(data.buffer)
+  expect(compileReader(All)(view, 0)).toEqual(All.read(view, 0, 'little'))
 })

@@ -1,0 +1,85 @@
+import { describe, expect, test } from 'vitest'
+import {
+  attachTypeFeature,
+  ERRNO,
+  FakeSys,
+  helperFeature,
+  INSTRUCTION_FEATURES,
+  instructionFeature,
+  mapTypeFeature,
+  programTypeFeature,
+  realSys,
+} from '../../src/syscall/index.ts'
+import { kernelBtf } from '../../src/syscall/kernel-btf.ts'
+import {
+  ATTACH_TYPES,
+  BPF_COMMANDS,
+  MAP_TYPES,
+  type MapType,
+  PROGRAM_TYPES,
+  type ProgramType,
+} from '../../src/uapi/index.ts'
+import { testWith } from '../requirements.ts'
+
+const bpfTest = testWith('bpf')
+
+/** Names of an enum of the running kernel: what it can possibly have. */
+function kernelEnum(name: string, prefix: string): Set<string> {
+  const type = kernelBtf()?.find(name, 'enum')
+  if (type?.kind !== 'enum') throw new Error(`no enum ${name}`)
+  return new Set(type.values.map((row) => row.name.replace(prefix, '').toLowerCase()))
+}
+
+describe('feature probes', () => {
+  bpfTest('program types: unknown numbers only where the kernel does not name them', () => {
+    const known = kernelEnum('bpf_prog_type', 'BPF_PROG_TYPE_')
+    const unsupported = (Object.keys(PROGRAM_TYPES) as ProgramType[]).filter(
+      (type) => type !== 'unspec' && programTypeFeature(realSys(), type).answer === 'unsupported',
+    )
+    // lirc_mode2 needs CONFIG_BPF_LIRC_MODE2
+    expect(unsupported.filter((type) => known.has(type) && type !== 'lirc_mode2')).toEqual([])
+    for (const type of ['xdp', 'sched_cls', 'kprobe', 'tracing', 'netfilter', 'syscall'] as const)
+      expect([type, programTypeFeature(realSys(), type).answer]).toEqual([type, 'supported'])
+  })
+
+  bpfTest('map types: what the kernel names can be made, what it does not cannot', () => {
+    const known = kernelEnum('bpf_map_type', 'BPF_MAP_TYPE_')
+    for (const type of Object.keys(MAP_TYPES) as MapType[]) {
+      if (type === 'unspec' || type === 'struct_ops' || type === 'insn_array') continue
+      const { answer } = mapTypeFeature(realSys(), type)
+      expect([type, answer]).toEqual([
+        type,
+        known.has(type) || ['cgroup_storage', 'percpu_cgroup_storage'].includes(type) ? 'supported' : 'unsupported',
+      ])
+    }
+  })
+
+  bpfTest('helpers: per program type, whatever the wording of the refusal', () => {
+    const sys = realSys()
+    expect(helperFeature(sys, 'socket_filter', 1).answer).toBe('supported')
+    expect(helperFeature(sys, 'socket_filter', 44).answer).toBe('unsupported')
+    expect(helperFeature(sys, 'xdp', 44).answer).toBe('supported')
+    expect(helperFeature(sys, 'xdp', 9999).answer).toBe('unsupported')
+    expect(helperFeature(sys, 'lsm', 1).answer).toBe('inconclusive')
+  })
+
+  bpfTest('instruction levels and attach types', () => {
+    const sys = realSys()
+    for (const name of INSTRUCTION_FEATURES)
+      expect([name, instructionFeature(sys, name)]).toEqual([name, { answer: 'supported' }])
+    expect(attachTypeFeature(sys, 'cgroup_sock_addr', ATTACH_TYPES.cgroup_unix_connect).answer).toBe('supported')
+    expect(attachTypeFeature(sys, 'cgroup_sock_addr', ATTACH_TYPES.xdp).answer).toBe('unsupported')
+  })
+
+  test('a refusal by policy is inconclusive and asked again', () => {
+    let asked = 0
+    const sys = new FakeSys((command) => {
+      if (command === BPF_COMMANDS.map_create) asked++
+      return -ERRNO.EPERM
+    })
+    expect(mapTypeFeature(sys, 'hash')).toMatchObject({ answer: 'inconclusive', why: expect.stringMatching(/EPERM/) })
+    mapTypeFeature(sys, 'hash')
+    expect(asked).toBe(2)
+    expect(programTypeFeature(sys, 'xdp').answer).toBe('inconclusive')
+  })
+})
