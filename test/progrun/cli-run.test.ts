@@ -24,8 +24,12 @@ function typebpf(...args: readonly string[]): { code: number | null; out: string
 /** The same inside this process: main() with its output caught. */
 async function inProcess(...args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
   const caught = { out: '', err: '' }
-  const out = vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((caught.out += text), true))
-  const err = vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((caught.err += text), true))
+  const keep = (name: 'out' | 'err') => (text: string | Uint8Array) => {
+    caught[name] += text
+    return true
+  }
+  const out = vi.spyOn(process.stdout, 'write').mockImplementation(keep('out'))
+  const err = vi.spyOn(process.stderr, 'write').mockImplementation(keep('err'))
   try {
     return { code: await main(args), ...caught }
   } finally {

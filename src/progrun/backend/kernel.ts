@@ -1,10 +1,17 @@
 import { release } from 'node:os'
 import { NegativeError, SystemError, UnsupportedError } from '../../errors/index.ts'
 import type { MapSpec } from '../../spec/index.ts'
-import { createJudge, type LoadResult, missingPrivileges, type RawMap, testRun } from '../../syscall/index.ts'
+import {
+  createJudge,
+  type LoadResult,
+  missingPrivileges,
+  type RawMap,
+  RingBuffer,
+  testRun,
+} from '../../syscall/index.ts'
 import { MAP_TYPES, programTypeName } from '../../uapi/index.ts'
 import { RUN_SHAPES, type RunShape } from '../harness/shapes.ts'
-import type { Backend, BackendMap, Fleet, RawResult, RawRun } from './backend.ts'
+import type { Backend, BackendMap, Fleet, HarnessEvent, RawResult, RawRun } from './backend.ts'
 
 /** Why the kernel cannot be used here; empty when it can. */
 export function kernelUnavailable(): string[] {
@@ -98,7 +105,7 @@ export function openKernel(fleet: Fleet): KernelBackend {
   const judge = createJudge()
   const loaded: LoadResult[] = []
   const live = new Map<number, RawMap>()
-  const owners: LoadResult[] = []
+  const owners: { close(): void }[] = []
   const close = (): void => {
     for (const each of [...owners].reverse()) each.close()
   }
@@ -124,6 +131,7 @@ export function openKernel(fleet: Fleet): KernelBackend {
     close()
     throw error
   }
+  const rings = openRings(fleet, live, owners)
   const maps = fleet.maps.map((spec, index) => {
     const map = live.get(index)
     return map === undefined ? undefined : new KernelMap(spec, map)
@@ -144,7 +152,8 @@ export function openKernel(fleet: Fleet): KernelBackend {
             details: ['run it with the backend "emulator", or attach it to something of the test\'s own'],
           },
         )
-      return runOnce(judge.sys, fd, input, shape)
+      const result = runOnce(judge.sys, fd, input, shape)
+      return rings.length === 0 ? result : { ...result, events: drain(rings) }
     },
     map(index) {
       const map = maps[index]
@@ -160,6 +169,28 @@ export function openKernel(fleet: Fleet): KernelBackend {
     log: (program) => loaded[program]?.log ?? '',
     close,
   }
+}
+
+interface OpenRing {
+  readonly map: string
+  readonly ring: RingBuffer
+}
+
+function openRings(fleet: Fleet, live: ReadonlyMap<number, RawMap>, owners: { close(): void }[]): OpenRing[] {
+  return fleet.maps.flatMap((spec, index) => {
+    const map = live.get(index)
+    if (spec.type !== MAP_TYPES.ringbuf || map === undefined) return []
+    const ring = new RingBuffer(map)
+    owners.push(ring)
+    return [{ map: spec.name, ring }]
+  })
+}
+
+/** What the program has sent since the last look. */
+function drain(rings: readonly OpenRing[]): HarnessEvent[] {
+  return rings.flatMap(({ map, ring }) =>
+    ring.drain().map((data) => ({ kind: 'ringbuf' as const, map, data: data as Uint8Array })),
+  )
 }
 
 function runOnce(sys: Parameters<typeof testRun>[0], fd: number, input: RawRun, shape: RunShape): RawResult {

@@ -47,6 +47,7 @@ export function compareResults(type: ProgramType, emulator: RawResult, kernel: R
   const out: Difference[] = []
   if (emulator.retval !== kernel.retval)
     out.push({ what: 'return value', emulator: named(type, emulator.retval), kernel: named(type, kernel.retval) })
+  out.push(...compareEvents(emulator, kernel))
   const shape = RUN_SHAPES[type]
   if (emulator.data !== undefined && kernel.data !== undefined) {
     if (shape?.data === 'packet')
@@ -62,6 +63,19 @@ export function compareResults(type: ProgramType, emulator: RawResult, kernel: R
       if (String(left[field]) !== String(right[field]))
         out.push({ what: `context ${field}`, emulator: String(left[field]), kernel: String(right[field]) })
   }
+  return out
+}
+
+/** Ring records of both; other events cannot be read back from a test run. */
+function compareEvents(emulator: RawResult, kernel: RawResult): Difference[] {
+  const texts = ({ events }: RawResult): string[] =>
+    events.filter(({ kind }) => kind === 'ringbuf').map(({ map, data }) => `${map}: ${bytesToHex(data)}`)
+  const left = texts(emulator)
+  const right = texts(kernel)
+  const out: Difference[] = []
+  for (let i = 0; i < Math.max(left.length, right.length); i++)
+    if (left[i] !== right[i])
+      out.push({ what: `event ${i}`, emulator: left[i] ?? '(absent)', kernel: right[i] ?? '(absent)' })
   return out
 }
 

@@ -1,5 +1,4 @@
-import type { Js, Type } from '../../builder/index.ts'
-import { layoutOf } from '../../builder/types/layout.ts'
+import { type Js, layoutOf, type Type } from '../../builder/index.ts'
 import { bytesToHex, hexToBytes } from '../../bytes/index.ts'
 import { UsageError } from '../../errors/index.ts'
 import type { Layout } from '../../layout/index.ts'

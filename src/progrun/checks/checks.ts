@@ -1,0 +1,251 @@
+import { AssertionError } from 'node:assert'
+import { release } from 'node:os'
+import { bytesToHex } from '../../bytes/index.ts'
+import { createJudge } from '../../syscall/index.ts'
+import { verify } from '../../verifier/index.ts'
+import { kernelUnavailable } from '../backend/kernel.ts'
+import type { RunResult } from '../harness/result.ts'
+import { type HarnessSource, resolveSource } from '../harness/source.ts'
+import { keyText, type TestMap } from '../harness/test-map.ts'
+import { verdictName, verdictValue } from '../harness/verdicts.ts'
+import { buildPacket, diffPackets, hexdump, type Layer } from '../packets/index.ts'
+
+/** The answer of a check: `message` says what was expected and what came, with the backend's name. */
+export interface Check {
+  readonly pass: boolean
+  readonly message: string
+  readonly actual?: unknown
+  readonly expected?: unknown
+}
+
+/** Throws an AssertionError when a check did not pass: for node:test and plain scripts. */
+export function assertCheck(check: Check): void {
+  if (!check.pass)
+    throw new AssertionError({
+      message: check.message,
+      actual: check.actual,
+      expected: check.expected,
+      operator: 'check',
+    })
+}
+
+const json = (value: unknown): string =>
+  JSON.stringify(value, (_, item: unknown) =>
+    typeof item === 'bigint' ? `${item}n` : item instanceof Uint8Array ? `hex:${bytesToHex(item)}` : item,
+  )
+
+/** The run returned this verdict (by name) or number. */
+export function checkReturn(result: RunResult, expected: string | number): Check {
+  const wanted = typeof expected === 'number' ? expected | 0 : verdictValue(result.type, expected)
+  const shown = result.verdict ?? String(result.returnValue)
+  const pass = wanted !== undefined && result.returnValue === wanted
+  const unknown = wanted === undefined ? ` (${result.type} programs have no return value of that name)` : ''
+  const name = typeof expected === 'number' ? (verdictName(result.type, expected) ?? expected) : expected
+  return {
+    pass,
+    message: `${result.program} returned ${shown} on ${result.backend}, expected ${pass ? 'another value' : name}${unknown}`,
+    actual: shown,
+    expected: String(name),
+  }
+}
+
+/** Two packets are equal; otherwise every field that differs is named. */
+export function checkPacket(
+  actual: Uint8Array | RunResult | undefined,
+  expected: Uint8Array | readonly Layer[],
+): Check {
+  const wanted = expected instanceof Uint8Array ? expected : buildPacket(expected)
+  const isBytes = actual === undefined || actual instanceof Uint8Array
+  const bytes = isBytes ? actual : actual.packet
+  const where = isBytes ? '' : ` (${actual.program} on ${actual.backend})`
+  if (bytes === undefined) return { pass: false, message: `there is no packet${where}`, expected: hexdump(wanted) }
+  const differences = diffPackets(bytes, wanted)
+  const lines = differences.map(({ path, actual: a, expected: e }) => `  ${path}: ${a}, expected ${e}`)
+  return {
+    pass: differences.length === 0,
+    message:
+      differences.length === 0
+        ? `the packets are equal${where}`
+        : [
+            `the packets differ in ${differences.length} field${differences.length === 1 ? '' : 's'}${where}:`,
+            ...lines,
+          ].join('\n'),
+    actual: Object.fromEntries(differences.map(({ path, actual: a }) => [path, a])),
+    expected: Object.fromEntries(differences.map(({ path, expected: e }) => [path, e])),
+  }
+}
+
+function equal(a: unknown, b: unknown): boolean {
+  // people write 3 where a 64-bit value is 3n
+  if (typeof a === 'bigint' && typeof b === 'number') return a === BigInt(b)
+  if (a instanceof Uint8Array && b instanceof Uint8Array) return bytesToHex(a) === bytesToHex(b)
+  if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((item, i) => equal(item, b[i]))
+  if (typeof a === 'object' && typeof b === 'object' && a !== null && b !== null)
+    return Object.keys(b).every((key) =>
+      equal((a as Record<string, unknown>)[key], (b as Record<string, unknown>)[key]),
+    )
+  return a === b
+}
+
+/** Entries to expect of a map: pairs, or an object whose keys are the keys' text; `undefined`: there must be none. */
+export type MapState<K = unknown, V = unknown> =
+  | readonly (readonly [key: K, value: Partial<V> | undefined])[]
+  | Readonly<Record<string, unknown>>
+
+/** The map has these entries; of struct values only the given members are looked at. `exact`: and no others. */
+export function checkMapState<K, V>(
+  map: TestMap<K, V>,
+  expected: MapState<K, V>,
+  options: { readonly exact?: boolean } = {},
+): Check {
+  const actual = new Map(map.entries().map(([key, value]) => [keyText(key), value as unknown]))
+  const wanted = new Map<string, unknown>(
+    Array.isArray(expected)
+      ? expected.map(([key, value]: readonly [unknown, unknown]) => [keyText(key), value])
+      : Object.entries(expected),
+  )
+  const lines: string[] = []
+  for (const [key, value] of wanted) {
+    const found = actual.get(key)
+    if (value === undefined ? found !== undefined : !equal(found, value))
+      lines.push(
+        `  [${key}]: ${found === undefined ? '(absent)' : json(found)}, expected ${value === undefined ? '(absent)' : json(value)}`,
+      )
+  }
+  if (options.exact === true)
+    for (const [key, value] of actual) if (!wanted.has(key)) lines.push(`  [${key}]: ${json(value)}, expected (absent)`)
+  return {
+    pass: lines.length === 0,
+    message:
+      lines.length === 0
+        ? `map ${map.name} has the expected entries`
+        : [`map ${map.name} is different:`, ...lines].join('\n'),
+    actual: Object.fromEntries(actual),
+    expected: Object.fromEntries(wanted),
+  }
+}
+
+/** The run sent at least one such event: of this map, with these bytes, or for which the function holds. */
+export type EventPattern =
+  | string
+  | Uint8Array
+  | {
+      readonly map?: string
+      readonly data?: Uint8Array
+      readonly count?: number
+      readonly where?: (data: Uint8Array) => boolean
+    }
+
+export function checkEmit(result: RunResult, pattern: EventPattern): Check {
+  const wanted =
+    typeof pattern === 'string' ? { map: pattern } : pattern instanceof Uint8Array ? { data: pattern } : pattern
+  const found = result.events.filter(
+    ({ map, data }) =>
+      (wanted.map === undefined || wanted.map === map) &&
+      (wanted.data === undefined || bytesToHex(wanted.data) === bytesToHex(data)) &&
+      (wanted.where === undefined || wanted.where(data)),
+  )
+  const pass = wanted.count === undefined ? found.length > 0 : found.length === wanted.count
+  const all = result.events.map(({ map, data }) => `${map}: ${bytesToHex(data)}`).join(', ') || 'none'
+  return {
+    pass,
+    message: `${result.program} on ${result.backend} sent ${found.length} matching events (all: ${all})`,
+    actual: found.length,
+    expected: wanted.count ?? 'at least 1',
+  }
+}
+
+/** The run took at most so many instructions (emulator) and nanoseconds. */
+export function checkWithin(result: RunResult, limit: { readonly instructions?: number; readonly ns?: number }): Check {
+  const over: string[] = []
+  if (limit.instructions !== undefined) {
+    if (result.instructions === undefined)
+      over.push('instructions are counted in the emulator only, and it did not run')
+    else if (result.instructions > limit.instructions)
+      over.push(`${result.instructions} instructions, the limit is ${limit.instructions}`)
+  }
+  if (limit.ns !== undefined && (result.durationNs ?? 0) > limit.ns)
+    over.push(`${result.durationNs} ns, the limit is ${limit.ns}`)
+  return {
+    pass: over.length === 0,
+    message:
+      over.length === 0
+        ? `${result.program} on ${result.backend} stayed within its limits`
+        : `${result.program} on ${result.backend}: ${over.join('; ')}`,
+    actual: { instructions: result.instructions, ns: result.durationNs },
+    expected: limit,
+  }
+}
+
+export interface VerifierQuestion {
+  /** `model`: Linux 6.18 offline (the default); `running`: the kernel of this machine; `both`. */
+  readonly kernel?: 'model' | 'running' | 'both'
+  /** Only this program. */
+  readonly program?: string
+}
+
+interface Answer {
+  readonly program: string
+  readonly by: string
+  readonly verdict: string
+  readonly message: string
+}
+
+async function ask(source: HarnessSource, question: VerifierQuestion): Promise<Answer[]> {
+  const { images } = await resolveSource(source)
+  const chosen = images.filter(({ name }) => question.program === undefined || name === question.program)
+  const kernel = question.kernel ?? 'model'
+  const out: Answer[] = []
+  for (const image of chosen) {
+    if (kernel !== 'running') {
+      const { verdict, message } = verify(image)
+      out.push({ program: image.name, by: 'the model of Linux 6.18', verdict, message: message ?? '' })
+    }
+    if (kernel !== 'model') {
+      const missing = kernelUnavailable()
+      const by = `kernel ${release()}`
+      if (missing.length > 0) out.push({ program: image.name, by, verdict: 'not asked', message: missing[0] })
+      else {
+        const { verdict, message } = createJudge().judge(image)
+        out.push({ program: image.name, by, verdict, message: message ?? '' })
+      }
+    }
+  }
+  return out
+}
+
+const said = ({ program, by, verdict, message }: Answer): string =>
+  `${program}: ${by} says ${verdict}${message === '' ? '' : `: ${message}`}`
+
+/** Every program of the source is accepted. */
+export async function checkPassesVerifier(source: HarnessSource, question: VerifierQuestion = {}): Promise<Check> {
+  const answers = await ask(source, question)
+  const bad = answers.filter(({ verdict }) => verdict !== 'accept')
+  return {
+    pass: bad.length === 0 && answers.length > 0,
+    message:
+      answers.length === 0 ? 'there is no program to verify' : (bad.length === 0 ? answers : bad).map(said).join('\n'),
+    actual: answers.map(({ verdict }) => verdict),
+    expected: answers.map(() => 'accept'),
+  }
+}
+
+/** Some program is rejected, for a reason that matches. */
+export async function checkFailsVerifier(
+  source: HarnessSource,
+  reason: RegExp | string = '',
+  question: VerifierQuestion = {},
+): Promise<Check> {
+  const answers = await ask(source, question)
+  const asked = question.kernel === 'both' ? 2 : 1
+  const matching = answers.filter(
+    ({ verdict, message }) =>
+      verdict === 'reject' && (typeof reason === 'string' ? message.includes(reason) : reason.test(message)),
+  )
+  return {
+    pass: matching.length >= asked,
+    message: `${answers.map(said).join('\n')}\nexpected a rejection${reason === '' ? '' : ` with ${reason}`}`,
+    actual: answers.map(({ message }) => message),
+    expected: String(reason),
+  }
+}
