@@ -5,14 +5,7 @@ import { type CallOptions, createCalls, type HelperOverrides } from './calls/ind
 import { KFUNCS } from './calls/kfuncs.ts'
 import type { HelperTable } from './calls/table.ts'
 import type { Timer } from './calls/timer-calls.ts'
-import {
-  type ContextInput,
-  ContextSetup,
-  contextRow,
-  PACKET_BUFFER_BYTES,
-  RETURN_NAMES,
-  readContext,
-} from './contexts/index.ts'
+import { type ContextInput, ContextSetup, contextRow, PACKET_BUFFER_BYTES, RETURN_NAMES } from './contexts/index.ts'
 import { fillSkb } from './contexts/skb.ts'
 import { Environment, type Mock } from './environment.ts'
 import { type Fault, FaultSignal, UnwindSignal } from './faults.ts'
@@ -21,7 +14,7 @@ import { DEFAULT_SANITIZER, Machine, type SanitizerOptions } from './machine.ts'
 import { createMap, type EmulatedMap, mapMemoryBytes } from './maps/index.ts'
 import { MAX_MEMORY_BYTES, SHADOW } from './memory.ts'
 import { type LinkedProgram, linkProgram } from './program.ts'
-import type { Engine, RunResult, TraceStep } from './result.ts'
+import { type Engine, RunRecord, type RunResult, type TraceStep } from './result.ts'
 import { newRunState, type RunState } from './run-state.ts'
 import { WasmEngine } from './wasm/index.ts'
 
@@ -285,9 +278,7 @@ export class Emulator {
     m.run = run
     this.#setup.context(row, run, options.ctx)
     if (packet !== undefined) {
-      const given = new Set(
-        options.ctx === undefined || options.ctx instanceof Uint8Array ? [] : Object.keys(options.ctx),
-      )
+      const given = givenFields(options.ctx)
       if (row.packet === 'xdp') {
         if (!given.has('ingress_ifindex')) m.memory.view.setUint32(run.ctx + 12, 1, true)
       } else fillSkb(m, row, run, given)
@@ -321,26 +312,15 @@ export class Emulator {
     const r0 = m.get64(0)
     const retval = m.low(0)
     const name = typeName === undefined ? undefined : RETURN_NAMES[typeName]?.[retval]
-    const out = this.#packetOut(run, row.packet)
-    const result: RunResult = {
-      engine,
-      ...(fallback === undefined ? {} : { fallback }),
-      r0,
-      retval,
-      ...(name === undefined || fault !== undefined ? {} : { retvalName: name }),
-      ...(fault === undefined ? {} : { fault }),
-      findings: run.findings,
-      ...out,
-      ctx: readContext(m, row.table, run.ctx),
-      ctxBytes: m.memory.u8.slice(run.ctx, run.ctx + this.#setup.contextSize),
-      mapsTouched: m.maps.filter((map) => map.dirty).map((map) => map.name),
-      events: run.events,
-      printk: run.printk,
-      ...(run.redirect === undefined ? {} : { redirect: run.redirect }),
-      steps,
-      ...(coverage === undefined ? {} : { coverage }),
-      ...(trace === undefined ? {} : { trace }),
-    }
+    const bytes = m.memory.u8.slice(run.ctx, run.ctx + this.#setup.contextSize)
+    const result = new RunRecord(engine, r0, retval, run, steps, row, bytes, options.ctx)
+    result.mapsTouched = touched(m.maps)
+    if (fallback !== undefined) result.fallback = fallback
+    if (name !== undefined && fault === undefined) result.retvalName = name
+    if (fault !== undefined) result.fault = fault
+    if (coverage !== undefined) result.coverage = coverage
+    if (trace !== undefined) result.trace = trace
+    this.#packetOut(result, run, row.packet)
     for (const map of m.maps) map.dirty = false
     return result
   }
@@ -381,17 +361,30 @@ export class Emulator {
     throw error
   }
 
-  #packetOut(run: RunState, kind: string | undefined): { packet?: Uint8Array; metadata?: Uint8Array } {
+  #packetOut(result: RunRecord, run: RunState, kind: string | undefined): void {
     const { packet } = run
-    if (packet === undefined) return {}
+    if (packet === undefined) return
     const { u8 } = this.machine.memory
-    if (kind === 'xdp')
-      return { packet: u8.slice(packet.data, packet.dataEnd), metadata: u8.slice(packet.meta, packet.data) }
-    if (kind === 'l2') return { packet: u8.slice(packet.data, packet.dataEnd) }
+    if (kind === 'xdp' || kind === 'l2') {
+      result.packet = u8.slice(packet.data, packet.dataEnd)
+      if (kind === 'xdp') result.metadata = u8.slice(packet.meta, packet.data)
+      return
+    }
     const bytes = new Uint8Array(14 + packet.dataEnd - packet.data)
     bytes.set(u8.subarray(packet.data, packet.dataEnd), 14)
-    return { packet: bytes }
+    result.packet = bytes
   }
+}
+
+const NOTHING: ReadonlySet<string> = new Set()
+function givenFields(ctx: ContextInput | undefined): ReadonlySet<string> {
+  return ctx === undefined || ctx instanceof Uint8Array ? NOTHING : new Set(Object.keys(ctx))
+}
+
+function touched(maps: readonly EmulatedMap[]): string[] {
+  const names: string[] = []
+  for (const map of maps) if (map.dirty) names.push(map.name)
+  return names
 }
 
 const MEM_BYTES = 1 << 16

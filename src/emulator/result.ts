@@ -1,5 +1,6 @@
+import { type ContextInput, type ContextRow, contextOut, readContext } from './contexts/index.ts'
 import type { Fault } from './faults.ts'
-import type { EmittedEvent, RedirectTarget } from './run-state.ts'
+import type { EmittedEvent, RedirectTarget, RunState } from './run-state.ts'
 
 export type Engine = 'interpreter' | 'wasm'
 
@@ -32,7 +33,10 @@ export interface RunResult {
   readonly metadata?: Uint8Array
   /** The context's fields by name. */
   readonly ctx: Readonly<Record<string, bigint>>
-  /** The context's bytes. */
+  /**
+   * The context's bytes. For xdp_md and __sk_buff as BPF_PROG_TEST_RUN's ctx_out: lengths in the place of pointers, and of an
+   * skb the fields that a test run gives back.
+   */
   readonly ctxBytes: Uint8Array
   /** Indices of the maps that changed by helper; stores through value pointers are not tracked here. */
   readonly mapsTouched: readonly string[]
@@ -45,4 +49,61 @@ export interface RunResult {
   readonly coverage?: readonly Uint32Array[]
   /** With `trace: true`, at most a million steps. */
   readonly trace?: readonly TraceStep[]
+}
+
+const NO_NAMES: readonly string[] = []
+
+/** A result whose context is decoded only when it is looked at, so that many runs are cheap. */
+export class RunRecord implements RunResult {
+  readonly engine: Engine
+  fallback?: string
+  readonly r0: bigint
+  readonly retval: number
+  retvalName?: string
+  fault?: Fault
+  readonly findings: readonly Fault[]
+  packet?: Uint8Array
+  metadata?: Uint8Array
+  mapsTouched = NO_NAMES
+  readonly events: readonly EmittedEvent[]
+  readonly printk: readonly string[]
+  readonly redirect?: RedirectTarget
+  readonly steps: number
+  coverage?: readonly Uint32Array[]
+  trace?: readonly TraceStep[]
+  readonly #row: ContextRow
+  readonly #context: Uint8Array
+  readonly #input: ContextInput | undefined
+  readonly #run: RunState
+
+  constructor(
+    engine: Engine,
+    r0: bigint,
+    retval: number,
+    run: RunState,
+    steps: number,
+    row: ContextRow,
+    context: Uint8Array,
+    input: ContextInput | undefined,
+  ) {
+    this.engine = engine
+    this.r0 = r0
+    this.retval = retval
+    this.findings = run.findings
+    this.events = run.events
+    this.printk = run.printk
+    if (run.redirect !== undefined) this.redirect = run.redirect
+    this.steps = steps
+    this.#row = row
+    this.#context = context
+    this.#input = input
+    this.#run = run
+  }
+
+  get ctx(): Readonly<Record<string, bigint>> {
+    return readContext(this.#row.table, this.#context)
+  }
+  get ctxBytes(): Uint8Array {
+    return contextOut(this.#row, this.#context, this.#input, this.#run)
+  }
 }

@@ -69,13 +69,19 @@ function setVlan(m: Machine, proto: number, tci: number): void {
   put(m, 'vlan_proto', proto)
   put(m, 'vlan_tci', tci)
 }
+/** The protocol that a type field means: below 0x600 it is a length, of raw 802.3 or of 802.2. */
+function encapsulated(m: Machine, at: number): number {
+  const { view } = m.memory
+  if (view.getUint16(at, false) >= 0x600) return view.getUint16(at, true)
+  return view.getUint16(at + 2, true) === 0xffff ? 0x0100 : 0x0400
+}
 /** Takes the tag out of the frame; undefined when the frame is too short. */
 function popTag(m: Machine): number | undefined {
   const packet = packetOf(m)
   if (packet.dataEnd - packet.data < MAC_BYTES + 4) return undefined
   const { view } = m.memory
   const tci = view.getUint16(packet.data + MAC_BYTES, false)
-  const protocol = view.getUint16(packet.data + MAC_BYTES + 2, true)
+  const protocol = encapsulated(m, packet.data + MAC_BYTES + 2)
   pull(m, 12, 4)
   put(m, 'protocol', protocol)
   return tci

@@ -3,7 +3,7 @@ import { InputError } from '../../errors/index.ts'
 import type { Machine } from '../machine.ts'
 import { SHADOW } from '../memory.ts'
 import type { PacketState, RunState } from '../run-state.ts'
-import { CONTEXTS, type ContextRow, type ContextTable, XDP_MD } from './tables.ts'
+import { CONTEXTS, type ContextField, type ContextRow, type ContextTable, XDP_MD } from './tables.ts'
 
 export { CONTEXTS, type ContextField, type ContextRow, type ContextTable, RETURN_NAMES } from './tables.ts'
 
@@ -27,20 +27,31 @@ export function contextRow(programType: string | undefined): ContextRow {
   return (programType === undefined ? undefined : CONTEXTS[programType]) ?? EMPTY
 }
 
-/** Names of fields at their place, for reading and writing contexts. */
-export function readContext(m: Machine, table: ContextTable, at: number): Record<string, bigint> {
+/** A context's fields from its bytes. */
+export function readContext(table: ContextTable, bytes: Uint8Array): Record<string, bigint> {
   const values: Record<string, bigint> = {}
-  const { view } = m.memory
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   for (const { name, offset, size } of table.fields) {
-    if (size === 8) values[name] = view.getBigUint64(at + offset, true)
-    else if (size === 4) values[name] = BigInt(view.getUint32(at + offset, true))
-    else values[name] = BigInt(size === 2 ? view.getUint16(at + offset, true) : view.getUint8(at + offset))
+    if (offset + size > bytes.length) break
+    if (size === 8) values[name] = view.getBigUint64(offset, true)
+    else if (size === 4) values[name] = BigInt(view.getUint32(offset, true))
+    else values[name] = BigInt(size === 2 ? view.getUint16(offset, true) : view.getUint8(offset))
   }
   return values
 }
 
+const fieldIndex = new WeakMap<ContextTable, ReadonlyMap<string, ContextField>>()
+function fieldOf(table: ContextTable, name: string): ContextField | undefined {
+  let fields = fieldIndex.get(table)
+  if (fields === undefined) {
+    fields = new Map(table.fields.map((field) => [field.name, field]))
+    fieldIndex.set(table, fields)
+  }
+  return fields.get(name)
+}
+
 export function setField(m: Machine, table: ContextTable, at: number, name: string, value: number | bigint): void {
-  const field = table.fields.find((one) => one.name === name)
+  const field = fieldOf(table, name)
   if (field === undefined)
     throw new InputError('emulator.context', `${table.kind} has no field ${name}`, {
       details: [`its fields: ${table.fields.map((one) => one.name).join(' ')}`],
@@ -59,6 +70,7 @@ export class ContextSetup {
   readonly #packet: number
   /** Bytes of the context of the current run. */
   contextSize = 0
+  #contextRow: ContextRow | undefined
   #shown: readonly [number, number] = [0, 0]
 
   constructor(machine: Machine) {
@@ -112,7 +124,7 @@ export class ContextSetup {
   /** Puts the context at its place; its fields that mirror the packet are filled by {@link mirror}. */
   context(row: ContextRow, run: RunState, input: ContextInput | undefined): void {
     const { memory } = this.#machine
-    const { table, writable } = row
+    const { table } = row
     const given = input instanceof Uint8Array ? input : undefined
     const size = table.open === true && given !== undefined ? given.length : table.size
     if (size > CONTEXT_BYTES || (given !== undefined && given.length > size))
@@ -122,16 +134,23 @@ export class ContextSetup {
       )
     const at = this.#context
     memory.u8.fill(0, at, at + Math.max(size, this.contextSize))
-    memory.protect(at, this.contextSize, SHADOW.none)
-    this.contextSize = size
     run.ctx = at
-    memory.protect(at, size, writable === 'all' ? SHADOW.readWrite : SHADOW.read)
-    if (writable !== 'all')
-      for (const field of table.fields)
-        if (writable.includes(field.name)) memory.protect(at + field.offset, field.size, SHADOW.readWrite)
+    if (this.#contextRow !== row || this.contextSize !== size) this.#protect(row, size)
     if (given !== undefined) memory.u8.set(given, at)
     else if (input !== undefined)
       for (const [name, value] of Object.entries(input)) setField(this.#machine, table, at, name, value)
+  }
+
+  #protect(row: ContextRow, size: number): void {
+    const { memory } = this.#machine
+    const at = this.#context
+    memory.protect(at, this.contextSize, SHADOW.none)
+    memory.protect(at, size, row.writable === 'all' ? SHADOW.readWrite : SHADOW.read)
+    if (row.writable !== 'all')
+      for (const field of row.table.fields)
+        if (row.writable.includes(field.name)) memory.protect(at + field.offset, field.size, SHADOW.readWrite)
+    this.#contextRow = row
+    this.contextSize = size
   }
 
   /** Writes the packet's place into the context: after setup and after every helper that moves it. */
@@ -151,4 +170,47 @@ export class ContextSetup {
     view.setUint32(ctx + 80, packet.dataEnd, true)
     view.setUint32(ctx + 140, packet.meta, true)
   }
+}
+
+/** Fields of __sk_buff that a test run copies back (net/bpf/test_run.c's behaviour). */
+const SKB_OUT = [
+  'mark',
+  'priority',
+  'ingress_ifindex',
+  'ifindex',
+  'tstamp',
+  'cb0',
+  'cb1',
+  'cb2',
+  'cb3',
+  'cb4',
+  'wire_len',
+  'gso_segs',
+  'hwtstamp',
+]
+
+/** A context after the run as BPF_PROG_TEST_RUN gives it back: what went in, with the fields that the kernel fills in. */
+export function contextOut(
+  row: ContextRow,
+  bytes: Uint8Array,
+  input: ContextInput | undefined,
+  run: RunState,
+): Uint8Array {
+  const { packet } = run
+  if (packet === undefined) return bytes
+  const out = new Uint8Array(bytes.length)
+  if (input instanceof Uint8Array) out.set(input)
+  if (row.packet === 'xdp') {
+    const view = new DataView(out.buffer)
+    if (!(input instanceof Uint8Array)) out.set(bytes.subarray(12), 12)
+    view.setUint32(0, packet.data - packet.meta, true)
+    view.setUint32(4, packet.dataEnd - packet.meta, true)
+    view.setUint32(8, 0, true)
+    return out
+  }
+  for (const name of SKB_OUT) {
+    const field = fieldOf(row.table, name)
+    if (field !== undefined) out.set(bytes.subarray(field.offset, field.offset + field.size), field.offset)
+  }
+  return out
 }
