@@ -38,7 +38,8 @@ export function sourceLines(
       else {
         const original = reader.locate(at.file, at.line, at.column) ?? at
         const text = reader.text(original.file, original.line)
-        known.set(site, { ...original, ...(text === undefined ? {} : { text }) })
+        const file = reader.name?.(original.file) ?? original.file
+        known.set(site, { ...original, file, ...(text === undefined ? {} : { text }) })
       }
     }
     return known.get(site)

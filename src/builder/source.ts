@@ -9,6 +9,8 @@ export interface SourceReader {
   locate(file: string, line: number, column: number): { file: string; line: number; column: number } | undefined
   /** The text of a line (from 1). */
   text(file: string, line: number): string | undefined
+  /** The file's name in line information: relative where that makes it the same on every machine. */
+  name?(file: string): string
 }
 
 interface Site {
@@ -75,6 +77,7 @@ function toPath(url: string): string {
 
 interface NodeProcess {
   getBuiltinModule?: (name: string) => unknown
+  cwd?: () => string
 }
 interface NodeFs {
   readFileSync(path: string, encoding: 'utf8'): string
@@ -108,8 +111,10 @@ export function nodeSourceReader(): SourceReader | undefined {
     }
     return lines.get(file)
   }
+  const root = `${node?.cwd?.() ?? ''}/`
   return {
     text: (file, line) => linesOf(file)?.[line - 1]?.trimEnd(),
+    name: (file) => (root.length > 1 && file.startsWith(root) ? file.slice(root.length) : file),
     locate(file, line, column) {
       if (!/\.[cm]?js$/.test(file)) return undefined
       if (!maps.has(file)) {

@@ -34,7 +34,7 @@ export abstract class Body<R> extends HelperCalls {
   }
 
   /** One of two integers of the same type. */
-  select<N extends IntName>(condition: Bool, yes: Int<N>, no: Like<N>): Int<N> {
+  select<N extends IntName>(condition: Bool, yes: Int<N>, no: Like<NoInfer<N>>): Int<N> {
     const fn = here('b.select')
     const { emitter } = fn
     const result = emitter.variable(operandOf(fn, yes.type, no), maxOf(yes.type))
@@ -43,7 +43,7 @@ export abstract class Body<R> extends HelperCalls {
   }
 
   /** A variable of an integer type: `const sum = b.let(u32, 0)`, `sum.set(sum.get().add(1))`. */
-  let<N extends IntName>(type: IntType<N>, initial: Like<N>): Variable<N> {
+  let<N extends IntName>(type: IntType<N>, initial: Like<NoInfer<N>>): Variable<N> {
     const fn = here('b.let')
     return new Variable(fn, type, fn.emitter.variable(operandOf(fn, type, initial), maxOf(type)))
   }
