@@ -61,6 +61,8 @@ export interface RunOptions {
   /** Index or name of the program; default the first. */
   readonly program?: number | string
   readonly coverage?: boolean
+  /** Called before every instruction with the program's index and the slot; the interpreter runs then. */
+  readonly observe?: (program: number, slot: number) => void
   readonly trace?: boolean
   readonly engine?: Engine | 'auto'
 }
@@ -253,7 +255,7 @@ export class Emulator {
   #choose(program: LinkedProgram, options: RunOptions): { engine: Engine; fallback?: string } {
     const wanted = options.engine ?? this.#options.engine ?? 'auto'
     if (wanted === 'interpreter') return { engine: 'interpreter' }
-    const observed = options.trace === true ? 'a trace' : options.coverage === true ? 'coverage' : undefined
+    const observed = options.trace === true ? 'a trace' : options.coverage === true ? 'coverage' : options.observe === undefined ? undefined : 'observing'
     if (observed !== undefined)
       return wanted === 'wasm'
         ? { engine: 'interpreter', fallback: `${observed} needs the interpreter` }
@@ -266,6 +268,18 @@ export class Emulator {
 
   /** One run. Never throws for what the program does: that is the result's `fault`. */
   run(options: RunOptions = {}): RunResult {
+    return this.#execute(options, 1)
+  }
+
+  /**
+   * Runs again and again on one packet and context, which keep what a run did to them, as BPF_PROG_TEST_RUN's repeat does.
+   * Ends at the first fault. @returns the last run's result
+   */
+  repeat(options: RunOptions, times: number): RunResult {
+    return this.#execute(options, times)
+  }
+
+  #execute(options: RunOptions, times: number): RunResult {
     const m = this.machine
     const program = this.#programOf(options.program)
     const typeName = programTypeName(program.image.type)
@@ -297,11 +311,18 @@ export class Emulator {
     this.#engine = engine
     const coverage = options.coverage === true ? m.programs.map((one) => new Uint32Array(one.code.length)) : undefined
     const trace: TraceStep[] | undefined = options.trace === true ? [] : undefined
-    this.#observe = this.#observer(coverage, trace)
+    this.#observe = this.#observer(coverage, trace, options.observe)
     let fault: Fault | undefined
     try {
       this.#invoke(program, 0)
-      this.#checkReferences(run)
+      if (run.references.size > 0) this.#checkReferences(run)
+      for (let i = 1; i < times; i++) {
+        m.set(1, run.ctx)
+        m.fuel = limit
+        run.tailCalls = 0
+        this.#invoke(program, 0)
+        if (run.references.size > 0) this.#checkReferences(run)
+      }
     } catch (error) {
       if (error instanceof UnwindSignal) m.set64(0, error.value)
       else fault = this.#faultOf(error)
@@ -336,11 +357,16 @@ export class Emulator {
     m.set(2, bytes.length)
   }
 
-  #observer(coverage: Uint32Array[] | undefined, trace: TraceStep[] | undefined): Observe | undefined {
-    if (coverage === undefined && trace === undefined) return undefined
+  #observer(
+    coverage: Uint32Array[] | undefined,
+    trace: TraceStep[] | undefined,
+    observe: RunOptions['observe'],
+  ): Observe | undefined {
+    if (coverage === undefined && trace === undefined && observe === undefined) return undefined
     const m = this.machine
     return (program, slot) => {
       if (coverage !== undefined) coverage[program.index][slot]++
+      observe?.(program.index, slot)
       if (trace !== undefined && trace.length < MAX_TRACE)
         trace.push({ program: program.index, insn: slot, registers: Array.from({ length: 11 }, (_, i) => m.get64(i)) })
     }

@@ -3,7 +3,7 @@ import type { CallTable } from '../interpreter.ts'
 import type { Machine } from '../machine.ts'
 import { REGISTERS } from '../memory.ts'
 import { FUNCTION_HIGH, type LinkedProgram } from '../program.ts'
-import { type WasmInstance, wasmApi } from '../webassembly.ts'
+import { wasmApi } from '../webassembly.ts'
 import { buildGraph, functionEntries } from './cfg.ts'
 import { encodeModule, OP, WasmBytes } from './encoder.ts'
 import { FunctionCompiler } from './function.ts'
@@ -15,7 +15,8 @@ const MAX_COPIES = 4
 const MAX_COMPILED = 200_000
 
 interface Compiled {
-  readonly instance: WasmInstance
+  /** By entry slot. */
+  readonly entries: ReadonlyMap<number, (frame: number) => number>
 }
 
 /** The module of a program. Exported for tests and tools. @returns a text when the program has no compiled form */
@@ -98,13 +99,14 @@ export class WasmEngine {
     if (typeof bytes === 'string') return bytes
     try {
       const module = new wasmApi.Module(bytes)
-      return { instance: new wasmApi.Instance(module, { env: { memory: memory.wasm, ...this.#imports(program) } }) }
+      const instance = new wasmApi.Instance(module, { env: { memory: memory.wasm, ...this.#imports(program) } })
+      return { entries: new Map(Object.entries(instance.exports).map(([name, run]) => [Number(name.slice(2)), run])) }
     } catch (error) {
       return `the host refuses the module: ${error instanceof Error ? error.message : String(error)}`
     }
   }
 
-  #imports(program: LinkedProgram): Record<string, (...args: number[]) => number | void> {
+  #imports(program: LinkedProgram): Record<string, (...args: number[]) => number | undefined> {
     const m = this.#machine
     const calls = this.#calls
     const { words } = m
@@ -129,6 +131,7 @@ export class WasmEngine {
         enter(slot, frame, fuel)
         calls.kfunc(program, slot)
         leave()
+        return undefined
       },
       careful(slot, low, high, offset, access, frame, fuel) {
         enter(slot, frame, fuel)
@@ -145,7 +148,7 @@ export class WasmEngine {
         if (kind === FAULT_KIND.callDepth) m.fail('call-depth', 'too many nested calls')
         if (kind === FAULT_KIND.misaligned) m.fail('misaligned', 'misaligned atomic operation')
         const opcode = program.image.insns[slot * 8].toString(16).padStart(2, '0')
-        m.fail('invalid-instruction', `there is no instruction with opcode 0x${opcode} and these fields`)
+        return m.fail('invalid-instruction', `there is no instruction with opcode 0x${opcode} and these fields`)
       },
       loadPacket(slot, _zero, frame, fuel) {
         enter(slot, frame, fuel)
@@ -162,11 +165,13 @@ export class WasmEngine {
         } else if (words[at + 1] === 0) calls.helper(words[at])
         else m.fail('invalid-jump', 'call of a register that holds no function')
         leave()
+        return undefined
       },
       cast(slot, frame, fuel) {
         enter(slot, frame, fuel)
         const { dst, src, imm } = program.code
         m.castAddress(REGISTERS / 4 + 2 * dst[slot], REGISTERS / 4 + 2 * src[slot], imm[slot])
+        return undefined
       },
     }
   }
@@ -175,7 +180,7 @@ export class WasmEngine {
   run(program: LinkedProgram, slot: number): boolean {
     const compiled = this.#compile(program)
     if (typeof compiled === 'string') return false
-    const run = compiled.instance.exports[`at${slot}`]
+    const run = compiled.entries.get(slot)
     if (run === undefined) return false
     const m = this.#machine
     const { program: before, frame } = m
