@@ -174,6 +174,24 @@ describe('the fluent assembler', () => {
   })
 })
 
+/** Never run: each line must not type-check. */
+const typeErrors = (a: Assembler): void => {
+  // @ts-expect-error operands of different widths
+  a.add('r1', 'w2')
+  // @ts-expect-error r11 does not exist
+  a.mov('r11', 1)
+  // @ts-expect-error a store has no sign
+  a.store('s8', 'r1', 0, 1)
+  // @ts-expect-error an address is 64 bits wide
+  a.load('u8', 'r1', 'w2')
+  // @ts-expect-error byte swaps of 8 bits do not exist
+  a.be('r1', 8)
+  // @ts-expect-error no such atomic
+  a.atomic('sub', 'u64', 'r1', 0, 'r2')
+  // @ts-expect-error a comparison of different widths
+  a.jeq('w1', 'r2', 'out')
+}
+
 describe('linking', () => {
   const far = (a: Assembler) => {
     a.goto('end')
@@ -187,6 +205,10 @@ describe('linking', () => {
       imm: 32768,
     })
   })
+  test('mistakes that must not type-check are type errors', () => {
+    expect(() => typeErrors(new Assembler('main'))).toThrow(BpfError)
+  })
+
   test('unknown and doubled names are errors', () => {
     expect(failure(() => new Assembler('main').goto('gone').exit().link()).code).toBe('asm.unknown-label')
     const twice = new Assembler('main').exit().build()
