@@ -1,6 +1,7 @@
 import type { Instruction } from '../asm/index.ts'
-import { Btf, BtfBuilder, type BtfType, mergeBtf } from '../btf/index.ts'
+import { BTF_LINKAGE, Btf, BtfBuilder, type BtfType, mergeBtf } from '../btf/index.ts'
 import { UsageError } from '../errors/index.ts'
+import { LD_IMM64, PSEUDO_CALL, PSEUDO_LD } from '../uapi/index.ts'
 import type { MapSpec } from './map.ts'
 import type { ObjectSpec } from './object.ts'
 import type { FunctionSpec, ProgramSpec } from './program.ts'
@@ -32,9 +33,15 @@ export function linkObjects(objects: readonly ObjectSpec[], options: LinkObjects
   const btfs = objects.map(({ btf, name: what }) =>
     btf === undefined ? undefined : new Btf(btf, { what: `${what}: .BTF` }),
   )
-  const merged = mergeBtf(
-    btfs.map((btf) => ({ btf: btf ?? EMPTY, omit: (type: BtfType) => type.kind === 'datasec' || type.kind === 'var' })),
+  const defined = new Set(
+    objects.flatMap(({ functions, programs }) => [...functions, ...programs].map((spec) => spec.name)),
   )
+  // sections are made anew; a declaration gives way to the definition
+  const omit = (type: BtfType): boolean =>
+    type.kind === 'datasec' ||
+    type.kind === 'var' ||
+    (type.kind === 'func' && type.linkage === BTF_LINKAGE.extern && defined.has(type.name))
+  const merged = mergeBtf(btfs.map((btf) => ({ btf: btf ?? EMPTY, omit })))
   const renumber = (input: number) => (id: number | undefined) =>
     id === undefined ? undefined : id === 0 ? 0 : merged.ids[input].get(id)
   const linker = new Linker()
@@ -65,7 +72,7 @@ class Linker {
   add(object: ObjectSpec, renumber: Renumber): void {
     const moved = this.#addSections(object, renumber)
     for (const map of object.maps) if (map.section === undefined) this.#addMap(map, renumber)
-    const renamed = this.#chooseNames(object)
+    const renamed = this.#chooseNames(object, renumber, moved)
     const rewrite = (list: readonly Instruction[]): readonly Instruction[] =>
       list.map((instruction) => this.#rewrite(instruction, renumber, moved, renamed))
     for (const { typeId, instructions, ...rest } of object.functions) {
@@ -136,19 +143,14 @@ class Linker {
   }
 
   /** New names for static functions whose name is taken by something else. */
-  #chooseNames(object: ObjectSpec): Map<string, string> {
+  #chooseNames(object: ObjectSpec, renumber: Renumber, moved: ReadonlyMap<string, number>): Map<string, string> {
     const renamed = new Map<string, string>()
-    for (const { name, linkage } of object.functions) {
+    for (const { typeId, instructions, ...rest } of object.functions) {
+      const { name, linkage } = rest
       const taken = this.#functions.get(name) ?? this.#programs.get(name)
       if (taken === undefined || linkage !== 'static') continue
-      if (
-        taken.linkage === 'static' &&
-        equal(
-          taken,
-          object.functions.find((f) => f.name === name),
-        )
-      )
-        continue
+      const same = instructions.map((instruction) => this.#rewrite(instruction, renumber, moved, renamed))
+      if (equal(taken, clean({ ...rest, typeId: renumber(typeId), instructions: same }))) continue
       let number = 1
       while (this.#functions.has(`${name}.${number}`)) number++
       renamed.set(name, `${name}.${number}`)
@@ -196,15 +198,41 @@ class Linker {
       valueSize: bytes.length,
       ...(map.contents === undefined ? {} : { contents: [[map.contents[0][0], bytes] as const] }),
     }))
-    const defined = new Set([...this.#functions.keys(), ...this.#programs.keys()])
+    const bind = <Spec extends FunctionSpec>(spec: Spec): Spec => ({
+      ...spec,
+      instructions: spec.instructions.map((instruction) => this.#bind(instruction)),
+    })
+    const defined = (name: string): boolean =>
+      this.#functions.has(name) || this.#programs.has(name) || this.#variables.get(name)?.linkage === 'global'
     return clean({
       ...head,
-      programs: [...this.#programs.values()],
-      functions: [...this.#functions.values()],
+      programs: [...this.#programs.values()].map(bind),
+      functions: [...this.#functions.values()].map(bind),
       maps: [...this.#maps.values(), ...sections],
       variables: [...this.#variables.values()],
-      externs: [...this.#externs.values()].filter(({ name }) => !defined.has(name)),
+      externs: [...this.#externs.values()].filter(({ name }) => !defined(name)),
     })
+  }
+
+  /** What one object only declared and another defines. */
+  #bind(instruction: Instruction): Instruction {
+    const { reference } = instruction
+    if (reference?.kind !== 'kfunc' && reference?.kind !== 'ksym') return instruction
+    const { name } = reference
+    const isLoad = instruction.opcode === LD_IMM64
+    if (this.#functions.has(name) || this.#programs.has(name))
+      return {
+        ...instruction,
+        src: isLoad ? PSEUDO_LD.func : PSEUDO_CALL.local,
+        reference: { kind: 'function', name },
+      }
+    const variable = this.#variables.get(name)
+    if (!isLoad || variable === undefined || variable.linkage === 'static') return instruction
+    return {
+      ...instruction,
+      src: PSEUDO_LD.mapValue,
+      reference: { kind: 'mapValue', name: variable.section, offset: variable.offset },
+    }
   }
 }
 

@@ -72,6 +72,7 @@ function stringsOf(bytes: Uint8Array, what: string): Map<string, number> {
   return out
 }
 
+const EXTERN = 2
 const GLOBAL = 1
 
 /**
@@ -91,6 +92,14 @@ function forKernel(bytes: Uint8Array, object: ObjectSpec): Uint8Array {
   for (let id = btf.firstId; id < btf.endId; id++) {
     const kind = btf.kind(id)
     if (kind === 'int' && intId === 0 && btf.sizeOf(id) === 4) intId = id
+    if (kind === 'func' && (view.getUint32(btf.place(id) + 4, le) & 0xffff) === EXTERN) {
+      view.setUint32(btf.place(id) + 4, ((view.getUint32(btf.place(id) + 4, le) & ~0xffff) | GLOBAL) >>> 0, le)
+      changed = true
+    }
+    if (kind === 'var' && view.getUint32(btf.place(id) + 12, le) === EXTERN) {
+      view.setUint32(btf.place(id) + 12, GLOBAL, le)
+      changed = true
+    }
     if (kind !== 'datasec') continue
     const type = btf.type(id) as BtfDatasec
     if (type.name === '.ksyms') ksyms.push(id)
