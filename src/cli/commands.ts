@@ -19,6 +19,11 @@ export const COMMANDS: readonly CommandRow[] = [
   { name: 'map', summary: 'show, read and change the maps in the kernel', load: () => import('./map.ts') },
   { name: 'link', summary: 'show, pin and detach links', load: () => import('./link.ts') },
   {
+    name: 'top',
+    summary: 'a live table of what the programs in the kernel cost',
+    load: () => import('./top.ts'),
+  },
+  {
     name: 'doctor',
     summary: 'what of BPF works on this machine, what does not, and what to do',
     load: () => import('./doctor.ts'),

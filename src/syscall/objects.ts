@@ -39,7 +39,8 @@ export function openById(sys: Sys, kind: ObjectKind, id: number): OwnedFd | unde
         : kind === 'btf'
           ? (['btf_get_fd_by_id', tryBpf(sys, 'btf_get_fd_by_id', { btf_id: id })] as const)
           : (['link_get_fd_by_id', tryBpf(sys, 'link_get_fd_by_id', { link_id: id })] as const)
-  if (result === -ERRNO.ENOENT) return undefined
+  // EAGAIN: a link whose creation is still under way in another process
+  if (result === -ERRNO.ENOENT || (kind === 'link' && result === -ERRNO.EAGAIN)) return undefined
   if (result < 0) throw explainErrno(command, -result, `${kind} ${id}`)
   return new OwnedFd(sys, result, `${kind} ${id}`)
 }

@@ -32,6 +32,8 @@ export interface ProgramSample {
   readonly cpuShare: number
   readonly totalRuns: bigint
   readonly totalTimeNs: bigint
+  /** Runs that did not happen because the program was running on that CPU already. */
+  readonly recursionMisses: bigint
 }
 
 export interface StatsSample {
@@ -83,6 +85,7 @@ export function sampleOf(before: ProgramInfo | undefined, now: ProgramInfo, elap
     cpuShare: elapsedMs === 0 ? 0 : time / (elapsedMs * 1e6),
     totalRuns: now.runCount,
     totalTimeNs: now.runTimeNs,
+    recursionMisses: now.recursionMisses,
   }
 }
 
