@@ -44,6 +44,8 @@ export interface ProgramImage {
   readonly attachBtfId?: number
   /** Kernel modules whose kfuncs the program calls, indexed by the call's `off`. */
   readonly fdArray?: readonly string[]
+  /** Names of the kfuncs that calls mean, by slot, where known: the emulator runs them by name. */
+  readonly kfuncs?: ReadonlyMap<number, string>
   /** The user's line of each slot, where known. */
   readonly sources?: ReadonlyMap<number, SourceLocation>
   /** Slots whose CO-RE relocation failed, with the reason: the call there stands for what could not be resolved. */

@@ -60,6 +60,7 @@ export function linkProgram(object: ObjectSpec, programName: string, options: Li
   const sources = new Map<number, SourceLocation>()
   let slot = 0
   const unresolved = new Map<number, string>()
+  const kfuncs = new Map<number, string>()
   for (const instruction of linked.instructions) {
     if (instruction.source !== undefined) sources.set(slot, instruction.source)
     let result = instruction
@@ -100,6 +101,7 @@ export function linkProgram(object: ObjectSpec, programName: string, options: Li
         break
       }
       case 'kfunc':
+        kfuncs.set(slot, reference.name)
         result = linkKfunc(result, reference.name, reference.weak === true, object, options, kfuncModules, programName)
         break
       case 'ksym':
@@ -138,6 +140,7 @@ export function linkProgram(object: ObjectSpec, programName: string, options: Li
     ...(target.btfId === undefined ? {} : { attachBtfId: target.btfId }),
     ...(kfuncModules.length === 0 ? {} : { fdArray: ['', ...kfuncModules] }),
     ...(sources.size === 0 ? {} : { sources }),
+    ...(kfuncs.size === 0 ? {} : { kfuncs }),
     ...(unresolved.size === 0 ? {} : { unresolved }),
   }
 }
