@@ -58,10 +58,28 @@ export abstract class Body<R> extends HelperCalls {
     const slot = fn.emitter.slot(type.size, align, `local ${name}`)
     const base: Operand = { kind: 'frame', slot, offset: 0 }
     const place: Place = { fn, region: `stack${slot.id}`, base, offset: 0, access: 'shared' }
-    zero(place, type.size, align)
+    zero(place, type.size)
     const made = view(type, place)
     if (initial !== undefined) (made as { $set(values: object): void }).$set(initial)
     return made
+  }
+
+  /** The position of the highest set bit (0 for 0): the slot of a power-of-two histogram. */
+  log2(value: Int<'u64'>): Int<'u32'> {
+    const fn = here('b.log2')
+    const { emitter } = fn
+    const rest = emitter.variable(operandOf(fn, value.type, value), (1n << 64n) - 1n)
+    const result = emitter.variable(constant(0), 63n)
+    for (const step of [32, 16, 8, 4, 2, 1]) {
+      const now = emitter.getVariable(rest)
+      const high = emitter.alu('rsh', 64, now, constant(step))
+      const some = { kind: 'compare', cmp: 'ne', width: 64, a: high, b: constant(0), site: emitter.site } as const
+      emitter.choose(some, () => {
+        if (step > 1) emitter.setVariable(rest, high)
+        emitter.setVariable(result, emitter.alu('add', 64, emitter.getVariable(result), constant(step)))
+      })
+    }
+    return new Int(u32, emitter.getVariable(result), fn)
   }
 
   /** Runs `body` while the condition holds. The kernel must see that it ends: count something. Linux 5.3. */

@@ -3,7 +3,7 @@ import type { AttachType, ProgramType } from '../../uapi/index.ts'
 import type { FunctionContext } from '../context.ts'
 import { here } from '../context.ts'
 import { constant, type Operand } from '../ir/ops.ts'
-import { zeroed } from '../maps/keys.ts'
+import { unwritten } from '../maps/keys.ts'
 import { i64, type Type, u32 } from '../types/types.ts'
 import { Bool } from '../values/bool.ts'
 import { Int, type Like, operandOf } from '../values/int.ts'
@@ -165,7 +165,7 @@ function loadBytes<T extends Type>(
   offset: Operand,
   type: T,
 ): Maybe<View<T, 'shared'>> {
-  const base = zeroed(fn, type, 'bytes of the packet')
+  const base = unwritten(fn, type, 'bytes of the packet')
   const result = fn.emitter.call(helper('skb_load_bytes'), [context, offset, base, constant(type.size)])
   const there = new Bool(
     { kind: 'compare', cmp: 'eq', width: 64, a: result, b: constant(0), site: fn.emitter.site },

@@ -1,6 +1,6 @@
 import { buildError, type FunctionContext, here } from '../context.ts'
 import { constant, type LoadSize, type Operand } from '../ir/ops.ts'
-import { zeroed } from '../maps/keys.ts'
+import { unwritten } from '../maps/keys.ts'
 import type { IntName } from '../types/forms.ts'
 import { type IntType, i64, type Type, u32, u64 } from '../types/types.ts'
 import { Bool } from '../values/bool.ts'
@@ -61,7 +61,7 @@ export abstract class TracingBody<R> extends Body<R> {
   #read<T extends Type>(name: string, type: T, address: Int<'u64'>): Maybe<View<T, 'shared'>> {
     const fn = here(name)
     fn.unit.need(5, 5, name)
-    const base = zeroed(fn, type, `read by ${name}`)
+    const base = unwritten(fn, type, `read by ${name}`)
     const result = fn.emitter.call(helper(name), [base, constant(type.size), ownOperand(fn, address)])
     const region = typeof base === 'object' && base.kind === 'frame' ? (`stack${base.slot.id}` as const) : 'map'
     const there = new Bool(

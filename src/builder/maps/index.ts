@@ -1,7 +1,7 @@
 /** Maps as programs use them: typed keys and values, entries that must be looked at before they are used. */
 
 import type { BpfProgram } from '../kinds/program.ts'
-import { type BytesType, bytes, type IntType, type StructType, struct, type Type, u32 } from '../types/types.ts'
+import { type BytesType, type IntType, type StructType, struct, type Type, u32, type WireType } from '../types/types.ts'
 import type { MapOptions } from './definition.ts'
 import { PerfEventArray, ProgramArray, RedirectMap, StackTraces } from './handles.ts'
 import { type AnyLookupMap, type ArrayOptions, type LookupOptions, lookupMap } from './lookup.ts'
@@ -50,13 +50,13 @@ export const map = {
   ): AnyLookupMap<K, V, 'lru_percpu_hash'> {
     return lookupMap('lru_percpu_hash', name, options)
   },
-  /** Longest prefix match: the key is `{ prefixLength, data }` (Linux 4.11). */
-  lpmTrie<const L extends number, const V extends Type>(
+  /** Longest prefix match: the key is `{ prefixLength, data }`, `data` an address in network order (Linux 4.11). */
+  lpmTrie<const A extends AddressType, const V extends Type>(
     name: string,
-    options: { readonly keyBytes: L; readonly value: V } & Entries,
-  ): AnyLookupMap<LpmKey<L>, V, 'lpm_trie'> {
-    const { keyBytes, flags } = options
-    return lookupMap('lpm_trie', name, { ...options, key: lpmKey(keyBytes), flags: [...(flags ?? []), 'no_prealloc'] })
+    options: { readonly address: A; readonly value: V } & Entries,
+  ): AnyLookupMap<LpmKey<A>, V, 'lpm_trie'> {
+    const { address, flags } = options
+    return lookupMap('lpm_trie', name, { ...options, key: lpmKey(address), flags: [...(flags ?? []), 'no_prealloc'] })
   },
   queue<const T extends Type>(name: string, options: { readonly value: T } & Entries): ValueList<T> {
     return new ValueList('queue', name, options.value, options.maxEntries, options)
@@ -102,9 +102,8 @@ export const map = {
   },
 } as const
 
-type LpmKey<L extends number> = StructType<{
-  readonly prefixLength: U32
-  readonly data: BytesType<L, 'bytes'>
-}>
-const lpmKey = <L extends number>(length: L): LpmKey<L> =>
-  struct('bpf_lpm_trie_key', { prefixLength: u32, data: bytes(length) }) as LpmKey<L>
+/** What prefixes are of: an IPv4 address (be32), an IPv6 address, or other bytes in network order. */
+type AddressType = WireType | BytesType
+type LpmKey<A extends AddressType> = StructType<{ readonly prefixLength: U32; readonly data: A }>
+const lpmKey = <A extends AddressType>(address: A): LpmKey<A> =>
+  struct('bpf_lpm_trie_key', { prefixLength: u32, data: address }, { packed: true }) as unknown as LpmKey<A>

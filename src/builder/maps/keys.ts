@@ -19,7 +19,7 @@ export function hasPadding(type: Type): boolean {
 }
 
 /** Bytes the compiler knows to be written: all members of a struct named, no padding. */
-function isWhole(type: Type, value: unknown): boolean {
+export function isWhole(type: Type, value: unknown): boolean {
   if (type.kind === 'struct') {
     if (typeof value !== 'object' || value === null) return false
     if (PLACE in value) return true
@@ -65,9 +65,15 @@ export function materialize(fn: FunctionContext, type: Type, value: unknown, wha
   const slot = emitter.slot(type.size, Math.max(type.align, type.size % 8 === 0 ? 8 : 1), what)
   const base: Operand = { kind: 'frame', slot, offset: 0 }
   const place: Place = { fn, region: `stack${slot.id}`, base, offset: 0, access: 'shared' }
-  if (!isWhole(type, value)) zero(place, type.size, slot.align)
+  if (!isWhole(type, value)) zero(place, type.size)
   assign(type, place, value)
   return base
+}
+
+/** Stack memory that a helper fills in any case. */
+export function unwritten(fn: FunctionContext, type: Type, what: string): Operand {
+  const slot = fn.emitter.slot(type.size, type.size % 8 === 0 ? 8 : type.align, what)
+  return { kind: 'frame', slot, offset: 0 }
 }
 
 /** A zeroed value of a type on the stack. */
@@ -75,7 +81,7 @@ export function zeroed(fn: FunctionContext, type: Type, what: string): Operand {
   const align = type.size % 8 === 0 ? 8 : type.align
   const slot = fn.emitter.slot(type.size, align, what)
   const base: Operand = { kind: 'frame', slot, offset: 0 }
-  zero({ fn, region: `stack${slot.id}`, base, offset: 0, access: 'shared' }, type.size, align)
+  zero({ fn, region: `stack${slot.id}`, base, offset: 0, access: 'shared' }, type.size)
   return base
 }
 

@@ -7,7 +7,7 @@ import { Maybe, nullable } from '../values/maybe.ts'
 import { PLACE, type Place } from '../values/place.ts'
 import { assign, type Init, type InitOf, type View, view, zero } from '../values/views.ts'
 import { MapDefinition, type MapOptions } from './definition.ts'
-import { materialize, zeroed } from './keys.ts'
+import { isWhole, materialize, unwritten } from './keys.ts'
 
 /** A ring buffer (Linux 5.8): records of one type from the kernel to one reader. */
 export class RingBuffer<T extends Type> extends MapDefinition {
@@ -33,7 +33,7 @@ export class RingBuffer<T extends Type> extends MapDefinition {
 
   /** Sends one record; when the ring is full it is lost. Members that are absent are 0. */
   emit(values: T extends StructType<infer F> ? Partial<Init<F>> : InitOf<T>): void {
-    this.record((record) => {
+    this.#write(!isWhole(this.recordType, values), (record) => {
       assign(this.recordType, (record as unknown as { readonly [PLACE]: Place })[PLACE], values)
     })
   }
@@ -43,13 +43,16 @@ export class RingBuffer<T extends Type> extends MapDefinition {
    * early returns of the program too.
    */
   record(fill: (record: View<T, 'shared'>) => unknown, full?: () => void): void {
+    this.#write(true, fill, full)
+  }
+  #write(clear: boolean, fill: (record: View<T, 'shared'>) => unknown, full?: () => void): void {
     const { fn, record } = this.#reserve('record')
     const { emitter } = fn
     emitter.choose(
       nullable(fn, record).condition,
       () => {
         const place = { fn, region: 'map' as const, base: record, offset: 0, access: 'shared' as const }
-        zero(place, this.recordType.size, 8)
+        if (clear) zero(place, this.recordType.size)
         const finish = (name: string): void => {
           emitter.call(helper(name), [record, constant(0)], { result: false })
         }
@@ -94,7 +97,7 @@ export class ValueList<T extends Type> extends MapDefinition {
   }
   #take(name: string): Maybe<View<T, 'shared'>> {
     const { fn, handle } = this.use(name)
-    const base = zeroed(fn, this.valueType, `value from ${this.name}`)
+    const base = unwritten(fn, this.valueType, `value from ${this.name}`)
     const result = fn.emitter.call(helper(name), [handle, base])
     const region = typeof base === 'object' && base.kind === 'frame' ? (`stack${base.slot.id}` as const) : 'map'
     return new Maybe(fn, nullable(fn, result).not(), () =>

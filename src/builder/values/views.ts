@@ -163,11 +163,11 @@ function makeClass(type: StructType): new (place: Place) => object {
     }
     $zero(): void {
       here('$zero')
-      zero(this[PLACE], type.size, type.align)
+      zero(this[PLACE], type.size)
     }
     $copy(from: { readonly [PLACE]: Place }): void {
       here('$copy')
-      copy(this[PLACE], from[PLACE], type.size, type.align)
+      copy(this[PLACE], from[PLACE], type.size)
     }
   }
   for (const member of type.members)
@@ -193,7 +193,7 @@ const memberNames = (type: StructType): string => type.members.map((member) => m
 export function assign(type: Type, place: Place, value: unknown, member?: Member): void {
   if (type.kind === 'struct' || type.kind === 'union') {
     if (typeof value === 'object' && value !== null && PLACE in value) {
-      copy(place, (value as { [PLACE]: Place })[PLACE], type.size, type.align)
+      copy(place, (value as { [PLACE]: Place })[PLACE], type.size)
       return
     }
     for (const [name, inner] of Object.entries(value as Record<string, unknown>)) {
@@ -214,33 +214,34 @@ export function assign(type: Type, place: Place, value: unknown, member?: Member
   ;(viewOf(type, place, member) as { set(value: unknown): void }).set(value)
 }
 
-/** The widest unit that may be used for copying at an alignment; packets and stacks allow unaligned ones only where the CPU does. */
-function* chunks(size: number, align: number): Generator<[at: number, size: LoadSize]> {
-  let at = 0
-  while (at < size) {
-    const left = size - at
-    const unit = ([8, 4, 2, 1] as const).find(
-      (s) => s <= left && (s <= align || align >= 8 || at % s === 0) && s <= Math.max(align, 1),
-    )
-    const step = unit ?? 1
+/**
+ * Pieces to copy bytes in, as wide as they may be: the verifier wants natural alignment on the stack only (where the CPU
+ * can do the rest, as x86-64 and arm64 can).
+ */
+function* chunks(size: number, ...places: readonly Place[]): Generator<[at: number, size: LoadSize]> {
+  const stacks = places.filter(({ base }) => typeof base === 'object' && base.kind === 'frame')
+  const fits = (at: number, unit: number): boolean =>
+    stacks.every(({ base, offset }) => {
+      const frame = base as Extract<Operand, { kind: 'frame' }>
+      return frame.slot.align >= unit && (frame.offset + offset + at) % unit === 0
+    })
+  for (let at = 0; at < size; ) {
+    const step = ([8, 4, 2, 1] as const).find((unit) => unit <= size - at && fits(at, unit)) ?? 1
     yield [at, step]
     at += step
   }
 }
-export function zero(place: Place, size: number, align: number): void {
-  for (const [at, step] of chunks(size, align))
+export function zero(place: Place, size: number): void {
+  for (const [at, step] of chunks(size, place))
     place.fn.emitter.store(place.region, step, place.base, place.offset + at, constant(0))
 }
-export function copy(to: Place, from: Place, size: number, align: number): void {
+export function copy(to: Place, from: Place, size: number): void {
   const { emitter } = to.fn
-  for (const [at, step] of chunks(size, align))
-    emitter.store(
-      to.region,
-      step,
-      to.base,
-      to.offset + at,
-      emitter.load(from.region, step, from.base, from.offset + at),
-    )
+  // read all first: the two may overlap
+  const pieces = [...chunks(size, to, from)].map(
+    ([at, step]) => [at, step, emitter.load(from.region, step, from.base, from.offset + at)] as const,
+  )
+  for (const [at, step, value] of pieces) emitter.store(to.region, step, to.base, to.offset + at, value)
 }
 
 /** A fixed number of bytes in memory. */
@@ -284,7 +285,26 @@ export class BytesView<L extends number = number, A extends Access = Access> ext
         )
       return
     }
-    copy(this[PLACE], (value as BytesView)[PLACE], this.length, unitOf(this.length))
+    copy(this[PLACE], (value as BytesView)[PLACE], this.length)
+  }
+  /** Exchanges the bytes of two fields. */
+  swap(other: A extends 'read' ? never : BytesView<L, 'write' | 'shared'>): void {
+    here('swap')
+    const [one, two] = [this[PLACE], (other as BytesView)[PLACE]]
+    const { emitter } = one.fn
+    const pieces = [...chunks(this.length, one, two)].map(
+      ([at, step]) =>
+        [
+          at,
+          step,
+          emitter.load(one.region, step, one.base, one.offset + at),
+          emitter.load(two.region, step, two.base, two.offset + at),
+        ] as const,
+    )
+    for (const [at, step, a, b] of pieces) {
+      emitter.store(one.region, step, one.base, one.offset + at, b)
+      emitter.store(two.region, step, two.base, two.offset + at, a)
+    }
   }
   /** Byte by byte equal (compared in the widest units). */
   eq(other: BytesView<L, Access> | Uint8Array | string): Bool {
@@ -293,7 +313,7 @@ export class BytesView<L extends number = number, A extends Access = Access> ext
     const place = this[PLACE]
     const right = other instanceof BytesView ? undefined : constantBytes(other, this.length)
     let all: Bool | undefined
-    for (const [at, step] of chunks(this.length, 8)) {
+    for (const [at, step] of chunks(this.length, place, ...(other instanceof BytesView ? [other[PLACE]] : []))) {
       const compare = (): Bool => {
         const a = emitter.load(place.region, step, place.base, place.offset + at)
         const b: Operand =
@@ -319,7 +339,6 @@ export class BytesView<L extends number = number, A extends Access = Access> ext
     return this.eq(other).not()
   }
 }
-const unitOf = (length: number): number => (length % 8 === 0 ? 8 : length % 4 === 0 ? 4 : length % 2 === 0 ? 2 : 1)
 function littleEndian(bytes: Uint8Array, at: number, size: number): bigint {
   let value = 0n
   for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[at + i])

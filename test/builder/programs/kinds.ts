@@ -1,5 +1,6 @@
 import {
   be16,
+  be32,
   bool,
   bytes,
   cgroupDevice,
@@ -56,7 +57,7 @@ const events = map.ringBuffer('events', { record: Event, sizeBytes: 65536 })
 const limits = config('limits', { port: u32, debug: bool }, { port: 80 })
 const state = globals('state', { total: u64, last: u32 })
 const Eth = struct('ethhdr', { dst: mac, src: mac, proto: be16 })
-const routes = map.lpmTrie('routes', { keyBytes: 4, value: u32, maxEntries: 16 })
+const routes = map.lpmTrie('routes', { address: be32, value: u32, maxEntries: 16 })
 const lifo = map.stack('lifo', { value: u32, maxEntries: 8 })
 const seen = map.bloomFilter('seen', { value: u32, maxEntries: 64 })
 const mix = fn('mix', { a: u32, c: u32 }, u32, (_b, { a, c }) => a.mul(31).add(c))
@@ -80,7 +81,7 @@ export const KINDS = {
     counts.increment(b.cpu())
     state.total.atomicAdd(1)
     b.if(limits.debug, () => b.printk('packet of %u bytes, proto %x', b.packet.length(), eth.proto.to(u32)))
-    routes.lookup({ prefixLength: 32, data: Uint8Array.of(10, 0, 0, 1) }).match((route) => route.atomicAdd(1))
+    routes.lookup({ prefixLength: 32, data: 0x0a000001 }).match((route) => route.atomicAdd(1))
     lifo.push(mix({ a: 1, c: b.cpu() }))
     lifo.pop().match((top) => state.last.set(top))
     b.if(seen.mayHave(b.cpu()), () => state.total.set(shared({ a: b.ktimeNs() })))
