@@ -42,6 +42,8 @@ export interface EmulatorOptions {
   /** Implementations in front of the emulator's own, by helper or kfunc name with or without `bpf_`. */
   readonly mocks?: Readonly<Record<string, Mock | bigint | number>>
   readonly memory?: readonly FakeMemory[]
+  /** Maps that no program names but slots of other maps do (templates' siblings, inner maps). */
+  readonly maps?: readonly MapSpec[]
   /** The name of a kfunc from its BTF id, when the image comes from a linked program. */
   readonly kfuncName?: (btfId: number, module: number) => string | undefined
   /** The value of a ld_imm64 that refers to a kernel symbol or BTF variable. */
@@ -93,7 +95,7 @@ export class Emulator {
     if (images.length === 0) throw new UsageError('emulator.no-program', 'no program to emulate')
     this.#options = options
     this.environment = new Environment(options)
-    const specs = collectMaps(images)
+    const specs = collectMaps(images, options.maps ?? [])
     const limit = Math.min(options.memoryLimit ?? DEFAULT_MEMORY, MAX_MEMORY_BYTES)
     let bytes = PACKET_BUFFER_BYTES + (1 << 19)
     for (const image of images) bytes += image.insns.length + 64
@@ -117,7 +119,8 @@ export class Emulator {
     const calls: CallOptions = {
       overrides: options.helperNumbers,
       kfuncs: KFUNCS as HelperTable,
-      kfuncName: (program, slot) => options.kfuncName?.(program.code.imm[slot], program.code.offset[slot]),
+      kfuncName: (program, slot) =>
+        program.image.kfuncs?.get(slot) ?? options.kfuncName?.(program.code.imm[slot], program.code.offset[slot]),
     }
     this.#calls = createCalls(m, calls)
     this.#wasm = new WasmEngine(m, this.#calls)
@@ -255,7 +258,14 @@ export class Emulator {
   #choose(program: LinkedProgram, options: RunOptions): { engine: Engine; fallback?: string } {
     const wanted = options.engine ?? this.#options.engine ?? 'auto'
     if (wanted === 'interpreter') return { engine: 'interpreter' }
-    const observed = options.trace === true ? 'a trace' : options.coverage === true ? 'coverage' : options.observe === undefined ? undefined : 'observing'
+    const observed =
+      options.trace === true
+        ? 'a trace'
+        : options.coverage === true
+          ? 'coverage'
+          : options.observe === undefined
+            ? undefined
+            : 'observing'
     if (observed !== undefined)
       return wanted === 'wasm'
         ? { engine: 'interpreter', fallback: `${observed} needs the interpreter` }
@@ -432,10 +442,11 @@ function sameMap(a: MapSpec, b: MapSpec): boolean {
   )
 }
 
-function collectMaps(images: readonly ProgramImage[]): MapSpec[] {
+function collectMaps(images: readonly ProgramImage[], more: readonly MapSpec[]): MapSpec[] {
   const specs: MapSpec[] = []
   for (const image of images)
     for (const spec of image.maps) if (!specs.some((one) => sameMap(one, spec))) specs.push(spec)
+  for (const spec of more) if (!specs.some((one) => sameMap(one, spec))) specs.push(spec)
   return specs
 }
 

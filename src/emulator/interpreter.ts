@@ -63,6 +63,7 @@ export function interpret(m: Machine, p: LinkedProgram, entry: number, calls: Ca
     }
     const d = D[pc]
     const s = SRC[pc]
+    // biome-ignore lint/suspicious/noConfusingLabels: one way out for all that end a function
     body: {
       switch (operation[pc]) {
         case 0x0f: {

@@ -48,6 +48,7 @@ export function linkProgram(
     throw new InputError('emulator.image', `${image.name}: instruction ${slot}: ${why}`)
   }
   const mapAt = (slot: number, number: number): LinkedMap => maps[number] ?? fail(slot, `there is no map ${number}`)
+  const relocated = new Set(image.relocations.map(({ insn }) => insn))
   for (let i = 0; i < code.length; i++) {
     d[i] = REGISTERS / 4 + 2 * code.dst[i]
     s[i] = code.immediate[i] === 1 ? pool / 4 + 2 * i : REGISTERS / 4 + 2 * code.src[i]
@@ -55,12 +56,11 @@ export function linkProgram(
     words[pool / 4 + 2 * i + 1] = code.immHigh[i]
     if (code.operation[i] !== LD_IMM64) continue
     s[i] = pool / 4 + 2 * i
-    const relocated = image.relocations.some((relocation) => relocation.insn === i)
     const put = (low: number, high: number): void => {
       words[pool / 4 + 2 * i] = low
       words[pool / 4 + 2 * i + 1] = high
     }
-    if (relocated) continue
+    if (relocated.has(i)) continue
     switch (code.src[i]) {
       case PSEUDO_LD.constant:
         break
