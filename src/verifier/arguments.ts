@@ -308,6 +308,25 @@ function resolveMapArgument(env: Env, call: CallFacts): { base: ArgumentBase; fl
   return undefined
 }
 
+const F_RDONLY_PROG = 1 << 7
+
+/** A string in a read-only map (check_reg_const_str). */
+function checkString(env: Env, register: number): void {
+  const m = env.frame.m
+  const b = registerBase(register)
+  const map = env.map(m[b + R.AUX])
+  if (map.spec.frozen !== true || (map.flags & F_RDONLY_PROG) === 0)
+    env.reject(`R${register} does not point to a readonly map'`, EACCES)
+  if (!isConst(m, b)) env.reject(`R${register} is not a constant address'`, EACCES)
+  if (map.type !== ARRAY) env.reject('no direct value access support for this map type', EACCES)
+  checkMapValue(env, register, m[b + R.OFF], map.valueSize - m[b + R.OFF], false)
+  const at = m[b + R.OFF] + m[b + R.VALUE_LOW]
+  if (map.maxEntries !== 1 || at >= map.valueSize) env.reject('direct value access on string failed')
+  const value = map.spec.contents?.[0]?.[1]
+  for (let i = at; i < map.valueSize; i++) if ((value?.[i] ?? 0) === 0) return
+  env.reject('string is not zero-terminated')
+}
+
 /** One argument; `index` counts from 0. */
 export function checkArgument(env: Env, liveness: StackLiveness, index: number, call: CallFacts): void {
   const argument = call.prototype.arguments[index]
@@ -389,6 +408,9 @@ export function checkArgument(env: Env, liveness: StackLiveness, index: number, 
       if (!isConst(m, b)) env.reject(`R${register} is not a known constant'`, EACCES)
       call.memSize = m[b + R.VALUE_LOW] >>> 0
       markPrecise(env, register)
+      break
+    case 'ARG_PTR_TO_CONST_STR':
+      checkString(env, register)
       break
     case 'ARG_PTR_TO_CTX':
     case 'ARG_PTR_TO_SOCK_COMMON':

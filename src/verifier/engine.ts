@@ -8,7 +8,7 @@ import { checkBranch } from './branch.ts'
 import { E2BIG, EFAULT, type Env, JUMP_POINT, PROCESSED_LIMIT, PRUNE_POINT } from './env.ts'
 import { checkExit } from './exit.ts'
 import { checkFunctionCall } from './function-call.ts'
-import { prepareGlobal } from './global-functions.ts'
+import { describeMain, prepareGlobal } from './global-functions.ts'
 import { checkHelperCall } from './helper-call.ts'
 import { SPIN_UNLOCK } from './helper-ids.ts'
 import { pushHistory } from './precision.ts'
@@ -195,6 +195,7 @@ export function checkFunction(env: Env, index: number): void {
     if (env.log.verbose) env.say(`Validating ${subprogram.name}() func#${index}...`)
     prepareGlobal(env, index)
   } else {
+    describeMain(env)
     const b = registerBase(1)
     markKnown(state.frames[0].m, b, 0, 0)
     state.frames[0].m[b + TYPE] = CTX

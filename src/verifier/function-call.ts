@@ -36,9 +36,13 @@ export function checkFunctionCall(env: Env, liveness: StackLiveness, insn: numbe
   if (subprogram.linkage === 'global') {
     if (env.state.activeLocks > 0)
       env.reject('global function calls are not allowed while holding a lock,\nuse static function instead')
+    if (subprogram.mightSleep && !env.state.sleepable)
+      env.reject(
+        'global functions that may sleep are not allowed in non-sleepable context,\n' +
+          'i.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context.',
+      )
     checkGlobalArguments(env, liveness, index)
-    env.say(`Func#${index} ('${subprogram.name}') is global and assumed valid.`)
-    if (subprogram.mightSleep && !env.state.sleepable) env.reject('sleepable helper call in a non-sleepable program')
+    if (env.log.verbose) env.say(`Func#${index} ('${subprogram.name}') is global and assumed valid.`)
     if (subprogram.changesPacket) clearPacketPointers(env)
     subprogram.called = true
     clobber(env.frame.m)

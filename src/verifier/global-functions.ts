@@ -1,13 +1,194 @@
-/** Global functions: arguments by their BTF, verified on their own. */
-import type { Env } from './env.ts'
+/**
+ * Global functions: their arguments by their BTF (btf_prepare_func_args of Linux 6.18), checked where they are called and
+ * assumed where they are verified on their own.
+ */
+import type { Btf } from '../btf/index.ts'
+import { checkArgumentOffset, checkHelperMemory } from './arguments.ts'
+import { isNull, markKnown, markUnknown } from './bounds.ts'
+import { EINVAL, type Env, Rejection } from './env.ts'
+import { markNotNull } from './nullness.ts'
+import { CTX, AUX, ID, MAYBE_NULL, MEM, SCALAR, TYPE, WORDS } from './registers.ts'
 import type { StackLiveness } from './stack-liveness.ts'
+import { registerBase } from './state.ts'
+
+type Argument =
+  | { readonly kind: 'scalar' }
+  | { readonly kind: 'context' }
+  | { readonly kind: 'memory'; readonly size: number; readonly nullable: boolean }
+
+/** The context's struct as BTF names it, by program type. */
+const CONTEXT_STRUCTS: Readonly<Record<number, string>> = {
+  1: '__sk_buff',
+  3: '__sk_buff',
+  4: '__sk_buff',
+  6: 'xdp_md',
+  7: 'bpf_perf_event_data',
+  8: '__sk_buff',
+  9: 'bpf_sock',
+  10: '__sk_buff',
+  11: '__sk_buff',
+  12: '__sk_buff',
+  13: 'bpf_sock_ops',
+  14: '__sk_buff',
+  15: 'bpf_cgroup_dev_ctx',
+  16: 'sk_msg_md',
+  17: 'bpf_raw_tracepoint_args',
+  18: 'bpf_sock_addr',
+  19: '__sk_buff',
+  21: 'sk_reuseport_md',
+  22: '__sk_buff',
+  23: 'bpf_sysctl',
+  24: 'bpf_raw_tracepoint_args',
+  25: 'bpf_sockopt',
+  30: 'bpf_sk_lookup',
+  32: 'bpf_nf_ctx',
+}
+const KPROBE = 2
+
+function isContext(env: Env, btf: Btf, pointee: number): boolean {
+  let id = pointee
+  for (let hops = 0; hops < 32 && id !== 0; hops++) {
+    const type = btf.type(id)
+    if (type.kind === 'typedef' && env.facts.type === KPROBE && type.name === 'bpf_user_pt_regs_t') return true
+    if (type.kind === 'struct') {
+      const wanted = env.facts.type === KPROBE ? 'pt_regs' : CONTEXT_STRUCTS[env.facts.type]
+      return type.name === wanted || (wanted !== undefined && type.name.startsWith(`${wanted}___`))
+    }
+    if (!('type' in type) || type.kind === 'ptr' || type.kind === 'array') return false
+    id = type.type
+  }
+  return false
+}
+
+const NAMES: Readonly<Record<string, string>> = { void: 'UNKNOWN', struct: 'STRUCT', union: 'UNION', fwd: 'FWD', func_proto: 'FUNC_PROTO' }
+
+function hasArgumentTag(btf: Btf, func: number, argument: number): boolean {
+  for (let id = 1; id < btf.typeCount; id++) {
+    if (!btf.has(id) || btf.kind(id) !== 'decl_tag') continue
+    const tag = btf.type(id)
+    if (tag.kind === 'decl_tag' && tag.type === func && tag.component === argument && tag.name.startsWith('arg:'))
+      return true
+  }
+  return false
+}
+
+function isScalarType(btf: Btf, id: number): boolean {
+  const kind = btf.type(btf.skipModifiers(id)).kind
+  return kind === 'int' || kind === 'enum' || kind === 'enum64'
+}
+
+function describeArgument(env: Env, btf: Btf, func: number, name: string, index: number, id: number): Argument {
+  if (hasArgumentTag(btf, func, index)) env.unmodelled('tagged arguments of global functions')
+  const resolved = btf.skipModifiers(id)
+  const type = btf.type(resolved)
+  if (type.kind === 'ptr') {
+    if (isContext(env, btf, type.type)) return { kind: 'context' }
+    const target = btf.skipModifiers(type.type)
+    const pointee = btf.type(target)
+    if (pointee.kind === 'struct' && pointee.name === 'bpf_dynptr') env.unmodelled('dynptr arguments of global functions')
+    const size = btf.sizeOf(target)
+    if (size === undefined || pointee.kind === 'void' || pointee.kind === 'func_proto' || pointee.kind === 'fwd') {
+      const text = `${NAMES[pointee.kind] ?? pointee.kind.toUpperCase()} ${'name' in pointee ? pointee.name : ''}`
+      env.reject(`arg#${index} reference type('${text}') size cannot be determined: -22`)
+    }
+    return { kind: 'memory', size, nullable: true }
+  }
+  if (type.kind === 'int' || type.kind === 'enum' || type.kind === 'enum64') return { kind: 'scalar' }
+  env.reject(`Arg#${index} type ${type.kind.toUpperCase()} in ${name}() is not supported yet.`)
+}
+
+/** The arguments of a global function, in order; a function that cannot have them is refused. */
+function describeArguments(env: Env, index: number): readonly Argument[] {
+  const btf = env.btf
+  const subprogram = env.subprograms[index]
+  const func = btf?.type(subprogram.btfType)
+  if (btf === undefined || func?.kind !== 'func') env.unmodelled('a global function without types')
+  const proto = btf.type(func.type)
+  if (proto.kind !== 'func_proto') env.unmodelled('a global function without types')
+  if (proto.params.length > 5)
+    env.reject(`Global function ${func.name}() with ${proto.params.length} > 5 args. Buggy compiler.`)
+  if (!isScalarType(btf, proto.returnType))
+    env.reject(`Global function ${func.name}() doesn't return scalar. Only those are supported.`)
+  return proto.params.map((p, i) => describeArgument(env, btf, subprogram.btfType, func.name, i, p.type))
+}
+
+const cache = new WeakMap<object, readonly Argument[]>()
+
+function argumentsOf(env: Env, index: number): readonly Argument[] {
+  const subprogram = env.subprograms[index]
+  let found = cache.get(subprogram)
+  if (found === undefined) {
+    found = describeArguments(env, index)
+    cache.set(subprogram, found)
+  }
+  return found
+}
+
+/** The main program's own types are looked at too; what is wrong with them is only said. */
+export function describeMain(env: Env): void {
+  if (env.subprograms[0].linkage !== 'global') return
+  try {
+    argumentsOf(env, 0)
+  } catch (error) {
+    if (!(error instanceof Rejection)) throw error
+  }
+}
+
+function checkOne(env: Env, liveness: StackLiveness, argument: Argument, index: number): void {
+  const register = index + 1
+  const m = env.frame.m
+  const b = registerBase(register)
+  if (argument.kind === 'scalar') {
+    if (m[b + TYPE] !== SCALAR) env.reject(`R${register} is not a scalar`)
+    return
+  }
+  checkArgumentOffset(env, register, false)
+  if (argument.kind === 'context') {
+    if (m[b + TYPE] !== CTX) env.reject(`arg#${index} expects pointer to ctx`)
+    return
+  }
+  if (isNull(m, b)) return
+  const nullable = (m[b + TYPE] & MAYBE_NULL) !== 0
+  const saved = m.slice(b, b + WORDS)
+  if (nullable) markNotNull(env, m, b)
+  try {
+    checkHelperMemory(env, liveness, register, argument.size, false, true, undefined)
+    checkHelperMemory(env, liveness, register, argument.size, true, true, undefined)
+  } finally {
+    if (nullable) env.frame.m.set(saved, b)
+  }
+  if (!argument.nullable && nullable) env.reject(`arg#${index} is expected to be non-NULL`)
+}
 
 /** The caller's registers fit the function's declared arguments. */
-export function checkGlobalArguments(env: Env, _liveness: StackLiveness, _index: number): void {
-  env.unmodelled('global functions')
+export function checkGlobalArguments(env: Env, liveness: StackLiveness, index: number): void {
+  const subprogram = env.subprograms[index]
+  try {
+    if (subprogram.unreliable) throw new Rejection(EINVAL)
+    for (const [i, argument] of argumentsOf(env, index).entries()) checkOne(env, liveness, argument, i)
+  } catch (error) {
+    if (!(error instanceof Rejection)) throw error
+    subprogram.unreliable = true
+    env.reject(`Caller passes invalid args into func#${index} ('${subprogram.name}')`)
+  }
 }
 
 /** Registers of a global function that is verified on its own. */
-export function prepareGlobal(env: Env, _index: number): void {
-  env.unmodelled('global functions')
+export function prepareGlobal(env: Env, index: number): void {
+  const m = env.frame.m
+  for (const [i, argument] of argumentsOf(env, index).entries()) {
+    const b = registerBase(i + 1)
+    if (argument.kind === 'scalar') {
+      markUnknown(m, b)
+      continue
+    }
+    markKnown(m, b, 0, 0)
+    if (argument.kind === 'context') {
+      m[b + TYPE] = CTX
+      continue
+    }
+    m[b + TYPE] = argument.nullable ? MEM | MAYBE_NULL : MEM
+    m[b + AUX] = argument.size
+    if (argument.nullable) m[b + ID] = env.newId()
+  }
 }

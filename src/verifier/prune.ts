@@ -74,9 +74,9 @@ class IdMap {
     return true
   }
 
-  /** As {@link same}; a scalar without an id is one of its own. */
+  /** As {@link same}; an old scalar without an id asks for nothing, a current one without is one of its own. */
   sameScalar(old: number, current: number): boolean {
-    return this.same(old === 0 ? ++this.#temporary : old, current === 0 ? ++this.#temporary : current)
+    return old === 0 || this.same(old, current === 0 ? ++this.#temporary : current)
   }
 }
 
