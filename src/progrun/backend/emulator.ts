@@ -24,12 +24,6 @@ export interface EmulatorWorld extends Pick<EmulatorOptions, 'cpus' | 'cpu' | 's
   readonly helpers?: EmulatorOptions['mocks']
 }
 
-/** How often each slot ran, and of conditional jumps how often they jumped. */
-export interface SlotCounts {
-  readonly runs: Uint32Array
-  readonly jumps: Uint32Array
-}
-
 export interface EmulatorBackend extends Backend {
   readonly kind: 'emulator'
   run(program: number, input: PreparedRun): RawResult
@@ -37,8 +31,8 @@ export interface EmulatorBackend extends Backend {
   advance(ns: bigint | number): void
   /** How often a helper or kfunc was called. */
   calls(name: string): number
-  /** Counts from now on, an entry for each program; undefined stops it. */
-  count(counts: readonly SlotCounts[] | undefined): void
+  /** Tells every instruction before it runs; undefined stops it. */
+  observe(observer: ((program: number, slot: number) => void) | undefined): void
 }
 
 /** The program did what the kernel's verifier would have kept it from, or ran into a limit. */
@@ -109,7 +103,7 @@ export function openEmulator(fleet: Fleet, world: EmulatorWorld = {}): EmulatorB
   if (time !== undefined) emulator.environment.nowNs = time
   if (task !== undefined) emulator.environment.task = { ...emulator.environment.task, ...task }
   const maps = fleet.maps.map(({ name }) => new EmulatorMap(emulator.map(name)))
-  let counting: readonly SlotCounts[] | undefined
+  let observer: ((program: number, slot: number) => void) | undefined
   return {
     kind: 'emulator',
     label: 'emulator',
@@ -126,9 +120,8 @@ export function openEmulator(fleet: Fleet, world: EmulatorWorld = {}): EmulatorB
       }
       if (input.cpu !== undefined) emulator.environment.cpu = input.cpu
       const started = performance.now()
-      const counts = counting
-      const result = once(counts)
-      for (let i = 1; i < input.repeat; i++) once(counts)
+      let result = once()
+      for (let i = 1; i < input.repeat; i++) result = once()
       const durationNs = Math.round(((performance.now() - started) * 1e6) / input.repeat)
       const { metadata, packet } = result
       const data =
@@ -147,26 +140,18 @@ export function openEmulator(fleet: Fleet, world: EmulatorWorld = {}): EmulatorB
         ...(result.redirect === undefined ? {} : { redirect: result.redirect }),
       }
 
-      function once(into: readonly SlotCounts[] | undefined): ReturnType<typeof emulator.run> {
-        const answer = emulator.run({ ...options, coverage: into !== undefined })
-        if (into !== undefined) addCounts(into, answer.coverage)
+      function once(): ReturnType<typeof emulator.run> {
+        const answer = emulator.run(observer === undefined ? options : { ...options, observe: observer })
         if (answer.fault !== undefined) throw new FaultError(image.name, answer.fault)
         return answer
       }
     },
     advance: (ns) => emulator.advance(ns),
     calls: (name) => emulator.calls(name),
-    count(counts) {
-      counting = counts
+    observe(next) {
+      observer = next
     },
     map: (index) => maps[index],
     close() {},
   }
-}
-
-function addCounts(into: readonly SlotCounts[], from: readonly Uint32Array[] | undefined): void {
-  from?.forEach((counts, program) => {
-    const { runs } = into[program]
-    for (let slot = 0; slot < counts.length; slot++) runs[slot] += counts[slot]
-  })
 }

@@ -8,6 +8,7 @@ import { type ProgramType, programTypeName } from '../../uapi/index.ts'
 import { type Backend, fleetOf } from '../backend/backend.ts'
 import { type EmulatorBackend, type EmulatorWorld, openEmulator } from '../backend/emulator.ts'
 import { type KernelBackend, kernelUnavailable, openKernel } from '../backend/kernel.ts'
+import { CoverageRecorder } from '../coverage/recorder.ts'
 import { compareMaps, compareResults, type Difference, DifferenceError } from './difference.ts'
 import { isComparable, mapCodec } from './map-values.ts'
 import { type PreparedRun, prepareRun } from './preflight.ts'
@@ -29,6 +30,8 @@ export interface HarnessOptions extends EmulatorWorld {
   readonly maps?: Readonly<Record<string, readonly (readonly [key: unknown, value: unknown])[]>>
   /** Values of global variables by name (.rodata, .data, .bss). */
   readonly globals?: Readonly<Record<string, unknown>>
+  /** Counts executed lines and branches. Default: where the environment variable TYPEBPF_COVERAGE names a folder, into it. */
+  readonly coverage?: CoverageRecorder
   /** Maps that may differ between the backends: what depends on time, random numbers or addresses. */
   readonly ignoreMaps?: readonly string[]
   /** How CO-RE, kfuncs and kernel configuration are resolved. */
@@ -82,9 +85,10 @@ export class Harness {
   readonly #ignored: ReadonlySet<string>
   readonly #maps = new Map<number, TestMap>()
   #closed = false
+  #saveCoverage: (() => void) | undefined
 
   constructor(source: ResolvedSource, options: HarnessOptions = {}) {
-    const { backend, maps, globals, ignoreMaps, link: _, ...world } = options
+    const { backend, maps, globals, ignoreMaps, coverage, link: _, ...world } = options
     this.images = source.images
     this.#types = source.types
     this.#fleet = fleetOf(source.images)
@@ -93,6 +97,10 @@ export class Harness {
     const kinds = choose(backend ?? 'auto', source.images)
     const cpus = kinds.includes('kernel') ? possibleCpus() : world.cpus
     this.emulator = kinds.includes('emulator') ? openEmulator(this.#fleet, { ...world, cpus }) : undefined
+    const folder = process.env['TYPEBPF_COVERAGE']
+    const recorder = coverage ?? (folder ? new CoverageRecorder() : undefined)
+    if (recorder !== undefined && this.emulator !== undefined) recorder.watch(this.emulator, source.images)
+    if (coverage === undefined && folder) this.#saveCoverage = () => recorder?.save(folder)
     this.kernel = kinds.includes('kernel') ? openKernel(this.#fleet) : undefined
     this.#backends = [this.emulator, this.kernel].filter((each) => each !== undefined)
     this.backend = this.#backends.map(({ label }) => label).join(' + ')
@@ -226,6 +234,7 @@ export class Harness {
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#saveCoverage?.()
     for (const backend of this.#backends) backend.close()
   }
 
