@@ -5,6 +5,7 @@ import { resolveAttachTarget } from './attach-target.ts'
 import { type LiveBtf, loadBtf } from './btf.ts'
 import { attrOut, tryBpf } from './command.ts'
 import { ERRNO, errnoName } from './errno.ts'
+import { errnoCauses } from './explain.ts'
 import { OwnedFd } from './fd.ts'
 import { kernelBtfFd } from './kernel-btf-fd.ts'
 import { createMapSet } from './map-set.ts'
@@ -83,6 +84,50 @@ function readLog(block: Block, length: number): string {
   return utf8.decode(end < 0 ? bytes : bytes.subarray(0, end))
 }
 
+/** The addresses of an image's parts in memory; 0 for a part that is not there. */
+interface StagedImage {
+  readonly memory: Staging
+  readonly insns: DataView
+  readonly address: number
+  readonly license: number
+  readonly funcInfo: number
+  readonly lineInfo: number
+  readonly modules: number
+}
+
+const rounded = (bytes: number): number => (bytes + 15) & ~15
+
+/** Copies everything that the kernel reads of an image into memory that it can see. */
+function stageImage(sys: Sys, image: ProgramImage): StagedImage {
+  const { insns, license, funcInfo, lineInfo, fdArray } = image
+  const licenseAt = rounded(insns.length)
+  // A UTF-16 unit takes at most three bytes of UTF-8.
+  const funcsAt = licenseAt + rounded(3 * license.length + 1)
+  const linesAt = funcsAt + rounded(funcInfo?.length ?? 0)
+  const modulesAt = linesAt + rounded(lineInfo?.length ?? 0)
+  const memory = stagingFor(sys, modulesAt + 4 * (fdArray?.length ?? 0))
+  const { bytes, view, address } = memory.bytes
+  bytes.set(insns)
+  const { written } = encoder.encodeInto(license, bytes.subarray(licenseAt, funcsAt - 1))
+  bytes[licenseAt + written] = 0
+  if (funcInfo !== undefined) bytes.set(funcInfo, funcsAt)
+  if (lineInfo !== undefined) bytes.set(lineInfo, linesAt)
+  fdArray?.forEach((module, index) => {
+    view.setUint32(modulesAt + 4 * index, module === '' ? 0 : kernelBtfFd(sys, module).fd, true)
+  })
+  const at = (part: { readonly length: number } | undefined, offset: number): number =>
+    part === undefined || part.length === 0 ? 0 : address + offset
+  return {
+    memory,
+    insns: new DataView(bytes.buffer, bytes.byteOffset, insns.length),
+    address,
+    license: address + licenseAt,
+    funcInfo: at(funcInfo, funcsAt),
+    lineInfo: at(lineInfo, linesAt),
+    modules: at(fdArray, modulesAt),
+  }
+}
+
 /** Puts map fds into the instructions; an instruction that already has a pseudo source keeps it. */
 function patchMaps(view: DataView, image: ProgramImage, maps: readonly RawMap[]): void {
   const slots = view.byteLength / 8
@@ -138,6 +183,11 @@ function loadWithLog(
   }
 }
 
+/** Why the kernel refused without a word of the verifier. */
+function silentReason(errno: number): string {
+  return [`prog_load: ${errnoName(errno)} without a reason in the log`, ...errnoCauses('prog_load', errno)].join('; ')
+}
+
 /** The answer for a program that the verifier never saw: an error on the way to it. */
 export function refusal(error: BpfError): LoadResult {
   const errno = error instanceof SystemError ? error.errno : 0
@@ -175,54 +225,35 @@ export function loadImage(sys: Sys, image: ProgramImage, options: LoadImageOptio
     const target = resolveAttachTarget(image)
     btf = image.btf === undefined || options.btfFd !== undefined ? undefined : loadBtf(sys, image.btf)
     const btfFd = options.btfFd ?? btf?.fd
-    maps = createMapSet(sys, image.maps, { given, btfFd })
-
-    const license = encoder.encode(`${image.license}\0`)
-    const funcInfo = image.funcInfo ?? new Uint8Array()
-    const lineInfo = image.lineInfo ?? new Uint8Array()
-    const modules = image.fdArray ?? []
-    const parts = [image.insns, license, funcInfo, lineInfo, new Uint8Array(4 * modules.length)]
-    const starts: number[] = []
-    let total = 0
-    for (const part of parts) {
-      starts.push(total)
-      total += (part.length + 15) & ~15
-    }
-    const staging = stagingFor(sys, total)
-    const { bytes, address } = staging.bytes
-    parts.forEach((part, index) => {
-      bytes.set(part, starts[index])
-    })
-    modules.forEach((module, index) => {
-      const fd = module === '' ? 0 : kernelBtfFd(sys, module).fd
-      staging.bytes.view.setUint32(starts[4] + 4 * index, fd, true)
-    })
-    patchMaps(new DataView(bytes.buffer, bytes.byteOffset, image.insns.length), image, maps)
+    if (image.maps.length > 0) maps = createMapSet(sys, image.maps, { given, btfFd })
+    const staging = stageImage(sys, image)
+    const { address, funcInfo, lineInfo, modules } = staging
+    patchMaps(staging.insns, image, maps)
 
     const structOps = image.type === PROGRAM_TYPES.struct_ops
     const { result, log, truncated } = loadWithLog(
       sys,
-      staging,
+      staging.memory,
       {
         prog_type: image.type,
         insn_cnt: image.insns.length / 8,
         insns: address,
-        license: address + starts[1],
+        license: staging.license,
         prog_flags: image.flags,
         prog_name: kernelName(image.name),
         expected_attach_type:
           structOps && target?.memberIndex !== undefined ? target.memberIndex : image.expectedAttachType,
         prog_btf_fd: btfFd ?? 0,
-        func_info_rec_size: funcInfo.length === 0 ? 0 : 8,
-        func_info: funcInfo.length === 0 ? 0 : address + starts[2],
-        func_info_cnt: funcInfo.length / 8,
-        line_info_rec_size: lineInfo.length === 0 ? 0 : 16,
-        line_info: lineInfo.length === 0 ? 0 : address + starts[3],
-        line_info_cnt: lineInfo.length / 16,
+        func_info_rec_size: funcInfo === 0 ? 0 : 8,
+        func_info: funcInfo,
+        func_info_cnt: (image.funcInfo?.length ?? 0) / 8,
+        line_info_rec_size: lineInfo === 0 ? 0 : 16,
+        line_info: lineInfo,
+        line_info_cnt: (image.lineInfo?.length ?? 0) / 16,
         attach_btf_id: target?.btfId ?? 0,
         attach_prog_fd:
           image.attachTo?.programFd ?? (target?.module === undefined ? 0 : kernelBtfFd(sys, target.module).fd),
-        fd_array: modules.length === 0 ? 0 : address + starts[4],
+        fd_array: modules,
       },
       options.logLevel === undefined ? LOG_LEVEL.statistics : options.logLevel | LOG_LEVEL.statistics,
       options.maxLogBytes ?? LOG_LIMIT,
@@ -230,10 +261,7 @@ export function loadImage(sys: Sys, image: ProgramImage, options: LoadImageOptio
     const verdict = verdictOf(result, log)
     const program = result < 0 ? undefined : new OwnedFd(sys, result, `program ${image.name}`)
     const errno = result < 0 ? -result : 0
-    const message =
-      verdict === 'accept'
-        ? undefined
-        : (reasonLine(log) ?? `prog_load: ${errnoName(errno)} without a reason in the log`)
+    const message = verdict === 'accept' ? undefined : (reasonLine(log) ?? silentReason(errno))
     const closeAll = (): void => {
       program?.close()
       close()

@@ -59,6 +59,26 @@ describe('memory that the kernel sees', () => {
     70_000,
   )
 
+  testWith('bpf')(
+    'cycles of load, attach, ring and mapping leave no descriptor and no memory',
+    () => {
+      const script = new URL('./reliability.ts', import.meta.url).pathname
+      const output = execFileSync(
+        process.execPath,
+        ['--expose-gc', '--conditions=typebpf-source', '--import', 'tsx', script, '400'],
+        {
+          encoding: 'utf8',
+          timeout: 60_000,
+        },
+      )
+      for (const [task, row] of Object.entries(JSON.parse(output) as Record<string, Record<string, number>>)) {
+        expect([task, row['descriptorsLeft']]).toEqual([task, 0])
+        expect(row['grownMiB']).toBeLessThan(30)
+      }
+    },
+    70_000,
+  )
+
   test('a fake answers as the test says and reports bad addresses', () => {
     const fake = new FakeSys((command) => (command === 0 ? 77 : -1))
     using block = fake.alloc(64)
