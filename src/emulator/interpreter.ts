@@ -39,6 +39,8 @@ export function interpret(m: Machine, p: LinkedProgram, entry: number, calls: Ca
   const lastAddress = m.sanitizer.misaligned === 'off' ? S - 8 : -1
   const saved: number[] = []
   const program = m.program
+  // a callback's caller finds r6 to r10 as they were
+  const outer = m.frame === 0 ? undefined : w.slice(R6, R10 + 1)
   m.program = p
   const firstFrame = m.frame
   w[R10] = m.openFrame(firstFrame)
@@ -49,6 +51,7 @@ export function interpret(m: Machine, p: LinkedProgram, entry: number, calls: Ca
   for (;;) {
     if (pc < 0 || pc >= operation.length) {
       m.pc = pc
+      m.fuel = fuel
       m.fail('invalid-jump', `the program runs on at slot ${pc}, outside its ${operation.length}`)
     }
     if (--fuel < 0) {
@@ -201,6 +204,7 @@ export function interpret(m: Machine, p: LinkedProgram, entry: number, calls: Ca
           break
         case 0x109:
           m.pc = pc
+          m.fuel = fuel
           m.castAddress(d, s, imm[pc])
           break
         // loads
@@ -305,6 +309,7 @@ export function interpret(m: Machine, p: LinkedProgram, entry: number, calls: Ca
           const at = careful(m, pc, fuel, d, offset[pc], bytes, true)
           if ((at & (bytes - 1)) !== 0) {
             m.pc = pc
+            m.fuel = fuel
             m.fail('misaligned', `misaligned atomic operation on ${bytes} bytes`, BigInt(at), bytes)
           }
           wide.atomic(w, view, at, s, R0, imm[pc], bytes === 8)
@@ -480,6 +485,7 @@ export function interpret(m: Machine, p: LinkedProgram, entry: number, calls: Ca
             to = w[d]
           }
           m.pc = pc
+          m.fuel = fuel
           saved.push(
             w[R6],
             w[R6 + 1],
@@ -529,6 +535,7 @@ export function interpret(m: Machine, p: LinkedProgram, entry: number, calls: Ca
         }
         default:
           m.pc = pc
+          m.fuel = fuel
           m.fail(
             'invalid-instruction',
             `there is no instruction with opcode 0x${p.image.insns[pc * 8].toString(16).padStart(2, '0')} and these fields`,
@@ -541,6 +548,7 @@ export function interpret(m: Machine, p: LinkedProgram, entry: number, calls: Ca
     if (saved.length === 0) {
       m.fuel = fuel
       m.program = program
+      if (outer !== undefined) w.set(outer, R6)
       return
     }
     m.closeFrame(m.frame)

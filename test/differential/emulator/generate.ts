@@ -35,6 +35,8 @@ export class Random {
 /** Program types that the kernel test-runs with packets. */
 export const TYPES: readonly ProgramType[] = ['xdp', 'sched_cls', 'socket_filter', 'cgroup_skb']
 const SCALARS = [0, 2, 3, 4, 5, 7, 8, 9]
+/** Subprograms that calls choose from. */
+const SUBPROGRAMS = 2
 /** Bytes of stack that the program initialises: from r10-STACK to r10. */
 const STACK = 64
 
@@ -58,6 +60,8 @@ export class Generator {
   readonly #slots: Slot[] = []
   readonly #relocations: ImageRelocation[] = []
   readonly #type: ProgramType
+  /** Slots of calls of subprograms and which one. */
+  readonly #calls: { readonly slot: number; readonly callee: number }[] = []
 
   constructor(seed: number) {
     this.#random = new Random(seed)
@@ -355,6 +359,31 @@ export class Generator {
     this.#emit([0x63, 6, register, r.pick(writable), 0])
   }
 
+  #subprogramCall(): undefined {
+    for (let register = 1; register <= 5; register++) this.#constant(register)
+    this.#calls.push({ slot: this.#slots.length, callee: this.#random.below(SUBPROGRAMS) })
+    this.#emit([0x85, 0, 1, 0, 0])
+    this.#emit([0x0f, 9, 0, 0, 0])
+    this.#afterCall()
+  }
+
+  /** Functions behind the program; those that nobody calls are not written, the verifier refuses them. */
+  #subprograms(): undefined {
+    for (let callee = 0; callee < SUBPROGRAMS; callee++) {
+      const calls = this.#calls.filter((call) => call.callee === callee)
+      for (const { slot } of calls) this.#slots[slot] = [0x85, 0, 1, 0, this.#slots.length - slot - 1]
+      if (calls.length === 0) continue
+      for (const register of [0, 7, 8, 9]) this.#constant(register)
+      this.#emit([0xaf, 8, 1, 0, 0])
+      for (let offset = -STACK; offset < 0; offset += 8) this.#emit([0x7b, 10, this.#random.pick(SCALARS), offset, 0])
+      for (let i = 0; i < 6; i++) {
+        if (this.#random.chance(60)) this.#arithmetic()
+        else this.#stack()
+      }
+      this.#emit([0xaf, 0, 8, 0, 0], [0x95, 0, 0, 0, 0])
+    }
+  }
+
   #action(depth: number): undefined {
     const choice = this.#random.below(100)
     if (choice < 40) return this.#arithmetic()
@@ -363,7 +392,8 @@ export class Generator {
     if (choice < 70) return depth === 0 ? this.#loop(depth) : this.#arithmetic()
     if (choice < 77) return this.#packet()
     if (choice < 86) return this.#mapCall()
-    if (choice < 92) return this.#context()
+    if (choice < 91) return this.#context()
+    if (choice < 94) return this.#subprogramCall()
     this.#packetCall()
   }
 
@@ -377,6 +407,7 @@ export class Generator {
     for (const register of [7, 8, 9]) this.#emit([0xaf, 0, register, 0, 0])
     if (this.#type === 'cgroup_skb') this.#emit([0x57, 0, 0, 0, 1])
     this.#emit([0x95, 0, 0, 0, 0])
+    this.#subprograms()
     return {
       name: 'fuzz',
       type: PROGRAM_TYPES[this.#type],
