@@ -6,6 +6,7 @@
 
 export { core, currentTask, type KernelStruct, type KernelView, kernelAt, kernelStruct, ptr } from './kernel.ts'
 export { type BpfFunction, fn } from './kinds/functions.ts'
+export { flowDissector, freplace, iter, kprobeMulti, lwt, type NetfilterOptions, netfilter } from './kinds/more.ts'
 export {
   type CgroupSkbBody,
   cgroupDevice,

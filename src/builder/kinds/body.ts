@@ -1,14 +1,18 @@
+import type { Instruction } from '../../asm/index.ts'
+import type { MapSpec } from '../../spec/index.ts'
+import { LD_IMM64, MAP_TYPES } from '../../uapi/index.ts'
 import { buildError, type FunctionContext, here } from '../context.ts'
 import { constant, type Operand } from '../ir/ops.ts'
+import { materialize } from '../maps/keys.ts'
 import type { IntName } from '../types/forms.ts'
-import { type Fields, type IntType, type StructType, type Type, u32 } from '../types/types.ts'
+import { type Fields, type IntType, type StructType, type Type, u32, u64 } from '../types/types.ts'
 import { type Bool, conditionOf } from '../values/bool.ts'
 import { Int, type Like, operandOf } from '../values/int.ts'
-import { Maybe } from '../values/maybe.ts'
+import { Maybe, nullable } from '../values/maybe.ts'
 import { CONTEXT, type Place } from '../values/place.ts'
 import { Variable } from '../values/variable.ts'
 import { type Init, type StructView, type View, view, zero } from '../values/views.ts'
-import { HelperCalls } from './helper-calls.ts'
+import { HelperCalls, helper } from './helper-calls.ts'
 
 /** What every program's callback gets: control flow, variables, memory of its own. */
 export abstract class Body<R> extends HelperCalls {
@@ -80,6 +84,48 @@ export abstract class Body<R> extends HelperCalls {
       })
     }
     return new Int(u32, emitter.getVariable(result), fn)
+  }
+
+  /**
+   * Memory of this CPU outside the stack, for values that a frame of 512 bytes cannot hold. It keeps what the last run left;
+   * `$zero()` clears a struct.
+   */
+  scratch<T extends Type>(type: T): Maybe<View<T, 'shared'>> {
+    const fn = here('b.scratch')
+    const { unit, emitter } = fn
+    const name = `scratch.${unit.name}.${emitter.ir.slots.length}.${unit.maps.size}`
+    const spec: MapSpec = {
+      name,
+      type: MAP_TYPES.percpu_array,
+      keySize: 4,
+      valueSize: type.size,
+      maxEntries: 1,
+      flags: 0,
+    }
+    const handle: Operand = { kind: 'map', name: unit.use({ spec }) }
+    const key = materialize(fn, u32, 0, 'key of the scratch map')
+    const base = emitter.call(helper('map_lookup_elem'), [handle, key], { pure: true })
+    return new Maybe(fn, nullable(fn, base), () =>
+      view<T, 'shared'>(type, { fn, region: 'map', base, offset: 0, access: 'shared' }),
+    )
+  }
+
+  /**
+   * Inline assembly: `inputs` are put into r1, r2 …; what the code leaves in r0 is the answer. Jumps stay inside. r0 to r5 are
+   * lost. `b.asm((a) => a.mov('r0', 'r1').neg('r0'), x)`-like code is made with the instruction lists of typebpf/asm.
+   */
+  asm(instructions: readonly Instruction[], ...inputs: readonly Int[]): Int<'u64'> {
+    const fn = here('b.asm')
+    if (inputs.length > 5) throw buildError('build.asm', 'b.asm takes five inputs', 'r1 to r5')
+    for (const it of instructions)
+      if (it.opcode === LD_IMM64 || it.reference !== undefined || it.dst > 5 || it.src > 5)
+        throw buildError(
+          'build.asm',
+          'inline assembly has plain instructions over r0 to r5 only',
+          'use the builder for map references and calls of functions',
+        )
+    const operands = inputs.map((input) => operandOf(fn, input.type, input))
+    return new Int(u64, fn.emitter.raw([...instructions], operands, true), fn)
   }
 
   /** Runs `body` while the condition holds. The kernel must see that it ends: count something. Linux 5.3. */

@@ -1,4 +1,5 @@
 import {
+  array,
   be16,
   be32,
   bool,
@@ -15,16 +16,21 @@ import {
   currentTask,
   fentry,
   fexit,
+  flowDissector,
   fmodRet,
   fn,
   globals,
   i32,
+  iter,
   kernelStruct,
   kprobe,
+  kprobeMulti,
   kretprobe,
   lsm,
+  lwt,
   mac,
   map,
+  netfilter,
   perfEvent,
   ptr,
   rawTracepoint,
@@ -51,6 +57,9 @@ import {
   xdp,
 } from 'typebpf'
 
+const instruction = (opcode: number, dst: number, src: number) => ({ opcode, dst, src, offset: 0, imm: 0 })
+const movReg = (dst: number, src: number) => instruction(0xbf, dst, src)
+const addReg = (dst: number, src: number) => instruction(0x0f, dst, src)
 const counts = map.hash('counts', { key: u32, value: u64, maxEntries: 64 })
 const Event = struct('event', { pid: u32, uid: u32, comm: text(16), path: text(64) })
 const events = map.ringBuffer('events', { record: Event, sizeBytes: 65536 })
@@ -226,6 +235,35 @@ export const KINDS = {
   uretprobe: uretprobe('k_uretprobe', { binary: '/bin/sh', function: 'main' }, (b) => {
     counts.increment(b.result(u32))
     return 0
+  }),
+  netfilter: netfilter('k_netfilter', { family: 'ipv4', hook: 'input', priority: 0, target: '6.4' }, (b) => {
+    counts.increment(b.cpu())
+    return b.ACCEPT
+  }),
+  lwt: lwt('k_lwt', { hook: 'in' }, (b) => {
+    const first = b.packet.at(0, u8).orReturn(b.OK)
+    b.if(first.eq(0), () => b.return(b.DROP))
+    return b.OK
+  }),
+  flowDissector: flowDissector('k_flow', (b) => {
+    b.packet.at(0, u8).orReturn(b.DROP)
+    return b.OK
+  }),
+  iter: iter('k_iter', { over: 'task' }, (b) => {
+    const line = b.local(Event, { pid: b.sequence().to(u32) })
+    b.if(b.object().ne(0), () => b.write(line.path, 8))
+    return 0
+  }),
+  kprobeMulti: kprobeMulti('k_multi', { pattern: 'tcp_*' }, (b) => {
+    counts.increment(b.arg(0, u32))
+    return 0
+  }),
+  scratch: xdp('k_scratch', (b) => {
+    const big = b.scratch(array(u64, 512)).orReturn(b.PASS)
+    big.masked(b.cpu()).set(b.ktimeNs())
+    const doubled = b.asm([movReg(0, 1), addReg(0, 0)], b.cpu())
+    b.if(doubled.eq(5), () => b.return(b.DROP))
+    return b.PASS
   }),
   perfEvent: perfEvent('k_perf', (b) => {
     counts.increment(b.ctx.samplePeriod.to(u32))
