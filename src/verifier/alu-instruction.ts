@@ -3,6 +3,7 @@ import * as A from './alu.ts'
 import {
   checkInvariants,
   isConst,
+  isConst32,
   markConstant,
   markImmediate,
   markUnknown,
@@ -213,11 +214,12 @@ function adjust(env: Env, i: number, op: number, kind: number): void {
   }
   const alu32 = (op & 7) === 4
   if ((kind === A.ALU_AND || kind === A.ALU_OR) && isConst(operand.m, c)) fork(env, dst)
+  const umaxHigh = m[b + R.UMAX_HIGH]
   A.scalarAlu(frame, b, operand, c, kind, alu32)
-  link(m, b, operand, c, kind, alu32, isX && src === dst)
+  link(m, b, operand, c, kind, alu32, isX && src === dst, umaxHigh)
 }
 
-/** `x += constant` keeps x linked to what it was copied from. */
+/** `x += constant` keeps x linked to what it was copied from; `umax` is the high word of x's bound before. */
 function link(
   m: Int32Array,
   b: number,
@@ -226,17 +228,19 @@ function link(
   kind: number,
   alu32: boolean,
   itself: boolean,
+  umaxHigh: number,
 ): void {
-  if (kind !== A.ALU_ADD || alu32 || m[b + R.ID] === 0 || itself || !isConst(operand.m, c)) {
-    clearId(m, b)
+  const known = alu32 ? isConst32(operand.m, c) : isConst(operand.m, c)
+  const low = operand.m[c + R.VALUE_LOW]
+  const fits = alu32 ? umaxHigh === 0 : operand.m[c + R.VALUE_HIGH] === low >> 31
+  const adds = kind === A.ALU_ADD || (kind === A.ALU_SUB && low !== -0x80000000)
+  if (!adds || !known || !fits || itself || m[b + R.ID] === 0 || (m[b + R.ID] & R.ADD_CONST) !== 0) {
+    m[b + R.ID] = 0
+    m[b + R.OFF] = 0
     return
   }
-  const low = operand.m[c + R.VALUE_LOW]
-  if ((m[b + R.ID] & R.ADD_CONST) !== 0 || operand.m[c + R.VALUE_HIGH] !== 0 || low < 0) clearId(m, b)
-  else {
-    m[b + R.ID] |= R.ADD_CONST
-    m[b + R.OFF] = low
-  }
+  m[b + R.ID] |= alu32 ? R.ADD_CONST32 : R.ADD_CONST64
+  m[b + R.OFF] = kind === A.ALU_SUB ? -low : low
 }
 
 /** A value that is 0 or -1 (a compiled condition) is followed both ways before it masks (maybe_fork_scalars). */

@@ -13,6 +13,7 @@ import {
   sync,
   umaxNumber,
   unbound,
+  zeroExtend,
 } from './bounds.ts'
 import { EFAULT, type Env } from './env.ts'
 import { markNotNull, markPointerOrNull } from './nullness.ts'
@@ -420,6 +421,7 @@ function syncLinked(state: State, known: Int32Array, k: number, linked: readonly
     m[b + R.ID] = id
     addBounds(frame, b, constant, 0)
     addBits(frame, b, constant, 0)
+    if ((known[k + R.ID] & R.ADD_CONST32) !== 0) zeroExtend(m, b)
     sync(m, b)
   }
 }
@@ -476,8 +478,7 @@ function matchPackets(op: number, dst: number, src: number, m: Int32Array, here:
 
 function checkMayGoto(env: Env, i: number): void {
   const { code } = env
-  if (!isMayGoto(code, i) || code.dst[i] !== 0 || code.imm[i] !== 0)
-    env.reject(`invalid may_goto imm ${code.imm[i]}`)
+  if (!isMayGoto(code, i) || code.dst[i] !== 0 || code.imm[i] !== 0) env.reject(`invalid may_goto imm ${code.imm[i]}`)
   const parent = env.state.parent
   const previous = parent === undefined ? undefined : findPrevious(env, parent, i)
   const queued = env.pushBranch(i + 1, i)

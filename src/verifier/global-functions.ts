@@ -7,7 +7,7 @@ import { checkArgumentOffset, checkHelperMemory } from './arguments.ts'
 import { isNull, markKnown, markUnknown } from './bounds.ts'
 import { EINVAL, type Env, Rejection } from './env.ts'
 import { markNotNull } from './nullness.ts'
-import { CTX, AUX, ID, MAYBE_NULL, MEM, SCALAR, TYPE, WORDS } from './registers.ts'
+import { AUX, CTX, ID, MAYBE_NULL, MEM, SCALAR, TYPE, WORDS } from './registers.ts'
 import type { StackLiveness } from './stack-liveness.ts'
 import { registerBase } from './state.ts'
 
@@ -60,7 +60,13 @@ function isContext(env: Env, btf: Btf, pointee: number): boolean {
   return false
 }
 
-const NAMES: Readonly<Record<string, string>> = { void: 'UNKNOWN', struct: 'STRUCT', union: 'UNION', fwd: 'FWD', func_proto: 'FUNC_PROTO' }
+const NAMES: Readonly<Record<string, string>> = {
+  void: 'UNKNOWN',
+  struct: 'STRUCT',
+  union: 'UNION',
+  fwd: 'FWD',
+  func_proto: 'FUNC_PROTO',
+}
 
 function hasArgumentTag(btf: Btf, func: number, argument: number): boolean {
   for (let id = 1; id < btf.typeCount; id++) {
@@ -85,7 +91,8 @@ function describeArgument(env: Env, btf: Btf, func: number, name: string, index:
     if (isContext(env, btf, type.type)) return { kind: 'context' }
     const target = btf.skipModifiers(type.type)
     const pointee = btf.type(target)
-    if (pointee.kind === 'struct' && pointee.name === 'bpf_dynptr') env.unmodelled('dynptr arguments of global functions')
+    if (pointee.kind === 'struct' && pointee.name === 'bpf_dynptr')
+      env.unmodelled('dynptr arguments of global functions')
     const size = btf.sizeOf(target)
     if (size === undefined || pointee.kind === 'void' || pointee.kind === 'func_proto' || pointee.kind === 'fwd') {
       const text = `${NAMES[pointee.kind] ?? pointee.kind.toUpperCase()} ${'name' in pointee ? pointee.name : ''}`

@@ -102,7 +102,8 @@ function registerSafe(m: Int32Array, b: number, n: Int32Array, c: number, exact:
       if (m[b + PRECISE] === 0 && exact === 'not') return true
       const old = m[b + ID]
       const current = n[c + ID]
-      if ((old & ADD_CONST) !== (current & ADD_CONST)) return false
+      if ((old & ADD_CONST) !== 0 && (current & ADD_CONST) === 0) return false
+      if (old !== 0 && (old & ADD_CONST) === 0 && (current & ADD_CONST) !== 0) return false
       if ((old & ADD_CONST) !== 0 && m[b + OFF] !== n[c + OFF]) return false
       return rangeWithin(m, b, n, c) && bitsWithin(m, b, n, c) && ids.sameScalar(old, current)
     }

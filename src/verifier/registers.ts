@@ -50,9 +50,11 @@ export const SMAX = 5
 export const UMIN = 6
 export const UMAX = 7
 
-/** Marks an id of a scalar that is another scalar plus a constant (OFF). */
-export const ADD_CONST = 0x80000000 | 0
-export const ID_MASK = 0x7fffffff
+/** Marks an id of a scalar that is another scalar plus a constant (OFF), added in 64 or in 32 bits. */
+export const ADD_CONST64 = 0x80000000 | 0
+export const ADD_CONST32 = 0x40000000
+export const ADD_CONST = ADD_CONST64 | ADD_CONST32
+export const ID_MASK = 0x3fffffff
 
 /** enum bpf_reg_type: the low byte of TYPE. */
 export const NOT_INIT = 0
