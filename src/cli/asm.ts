@@ -7,9 +7,11 @@ import {
   checkInstruction,
   encodeInstructions,
   type FunctionCode,
+  type Instruction,
   type LinkedCode,
   linkFunctions,
   linkProgram,
+  type SymbolResolver,
   slotsOf,
   splitFunctions,
 } from '../asm/index.ts'
@@ -18,10 +20,12 @@ import { writeObject } from '../elf/index.ts'
 import { sectionMeaning } from '../elf/section-attach.ts'
 import { InputError } from '../errors/index.ts'
 import type { FunctionSpec, ObjectSpec, ProgramSpec } from '../spec/index.ts'
+import { kfuncResolver, readBtf } from './kernel-symbols.ts'
 
 interface Options {
   readonly output?: string
   readonly bigEndian?: boolean
+  readonly btf?: string
   readonly json?: boolean
 }
 
@@ -33,17 +37,27 @@ interface Assembled {
 }
 
 /**
- * Assembles every section. A section that calls functions of other sections takes them along, as a loader would do; a
- * section that only lends functions (`.text` beside others) is no program of its own.
+ * Assembles every section. A section that calls functions of other sections takes them along, as a loader would do; `.text`
+ * is then no program of its own.
  */
-export function assembleSections(text: string, file: string, littleEndian: boolean): Assembled[] {
+export function assembleSections(
+  text: string,
+  file: string,
+  littleEndian: boolean,
+  resolver: SymbolResolver = {},
+): Assembled[] {
   const { sections } = assembleText(text, { file })
   const functions: FunctionCode[] = sections.flatMap(({ name, instructions }) => splitFunctions(name, instructions))
-  const programs = sections.length > 1 ? sections.filter(({ name }) => name !== '.text') : sections
+  const callsOut = (instructions: readonly Instruction[]): boolean =>
+    instructions.some(({ reference }) => reference?.kind === 'function')
+  const lends = sections.some(({ instructions }) => callsOut(instructions))
+  const programs = sections.filter(({ name }) => name !== '.text' || !lends)
   return programs.map(({ name, instructions }) => {
-    const outward = instructions.some(({ reference }) => reference?.kind === 'function')
+    const outward = callsOut(instructions)
     const entry = splitFunctions(name, instructions)[0]
-    const code = outward ? linkProgram(entry.name, functions) : linkFunctions([{ name, instructions }])
+    const code = outward
+      ? linkProgram(entry.name, functions, { resolver })
+      : linkFunctions([{ name, instructions }], { resolver })
     let slot = 0
     for (const instruction of code.instructions) {
       checkInstruction(instruction, 'internal', slot)
@@ -98,7 +112,12 @@ async function run(input: string, options: Options): Promise<void> {
       cause,
     })
   }
-  const assembled = assembleSections(text, input === '-' ? '<stdin>' : input, options.bigEndian !== true)
+  const assembled = assembleSections(
+    text,
+    input === '-' ? '<stdin>' : input,
+    options.bigEndian !== true,
+    options.btf === undefined ? {} : kfuncResolver(readBtf(options.btf)),
+  )
   if (assembled.length === 0) throw new InputError('asm.empty', `${input}: no instructions`)
   if (options.output?.endsWith('.bin')) {
     if (assembled.length > 1)
@@ -136,6 +155,7 @@ export function register(program: Command): void {
     .description("assemble text (LLVM's, the kernel's or the classic syntax) to bytes")
     .argument('<file>', 'the text, or - for standard input')
     .option('-o, --output <file>', 'write an object file, or FILE.bin with the bytes, instead of printing hex')
+    .option('--btf <file>', 'BTF of the kernel: kfunc names become ids (/sys/kernel/btf/vmlinux)')
     .option('--big-endian', 'big-endian BPF')
     .option('-j, --json', 'an array of sections with their bytes and the names left to a loader')
     .action((input: string, options: Options) => run(input, options))

@@ -12,8 +12,9 @@ import {
 } from '../asm/index.ts'
 import { bytesToHex, hexToBytes } from '../bytes/index.ts'
 import { InputError, NegativeError } from '../errors/index.ts'
-import { LD_IMM64, SLOT_BYTES } from '../uapi/index.ts'
+import { LD_IMM64, PSEUDO_CALL, SLOT_BYTES } from '../uapi/index.ts'
 import { type CodeSection, codeSections, type SourceLine, sourceLines } from './code-sections.ts'
+import { kfuncResolver, readBtf } from './kernel-symbols.ts'
 
 export type Dialect = 'llvm' | 'kernel' | 'xlated'
 
@@ -25,6 +26,7 @@ interface Options {
   readonly opcodes?: boolean
   readonly alu32?: boolean
   readonly bigEndian?: boolean
+  readonly btf?: string
   readonly json?: boolean
 }
 
@@ -94,15 +96,15 @@ export function selectCode(sections: readonly CodeSection[], program: string | u
 }
 
 /** Callees and maps of an object by the names of its relocations and symbols. */
-export function objectNames(section: CodeSection): KernelNames {
+export function objectNames(section: CodeSection, kernel: KernelNames = {}): KernelNames {
   const plain = xlatedNames()
   const functionAt = new Map(
     section.symbols.filter(({ isFunction }) => isFunction).map((one) => [one.address, one.name]),
   )
   return {
-    call(src, _offset, imm, slot) {
+    call(src, offset, imm, slot) {
       const relocation = section.relocations.get(slot * SLOT_BYTES)
-      if (src !== 1) return relocation?.name
+      if (src !== 1) return relocation?.name ?? kernel.call?.(src, offset, imm, slot)
       const target = functionAt.get((slot + 1 + imm) * SLOT_BYTES) ?? relocation?.name
       const distance = imm >= 0 ? `+${imm}` : `${imm}`
       return target === undefined ? distance : `${distance}#${target}`
@@ -111,6 +113,21 @@ export function objectNames(section: CodeSection): KernelNames {
       const relocation = section.relocations.get(slot * SLOT_BYTES)
       return relocation === undefined ? plain.immediate?.(src, imm, high, slot) : `map[${relocation.name}]`
     },
+  }
+}
+
+/** What the kernel and xlated dialects call things: by the object, by the kernel's BTF, as bpftool does. */
+function namesFor(section: CodeSection, isObject: boolean, { dialect, btf }: Options): KernelNames {
+  const resolver = btf === undefined ? undefined : kfuncResolver(readBtf(btf))
+  const kernel: KernelNames = {
+    call: (src, offset, imm) => (src === PSEUDO_CALL.kfunc ? resolver?.kfuncName?.(imm, offset) : undefined),
+  }
+  if (dialect === 'kernel') return kernel
+  if (isObject) return objectNames(section, kernel)
+  const plain = xlatedNames()
+  return {
+    ...plain,
+    call: (src, offset, imm, slot) => kernel.call?.(src, offset, imm, slot) ?? plain.call?.(src, offset, imm, slot),
   }
 }
 
@@ -149,8 +166,9 @@ function listing({ section, range, lines }: Listed, isObject: boolean, options: 
     })
   }
   const shared = { littleEndian, range, opcodes: options.opcodes ?? false }
-  if (options.dialect === 'kernel') return kernelListing(bytes, { ...shared, before: lines && source })
-  const names = isObject ? objectNames(section) : xlatedNames()
+  if (options.dialect === 'kernel')
+    return kernelListing(bytes, { ...shared, names: namesFor(section, isObject, options), before: lines && source })
+  const names = namesFor(section, isObject, options)
   const functions = new Map(symbols.filter(({ isFunction }) => isFunction).map((one) => [one.address, one.name]))
   const before = (slot: number): readonly string[] => {
     const name = functions.get(slot * SLOT_BYTES)
@@ -169,8 +187,7 @@ interface Row {
 
 function rows({ section, range, lines }: Listed, isObject: boolean, options: Options): Row[] {
   const { opcode, dst, src, offset, imm, length } = decodeSlots(section.bytes, { littleEndian: section.littleEndian })
-  const names =
-    options.dialect === 'xlated' && isObject ? objectNames(section) : options.dialect === 'xlated' ? xlatedNames() : {}
+  const names = namesFor(section, isObject, options)
   const out: Row[] = []
   for (let slot = range[0]; slot < Math.min(range[1], length); slot++) {
     const size = opcode[slot] === LD_IMM64 && slot + 1 < length ? 2 : 1
@@ -227,6 +244,7 @@ export function register(program: Command): void {
     .option('-S, --source', 'source lines of the object before their instructions')
     .option('--opcodes', 'kernel, xlated: raw bytes below each instruction')
     .option('--alu32', 'llvm: w registers in loads and stores, as --mcpu=v3 prints them')
+    .option('--btf <file>', 'kernel, xlated: BTF of the kernel, for names of kfuncs (/sys/kernel/btf/vmlinux)')
     .option('--big-endian', 'hex input is big-endian BPF')
     .option('-j, --json', 'an array of sections with their instructions')
     .action((input: string, options: Options) => run(input, options))

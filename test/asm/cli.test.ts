@@ -85,12 +85,31 @@ describe('typebpf asm', () => {
     ])
   })
 
+  test('a listing of several sections gives the bytes of each', () => {
+    const listing =
+      'Disassembly of section .text:\n\n0000000000000000 <f>:\n       0:\t95 00 00 00 00 00 00 00\texit\n\nDisassembly of section xdp:\n\n0000000000000000 <g>:\n       0:\tgoto +0x0 <LBB0_1>\n\n0000000000000008 <LBB0_1>:\n       1:\texit\n'
+    expect(typebpf(['asm', '-'], listing).stdout).toBe(
+      '.text: 9500000000000000\nxdp: 05000000000000009500000000000000\n',
+    )
+  })
+
   test('functions of other sections are linked behind the program', () => {
     const text = 'r1 = 1\ncall f\nexit\n.text\nf: r0 = r1\nexit\n'
     const { stdout } = typebpf(['asm', '-'], `.section xdp\n${text}`)
     expect(stdout).toBe(
       `${['b701000001000000', '8510000001000000', '9500000000000000', 'bf10000000000000', '9500000000000000'].join('')}\n`,
     )
+  })
+})
+
+describe('kfuncs by name', () => {
+  testWith('bpf')('asm takes their ids from the kernel, disasm their names', () => {
+    const btf = ['--btf', '/sys/kernel/btf/vmlinux']
+    const { stdout } = typebpf(['asm', '-', ...btf], 'call bpf_rcu_read_lock\nexit\n')
+    expect(stdout).toMatch(/^8520[0-9a-f]{12}9500000000000000\n$/)
+    expect(stdout.slice(8, 16)).not.toBe('00000000')
+    const listing = typebpf(['disasm', `hex:${stdout}`, '--dialect', 'kernel', ...btf]).stdout
+    expect(listing).toMatch(/^0: \(85\) call bpf_rcu_read_lock#\d+\n1: \(95\) exit\n$/)
   })
 })
 

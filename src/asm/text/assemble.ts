@@ -57,6 +57,8 @@ interface Section {
 }
 
 const LABEL = /^[ \t]*([A-Za-z_.$][\w.$-]*):(?!\])/
+/** Labels that compilers make for blocks: listed like symbols, but no functions. */
+const BLOCK_LABEL = /^\.?LBB\d+_\d+$/
 const BYTES_ONLY = /^\s*(?:[0-9a-f]{2} ){7}[0-9a-f]{2}(?: (?:[0-9a-f]{2} ){7}[0-9a-f]{2})?\s*$/
 const SLOT_NUMBER = /^[ \t]*\d+:[ \t]+/
 const RAW_BYTES = /^(?:[0-9a-f]{2} ){7}[0-9a-f]{2}(?: (?:[0-9a-f]{2} ){7}[0-9a-f]{2})?[ \t]+/
@@ -141,7 +143,8 @@ class TextReader {
     if (header !== undefined) {
       if (header.kind === 'section') this.enter(header.name)
       // a section that no symbol starts is listed under its own name
-      else if (header.kind === 'function' && header.name !== this.#section?.name) this.label(header.name, place, true)
+      else if (header.kind === 'function' && header.name !== this.#section?.name)
+        this.label(header.name, place, !BLOCK_LABEL.test(header.name))
       return
     }
     if (BYTES_ONLY.test(text)) return
