@@ -142,7 +142,7 @@ export function building<T>(fn: FunctionContext, body: () => T): T {
   try {
     return body()
   } catch (error) {
-    throw located(error, fn)
+    throw located(error, fn.unit.location(fn.emitter.site))
   } finally {
     current = before
   }
@@ -169,10 +169,10 @@ export function buildError(code: string, message: string, fix: string, at?: Sour
   return new UsageError(code, message, { details: [fix, ...where] })
 }
 
-function located(error: unknown, fn: FunctionContext): unknown {
-  if (!(error instanceof UsageError) || error.details.some((line) => line.startsWith('at '))) return error
-  const place = fn.unit.location(fn.emitter.site)
-  if (place === undefined) return error
+/** An error with the user's place, unless it says one already. */
+export function located(error: unknown, place: SourceLocation | undefined): unknown {
+  if (!(error instanceof UsageError) || place === undefined) return error
+  if (error.details.some((line) => line.startsWith('at '))) return error
   return new UsageError(error.code, error.message, {
     cause: error,
     details: [...error.details, `at ${place.file}:${place.line}:${place.column}`],

@@ -25,7 +25,8 @@ type StackHost = typeof Error & {
 }
 
 const FRAME = /\(?((?:file:\/\/|[a-z]+:\/\/|\/|[A-Za-z]:[\\/])[^()]*?):(\d+):(\d+)\)?\s*$/
-const HERE = new URL('.', import.meta.url).href
+/** The library itself: src/ or dist/src/. */
+const HERE = new URL('..', import.meta.url).href
 const HERE_PATH = toPath(HERE)
 const isOwn = (file: string): boolean => file.startsWith(HERE) || toPath(file).startsWith(HERE_PATH)
 

@@ -112,7 +112,7 @@ export abstract class Body<R> extends HelperCalls {
 
   /**
    * Inline assembly: `inputs` are put into r1, r2 …; what the code leaves in r0 is the answer. Jumps stay inside. r0 to r5 are
-   * lost. `b.asm((a) => a.mov('r0', 'r1').neg('r0'), x)`-like code is made with the instruction lists of typebpf/asm.
+   * lost. Instructions come from typebpf/asm.
    */
   asm(instructions: readonly Instruction[], ...inputs: readonly Int[]): Int<'u64'> {
     const fn = here('b.asm')

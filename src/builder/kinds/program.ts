@@ -2,8 +2,9 @@ import { UsageError } from '../../errors/index.ts'
 import { type AttachSpec, CONTRIBUTION, type Contribution, type SpecContribution } from '../../spec/index.ts'
 import { PROGRAM_FLAGS, type ProgramFlag } from '../../uapi/index.ts'
 import { contributionOfUnit } from '../compile.ts'
-import { buildError, building, FunctionContext, Unit } from '../context.ts'
+import { buildError, building, FunctionContext, located, Unit } from '../context.ts'
 import { constant, type Operand } from '../ir/ops.ts'
+import { captureSite } from '../source.ts'
 import { Int } from '../values/int.ts'
 
 /** A return code of one kind of program. */
@@ -43,6 +44,7 @@ export class BpfProgram<K extends string = string> implements SpecContribution {
   readonly name: string
   readonly shape: ProgramShape
   readonly #build: (fn: FunctionContext, context: Operand) => unknown
+  readonly #definedAt = captureSite()
   #made: Contribution | undefined
 
   constructor(name: string, shape: ProgramShape, build: (fn: FunctionContext, context: Operand) => unknown) {
@@ -57,7 +59,11 @@ export class BpfProgram<K extends string = string> implements SpecContribution {
 
   /** The program as data; built once. @throws UsageError at mistakes that types do not hold */
   [CONTRIBUTION](): Contribution {
-    this.#made ??= this.#compile()
+    try {
+      this.#made ??= this.#compile()
+    } catch (error) {
+      throw located(error, this.#definedAt)
+    }
     return this.#made
   }
 
@@ -70,8 +76,13 @@ export class BpfProgram<K extends string = string> implements SpecContribution {
     building(fn, () => {
       const result = this.#build(fn, context)
       if (result instanceof Promise)
-        throw buildError('build.async', 'the callback of a program is async', 'make it a plain function')
-      if (fn.emitter.isOpen && fn.emitter.current !== undefined) fn.leave(result)
+        throw buildError(
+          'build.async',
+          'the callback of a program is async',
+          'make it a plain function',
+          this.#definedAt,
+        )
+      if (fn.emitter.isOpen) fn.leave(result)
     })
     return contributionOfUnit(unit, {
       fn,
