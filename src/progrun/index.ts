@@ -5,6 +5,7 @@
 export type { BackendKind, HarnessEvent, RawResult } from './backend/backend.ts'
 export { type EmulatorWorld, FaultError } from './backend/emulator.ts'
 export { kernelUnavailable } from './backend/kernel.ts'
+export * from './bench/index.ts'
 export * from './checks/checks.ts'
 export * from './coverage/index.ts'
 export type { SkbContext, SkLookupContext, XdpContext } from './harness/contexts.ts'

@@ -28,7 +28,7 @@ async function cover(each: Case): Promise<FileCoverage> {
   const image = imageOf(each)
   using t = await harness(image, { backend: 'emulator', coverage })
   for (const { options } of each.runs) t.run(image.name, options)
-  return coverageByFile(coverage, [image])[0]
+  return coverageByFile(coverage)[0]
 }
 const hits = (file: FileCoverage): [number, number | 'dead'][] =>
   file.lines.map(({ line, hits: count, dead }) => [line, dead ? 'dead' : count])

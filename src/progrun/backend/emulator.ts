@@ -120,8 +120,9 @@ export function openEmulator(fleet: Fleet, world: EmulatorWorld = {}): EmulatorB
       }
       if (input.cpu !== undefined) emulator.environment.cpu = input.cpu
       const started = performance.now()
-      let result = once()
-      for (let i = 1; i < input.repeat; i++) result = once()
+      const watched = observer === undefined ? options : { ...options, observe: observer }
+      const result = input.repeat === 1 ? emulator.run(watched) : emulator.repeat(watched, input.repeat)
+      if (result.fault !== undefined) throw new FaultError(image.name, result.fault)
       const durationNs = Math.round(((performance.now() - started) * 1e6) / input.repeat)
       const { metadata, packet } = result
       const data =
@@ -138,12 +139,6 @@ export function openEmulator(fleet: Fleet, world: EmulatorWorld = {}): EmulatorB
         events: result.events.map(({ kind, map, data: bytes }) => ({ kind, map, data: bytes })),
         printk: result.printk,
         ...(result.redirect === undefined ? {} : { redirect: result.redirect }),
-      }
-
-      function once(): ReturnType<typeof emulator.run> {
-        const answer = emulator.run(observer === undefined ? options : { ...options, observe: observer })
-        if (answer.fault !== undefined) throw new FaultError(image.name, answer.fault)
-        return answer
       }
     },
     advance: (ns) => emulator.advance(ns),

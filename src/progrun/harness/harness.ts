@@ -175,6 +175,19 @@ export class Harness {
     return new RunResult<K>(image.name, type as K, label, results, prepared.metadataSize)
   }
 
+  /** Runs in one backend, the kernel where it is there, without comparing anything: for measuring. Maps may drift apart. */
+  measure<K extends ProgramType>(program: ProgramRef<K>, options: RunOptions<K>): RunResult<K> {
+    const index = this.#programIndex(program)
+    const image = this.images[index]
+    const type = programTypeName(image.type) as K
+    const prepared = prepareRun(image.name, type, options as AnyRun)
+    const backend = this.kernel ?? this.#backends[0]
+    if (backend === this.kernel && prepared.kernelRefuses !== undefined)
+      throw new UsageError('progrun.kernel-refuses', `${image.name}: ${prepared.kernelRefuses}`)
+    const result = backend.run(index, prepared)
+    return new RunResult<K>(image.name, type, backend.label, [result], prepared.metadataSize)
+  }
+
   /** After a run that only the emulator could do, the kernel's maps get what it changed: later runs start alike. */
   #bringInLine(): void {
     const { emulator, kernel } = this
