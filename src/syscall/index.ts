@@ -47,6 +47,14 @@ export { type LoadedObject, type LoadedProgram, type LoadObjectOptions, loadObje
 export { BpfMap, createMap, LiveArray, type MapCodec, rawBytes, type SetOptions } from './map.ts'
 export { type ObjectKind, objectIds, openById, openPinned, pin } from './objects.ts'
 export { PerfBuffer, type PerfEvent } from './perf-buffer.ts'
+export {
+  type AttachedProgram,
+  type AttachedPrograms,
+  bindMap,
+  queryAttached,
+  queryTaskFd,
+  type TaskFd,
+} from './query.ts'
 export { createRawMap, type MapShape, RawMap } from './raw-map.ts'
 export { realSys } from './real.ts'
 export { type EventsOptions, RingBuffer, UserRingBuffer } from './ring-buffer.ts'
@@ -56,4 +64,5 @@ export type { Block, Mapping, Sys } from './sys.ts'
 export { type TestRunInput, type TestRunOutput, testRun } from './test-run.ts'
 export { setTrace } from './trace.ts'
 export { parseTraceLine, type TraceLine, tracePipe } from './trace-pipe.ts'
+export { GlobalVariables } from './variables.ts'
 export { type LogStatistics, logStatistics, reasonLine, type Verdict } from './verdict.ts'

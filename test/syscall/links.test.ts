@@ -1,4 +1,5 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
@@ -18,7 +19,10 @@ import {
   createJudge,
   createRawMap,
   functionOffset,
+  interfaceIndex,
   openById,
+  queryAttached,
+  queryTaskFd,
   readIterator,
   realSys,
 } from '../../src/syscall/index.ts'
@@ -121,6 +125,8 @@ describe('network hooks', () => {
     sendDatagrams(2)
     expect(pass.count()).toBeGreaterThanOrEqual(2n)
     expect(first.info().typeName).toBe('tcx')
+    const attached = queryAttached(realSys(), interfaceIndex(realSys(), 'lo'), ATTACH_TYPES.tcx_egress)
+    expect(attached.programs.map(({ linkId }) => linkId)).toEqual([first.info().id, last.info().id])
     expect(() => attachTcx(pass.program, { interface: 'lo', direction: 'egress', expectedRevision: 99n })).toThrow(
       /ESTALE/,
     )
@@ -280,6 +286,48 @@ exit`.replace('goto +7', 'goto +8')
     expect(bytes.filter((_, i) => i % 8 === 0).sort()).toEqual(new Uint8Array([0x11, 0x12, 0x13]))
     using again = openById(sys, 'link', link.info().id)
     expect(again?.closed).toBe(false)
+  })
+
+  bpfTest('a killed process leaves nothing attached', async () => {
+    const script = `
+      import { attachRawTracepoint } from ${JSON.stringify(new URL('../../src/syscall/index.ts', import.meta.url).href)}
+      import { counter } from ${JSON.stringify(new URL('./programs.ts', import.meta.url).href)}
+      const raw = counter('raw_tracepoint', 0)
+      console.log(attachRawTracepoint(raw.program, { name: 'xdp_exception' }).info().id)
+      setInterval(() => {}, 1000)`
+    const child = spawn(process.execPath, [
+      '--conditions=typebpf-source',
+      '--import',
+      'tsx',
+      '--input-type=module',
+      '-e',
+      script,
+    ])
+    const [line] = (await once(child.stdout, 'data')) as [Buffer]
+    const id = Number(line.toString())
+    {
+      using there = openById(realSys(), 'link', id)
+      expect(there?.closed).toBe(false)
+    }
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    let gone = false
+    for (let i = 0; i < 50 && !gone; i++) {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      using still = openById(realSys(), 'link', id)
+      gone = still === undefined
+    }
+    expect(gone).toBe(true)
+  })
+
+  bpfTest('what a perf event runs can be asked', () => {
+    using raw = counter('raw_tracepoint', 0, { pid: process.pid })
+    using link = attachRawTracepoint(raw.program, { name: 'sys_enter' })
+    expect(queryTaskFd(realSys(), process.pid, link.fd)).toMatchObject({
+      kind: 'raw_tracepoint',
+      name: 'sys_enter',
+      programId: link.info().programId,
+    })
   })
 
   bpfTest('a link that is pinned outlives its fd', () => {

@@ -1,7 +1,9 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { describe, expect } from 'vitest'
+import { readObject } from '../../src/elf/index.ts'
+import { GlobalVariables, loadObject, realSys } from '../../src/syscall/index.ts'
 import { corporaFolder, testWith } from '../requirements.ts'
 
 const node = ['--conditions=typebpf-source', '--import', 'tsx']
@@ -11,6 +13,25 @@ const typebpf = (args: string[], input?: string) =>
 const object = `${corporaFolder}/objects/cilium-ebpf/examples/xdp/bpf_bpfel.o`
 
 describe('loading objects', () => {
+  testWith('bpf', 'corpora')('global variables are live, constants are not written', () => {
+    // a .data variable of some object whose program loads
+    const path = `${corporaFolder}/objects/cilium-ebpf/testdata/variables-el.elf`
+    const object = readObject(readFileSync(path), { what: path })
+    using loaded = loadObject(realSys(), object, { logLevel: 1 })
+    expect(loaded.programs.map(({ result }) => result.message)).toEqual(loaded.programs.map(() => undefined))
+    using variables = new GlobalVariables(loaded)
+    const bss = object.variables.find(({ section, size }) => section === '.bss' && size <= 8)
+    const constant = object.variables.find(({ section }) => section === '.rodata')
+    if (bss === undefined || constant === undefined) throw new Error(JSON.stringify(object.variables))
+    const value = typeof variables.get(bss.name) === 'bigint' ? 5n : 5
+    variables.set(bss.name, value)
+    expect(variables.get(bss.name)).toBe(value)
+    const map = loaded.maps.get(object.maps.find(({ section }) => section === '.bss')?.name ?? '')
+    expect(map?.lookup(new Uint8Array(4))?.[bss.offset]).toBe(5)
+    expect(() => variables.set(constant.name, 1)).toThrow(/constant/)
+    expect(() => variables.get('nope')).toThrow(/no global variable/)
+  })
+
   testWith('bpf', 'corpora')(
     'the corpora load as the recorded kernel said',
     () => {
