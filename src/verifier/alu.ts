@@ -205,6 +205,7 @@ function signed64FromUnsigned(d: Bank, i: number): void {
 }
 
 type Bitwise = 'and' | 'or' | 'xor'
+const BITWISE = { and: tnum.and, or: tnum.or, xor: tnum.xor } as const
 
 function bitwise(d: Bank, b: number, a: Bank, c: number, op: Bitwise): void {
   const i = b / 2
@@ -212,7 +213,7 @@ function bitwise(d: Bank, b: number, a: Bank, c: number, op: Bitwise): void {
   const m = d.m
   const n = a.m
   const bothKnown = isConst(m, b) && isConst(n, c)
-  tnum[op](d.u[i + VALUE], d.u[i + MASK], a.u[j + VALUE], a.u[j + MASK])
+  BITWISE[op](d.u[i + VALUE], d.u[i + MASK], a.u[j + VALUE], a.u[j + MASK])
   put(d, b)
   const value = m[b + VALUE_LOW]
   const most = value | m[b + MASK_LOW]

@@ -184,27 +184,35 @@ export function checkHelperMemory(
   switch (type & R.BASE_MASK) {
     case R.PACKET:
     case R.PACKET_META:
-      return checkPacket(env, register, off, size, zeroAllowed)
+      checkPacket(env, register, off, size, zeroAllowed)
+      return
     case R.MAP_KEY:
       if (write) env.reject(`R${register} cannot write into ${R.typeName(type)}`, EACCES)
-      return checkRegion(env, register, off, size, env.map(m[b + R.AUX]).keySize, false)
+      checkRegion(env, register, off, size, env.map(m[b + R.AUX]).keySize, false)
+      return
     case R.MAP_VALUE:
       checkMapPermission(env, register, off, size, write)
-      return checkMapValue(env, register, off, size, zeroAllowed)
+      checkMapValue(env, register, off, size, zeroAllowed)
+      return
     case R.MEM:
       readOnly()
-      return checkRegion(env, register, off, size, m[b + R.AUX] >>> 0, zeroAllowed)
+      checkRegion(env, register, off, size, m[b + R.AUX] >>> 0, zeroAllowed)
+      return
     case R.BUF:
       readOnly()
-      return checkBuffer(env, (type & R.RDONLY) !== 0 ? 'rdonly' : 'rdwr', register, off, size)
+      checkBuffer(env, (type & R.RDONLY) !== 0 ? 'rdonly' : 'rdwr', register, off, size)
+      return
     case R.STACK:
-      return checkStackRange(env, liveness, register, off, size, zeroAllowed, write, raw)
+      checkStackRange(env, liveness, register, off, size, zeroAllowed, write, raw)
+      return
     case R.BTF_ID:
-      return env.unmodelled('kernel objects as memory arguments')
+      env.unmodelled('kernel objects as memory arguments')
+      return
     default:
       if ((type & R.BASE_MASK) === R.CTX && env.facts.type === SYSCALL) {
         if (size === 0 && zeroAllowed) return
-        return checkMemory(env, liveness, register, size - 1, 1, write, -1, false, false)
+        checkMemory(env, liveness, register, size - 1, 1, write, -1, false, false)
+        return
       }
       if (zeroAllowed && size === 0 && isNull(m, b)) return
       env.reject(`R${register} type=${R.typeName(type)} expected=fp`, EACCES)

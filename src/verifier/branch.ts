@@ -328,10 +328,14 @@ function refineLess(x: R.Bank, b: number, y: R.Bank, c: number, narrow: boolean,
 
 /** `x op y` is true (regs_refine_cond_op); {@link sync} both afterwards. */
 export function refine(x: R.Bank, b: number, y: R.Bank, c: number, op: number, narrow: boolean): void {
-  if (op === JGE || op === JGT || op === JSGE || op === JSGT) return refine(y, c, x, b, FLIPPED[op], narrow)
+  if (op === JGE || op === JGT || op === JSGE || op === JSGT) {
+    refine(y, c, x, b, FLIPPED[op], narrow)
+    return
+  }
   switch (op) {
     case JEQ:
-      return refineEqual(x, b, y, c, narrow)
+      refineEqual(x, b, y, c, narrow)
+      return
     case JNE:
     case JSET:
     case NOT_SET: {
@@ -347,9 +351,11 @@ export function refine(x: R.Bank, b: number, y: R.Bank, c: number, op: number, n
     }
     case JLE:
     case JLT:
-      return refineLess(x, b, y, c, narrow, false, op === JLT ? 1 : 0)
+      refineLess(x, b, y, c, narrow, false, op === JLT ? 1 : 0)
+      return
     default:
-      return refineLess(x, b, y, c, narrow, true, op === JSLT ? 1 : 0)
+      refineLess(x, b, y, c, narrow, true, op === JSLT ? 1 : 0)
+      return
   }
 }
 
@@ -497,7 +503,10 @@ export function checkBranch(env: Env, i: number): void {
   const opcode = code.op[i]
   const op = opcode & 0xf0
   if (op > 0xe0) env.reject(`invalid BPF_JMP/JMP32 opcode ${op.toString(16)}`)
-  if (op === 0xe0) return checkMayGoto(env, i)
+  if (op === 0xe0) {
+    checkMayGoto(env, i)
+    return
+  }
   const dst = code.dst[i]
   const src = code.src[i]
   const isX = (opcode & 8) !== 0

@@ -86,7 +86,10 @@ export function shiftRightSigned(v: bigint, m: bigint, by: bigint, bits: 32 | 64
 export function range(min: bigint, max: bigint): void {
   const chi = min ^ max
   const bits = chi === 0n ? 0 : chi.toString(2).length
-  if (bits > 63) return give(0n, M64)
+  if (bits > 63) {
+    give(0n, M64)
+    return
+  }
   const delta = (1n << BigInt(bits)) - 1n
   give(min & ~delta & M64, delta)
 }

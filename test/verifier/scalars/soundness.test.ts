@@ -47,8 +47,8 @@ function abstract(values: readonly bigint[]): Bank {
   const { m, s, u } = bank
   m[TYPE] = SCALAR
   unbound(m, 0)
-  const least = <T>(xs: T[]) => xs.reduce((a, b) => (b < a ? b : a))
-  const most = <T>(xs: T[]) => xs.reduce((a, b) => (b > a ? b : a))
+  const least = <T>(xs: T[]) => [...xs].sort((a, b) => (a < b ? -1 : 1))[0]
+  const most = <T>(xs: T[]) => [...xs].sort((a, b) => (a > b ? -1 : 1))[0]
   u[UMIN] = least(values.map(u64))
   u[UMAX] = most(values.map(u64))
   s[SMIN] = least(values.map(s64))
