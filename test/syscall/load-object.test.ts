@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os'
 import { describe, expect } from 'vitest'
 import { readObject } from '../../src/elf/index.ts'
-import { GlobalVariables, loadObject, realSys } from '../../src/syscall/index.ts'
+import { attachAll, GlobalVariables, loadObject, realSys } from '../../src/syscall/index.ts'
 import { corporaFolder, testWith } from '../requirements.ts'
 
 const node = ['--conditions=typebpf-source', '--import', 'tsx']
