@@ -1,3 +1,4 @@
+import { InputError } from '../errors/index.ts'
 import type { BtfComposite, BtfType } from './types.ts'
 
 const POINTER = 8
@@ -25,6 +26,8 @@ export class Alignments {
 
   #compute(id: number, depth: number): number {
     const type = this.#types[id]
+    if (type === undefined)
+      throw new InputError('btf.id', `there is no type [${id}], the last one is [${this.#types.length - 1}]`)
     switch (type.kind) {
       case 'int':
       case 'enum':
@@ -76,11 +79,15 @@ const PADS = [
   ['char', 8],
 ] as const
 
+/** A gap of more bytes than any real struct has is a broken size. */
+const MAX_GAP_BITS = 8 * 1048576
+
 const roundUp = (value: number, to: number): number => (to === 0 ? value : Math.ceil(value / to) * to)
 
 /** Unnamed bit fields that fill a gap, from the widest type that still ends in it. All places in bits. */
 export function padding(from: number, to: number, nextAlign: number, inBitField: boolean, level: number): string {
   if (from >= to) return ''
+  if (to - from > MAX_GAP_BITS) throw new InputError('btf.size', `a gap of ${(to - from) / 8} bytes inside a struct`)
   const indent = '\t'.repeat(level)
   let out = ''
   let at = from
