@@ -106,6 +106,7 @@ export class Emulator {
     this.#setup = new ContextSetup(m)
     this.#mem = m.memory.mustAllocate(MEM_BYTES, SHADOW.none, 'memory of the run')
     m.run = newRunState('none', undefined)
+    m.run.moved = () => this.#setup.mirror(m.run)
     for (const [index, spec] of specs.entries()) m.maps.push(createMap(m, spec, index))
     for (const [index, image] of images.entries()) {
       const maps = image.maps.map((spec) => m.maps[specs.findIndex((one) => sameMap(one, spec))])
@@ -175,7 +176,7 @@ export class Emulator {
     const map = m.maps[timer.map]
     const program = m.programs[timer.callback?.program ?? -1]
     if (timer.callback === undefined || program === undefined) return undefined
-    const run = newRunState('none', undefined)
+    const run = newRunState('none', undefined, m.run)
     m.run = run
     m.fuel = Math.min(this.#options.stepLimit ?? DEFAULT_STEPS, MAX_STEPS)
     m.frame = 0
@@ -297,8 +298,8 @@ export class Emulator {
     const packet =
       row.packet === undefined
         ? undefined
-        : this.#setup.packetState(row, options.packet ?? new Uint8Array(0), options.metadata ?? new Uint8Array(0))
-    const run = newRunState(row.table.kind, packet)
+        : this.#setup.packetState(row, options.packet ?? EMPTY, options.metadata ?? EMPTY)
+    const run = newRunState(row.table.kind, packet, m.run)
     m.run = run
     this.#setup.context(row, run, options.ctx)
     if (packet !== undefined) {
@@ -307,7 +308,6 @@ export class Emulator {
         if (!given.has('ingress_ifindex')) m.memory.view.setUint32(run.ctx + 12, 1, true)
       } else fillSkb(m, row, run, given)
       this.#setup.mirror(run)
-      run.moved = () => this.#setup.mirror(run)
     }
     m.set(1, run.ctx)
     m.set(2, 0)
@@ -403,7 +403,7 @@ export class Emulator {
     const { u8 } = this.machine.memory
     if (kind === 'xdp' || kind === 'l2') {
       result.packet = u8.slice(packet.data, packet.dataEnd)
-      if (kind === 'xdp') result.metadata = u8.slice(packet.meta, packet.data)
+      if (kind === 'xdp') result.metadata = packet.meta === packet.data ? EMPTY : u8.slice(packet.meta, packet.data)
       return
     }
     const bytes = new Uint8Array(14 + packet.dataEnd - packet.data)
@@ -412,6 +412,7 @@ export class Emulator {
   }
 }
 
+const EMPTY = new Uint8Array(0)
 const NOTHING: ReadonlySet<string> = new Set()
 function givenFields(ctx: ContextInput | undefined): ReadonlySet<string> {
   return ctx === undefined || ctx instanceof Uint8Array ? NOTHING : new Set(Object.keys(ctx))

@@ -54,7 +54,10 @@ export interface RunState {
   readonly extra: Map<string, number>
 }
 
-export function newRunState(contextKind: string, packet: PacketState | undefined): RunState {
+/** @param before the run before, whose emptied tables are used again */
+export function newRunState(contextKind: string, packet: PacketState | undefined, before?: RunState): RunState {
+  if (before !== undefined && before.references.size > 0) before.references.clear()
+  if (before !== undefined && before.extra.size > 0) before.extra.clear()
   return {
     packet,
     ctx: 0,
@@ -64,8 +67,8 @@ export function newRunState(contextKind: string, packet: PacketState | undefined
     printk: [],
     redirect: undefined,
     tailCalls: 0,
-    references: new Map(),
-    moved: () => {},
-    extra: new Map(),
+    references: before?.references ?? new Map(),
+    moved: before?.moved ?? (() => {}),
+    extra: before?.extra ?? new Map(),
   }
 }

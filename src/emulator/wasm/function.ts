@@ -9,6 +9,7 @@ import type { Block, FunctionGraph } from './cfg.ts'
 import { OP, VOID, WasmBytes } from './encoder.ts'
 import { FAULT_KIND, FUEL_ADDRESS, type ImportName, importIndex, LOCAL, LOCAL_GROUPS } from './layout.ts'
 import { emitAtomic, emitLoad, emitStore, isMemoryAccess } from './memory-access.ts'
+import { findSpans, type Span } from './spans.ts'
 
 /** What a function is compiled in. */
 export interface CompileContext {
@@ -28,6 +29,8 @@ export class FunctionCompiler {
   readonly #children: number[][]
   readonly #labels: Label[] = []
   readonly usesStack: boolean
+  /** Spans of the current block. */
+  spans: ReadonlyMap<number, Span> = new Map()
   /** Instructions of the current block that come after the current one: not executed yet but paid for. */
   unpaid = 0
 
@@ -207,6 +210,7 @@ export class FunctionCompiler {
     const block = this.graph.blocks[node]
     const { code } = this.context.program
     this.unpaid = 0
+    this.spans = findSpans(this.context.program, block)
     this.get(LOCAL.fuel).i32(block.count).op(OP.i32Sub)
     out.byte(OP.localTee).u32(LOCAL.fuel)
     this.i32(0).op(OP.i32LtS)

@@ -16,11 +16,14 @@ export const LOCAL = {
   /** The lowest byte of the frame. */
   stack: 15,
   goes: 16,
+  /** By register: 1 when the span that starts with it passed its check, and the span's address. */
+  spanPassed: 17,
+  spanPointer: 27,
 } as const
-/** Groups of locals after the parameters: six i64 (r0, r6 to r9, address), one i64, four i32. */
+/** Groups of locals after the parameters: six i64 (r0, r6 to r9, address), one i64, then i32. */
 export const LOCAL_GROUPS: readonly (readonly [count: number, type: number])[] = [
   [7, I64],
-  [4, I32],
+  [24, I32],
 ]
 
 /** Type indices. */

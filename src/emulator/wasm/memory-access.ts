@@ -1,8 +1,9 @@
 import { OPERATION } from '../decode.ts'
 import { STACK_BYTES } from '../machine.ts'
-import { OP, VOID } from './encoder.ts'
+import { I32, I64, OP, VOID } from './encoder.ts'
 import type { FunctionCompiler } from './function.ts'
 import { FAULT_KIND, LOCAL } from './layout.ts'
+import type { Span } from './spans.ts'
 
 const SIZES = [4, 2, 1, 8]
 const LOADS: Readonly<Record<number, number>> = { 1: OP.i64Load8u, 2: OP.i64Load16u, 4: OP.i64Load32u, 8: OP.i64Load }
@@ -94,6 +95,28 @@ function sizeOf(f: FunctionCompiler, slot: number): number {
   return SIZES[(f.context.program.image.insns[slot * 8] >> 3) & 3]
 }
 
+/** Checks that every byte of a span is readable now; notes the answer and the span's address. */
+function checkSpan(f: FunctionCompiler, span: Span): void {
+  const { size: shadow } = f.context.machine.memory
+  const length = span.high - span.low
+  f.register(span.base)
+  if (span.low !== 0) f.i64(BigInt(span.low)).op(OP.i64Add)
+  f.op(OP.localTee, LOCAL.address)
+  f.i64(BigInt(shadow - length)).op(OP.i64LeU, OP.if, I32)
+  f.get(LOCAL.address)
+    .op(OP.i32WrapI64)
+    .set(LOCAL.spanPointer + span.base)
+  for (let at = 0; at < length; at += 8) {
+    f.get(LOCAL.spanPointer + span.base).memory(OP.i64Load, shadow + Math.min(at, length - 8))
+    if (at > 0) f.op(OP.i64And)
+  }
+  pattern(f, 8, 1)
+  f.op(OP.i64And)
+  pattern(f, 8, 1)
+  f.op(OP.i64Eq, OP.else).i32(0).op(OP.end)
+  f.set(LOCAL.spanPassed + span.base)
+}
+
 export function emitLoad(f: FunctionCompiler, slot: number): void {
   const { code } = f.context.program
   const { machine } = f.context
@@ -103,8 +126,17 @@ export function emitLoad(f: FunctionCompiler, slot: number): void {
   const load = operation < 0x100 && (operation & 0xe0) === 0x80 ? SIGNED[size] : LOADS[size]
   const at = stackOffset(base, code.offset[slot], size)
   if (at < 0) {
+    const span = f.spans.get(slot)
+    if (span !== undefined) {
+      if (span.first === slot) checkSpan(f, span)
+      f.get(LOCAL.spanPassed + base).op(OP.if, I64)
+      f.get(LOCAL.spanPointer + base).memory(load, code.offset[slot] - span.low)
+      f.op(OP.else)
+    }
     checkedAddress(f, slot, base, size, false)
-    f.get(LOCAL.pointer).memory(load, 0).setRegister(code.dst[slot])
+    f.get(LOCAL.pointer).memory(load, 0)
+    if (span !== undefined) f.op(OP.end)
+    f.setRegister(code.dst[slot])
     return
   }
   if (machine.sanitizer.uninitialisedStack !== 'off') {
