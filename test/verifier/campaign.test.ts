@@ -5,7 +5,9 @@ import { imageOf } from '../differential/verifier/program.ts'
 import { Random } from '../differential/verifier/random.ts'
 import { testWith } from '../requirements.ts'
 
-const PROGRAMS = 3000
+const PROGRAMS = 2400
+/** The few programs that take a million instructions are for the long form. */
+const MAX_PROCESSED = 20_000
 const SEED = 20261121
 
 describe('the differential campaign, short form', () => {
@@ -21,7 +23,7 @@ describe('the differential campaign, short form', () => {
     async () => {
       const { openKernel } = await import('../differential/verifier/kernel.ts')
       const kernel = openKernel()
-      const { reports, failures } = runCampaign(kernel, { programs: PROGRAMS, seed: SEED })
+      const { reports, failures } = runCampaign(kernel, { programs: PROGRAMS, seed: SEED, maxProcessed: MAX_PROCESSED })
       kernel.close()
       const wrong = failures.filter(({ kind }) => kind !== 'processed' && kind !== 'reason')
       expect(
@@ -33,7 +35,7 @@ describe('the differential campaign, short form', () => {
       for (const { generator, programs, accepts, rejects, unsupported } of reports) {
         expect(accepts / programs, `${generator}: accepts`).toBeGreaterThan(0.2)
         expect(rejects / programs, `${generator}: rejects`).toBeGreaterThan(0.2)
-        expect(unsupported / programs, `${generator}: unsupported`).toBeLessThan(0.15)
+        expect(unsupported / programs, `${generator}: unsupported`).toBeLessThan(0.05)
       }
     },
     180_000,
@@ -44,7 +46,12 @@ describe('the differential campaign, short form', () => {
     async () => {
       const { openKernel } = await import('../differential/verifier/kernel.ts')
       const kernel = openKernel()
-      const { reports, failures } = runCampaign(kernel, { programs: 1000, seed: SEED + 1, only: 'structure' })
+      const { reports, failures } = runCampaign(kernel, {
+        programs: 1000,
+        seed: SEED + 1,
+        only: 'structure',
+        maxProcessed: MAX_PROCESSED,
+      })
       kernel.close()
       expect(reports[0].programs).toBe(1000)
       expect(reports[0].rejects).toBeGreaterThan(300)

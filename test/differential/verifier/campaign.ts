@@ -17,6 +17,9 @@ export interface GeneratorReport {
   wrongRejects: number
   crashes: number
   unsupported: number
+  /** Left out: more processed instructions than the campaign was given, or a bug that the kernel found in itself. */
+  large: number
+  kernelBugs: number
   /** Rejects that both gave, and how many of them for the same reason, numbers included. */
   bothReject: number
   reasonEqual: number
@@ -49,6 +52,8 @@ export interface CampaignOptions {
   readonly programs: number
   readonly seed: number
   readonly only?: string
+  /** Programs that take the kernel more processed instructions are left out (counted as `large`). */
+  readonly maxProcessed?: number
   /** Called for every failure; the default keeps the first 2,000. */
   readonly progress?: (done: number) => void
 }
@@ -64,6 +69,8 @@ function empty(generator: string): GeneratorReport {
     wrongRejects: 0,
     crashes: 0,
     unsupported: 0,
+    large: 0,
+    kernelBugs: 0,
     bothReject: 0,
     reasonEqual: 0,
     bothAccept: 0,
@@ -122,6 +129,15 @@ export function runCampaign(kernel: KernelJudge, options: CampaignOptions): Camp
     }
     options.progress?.(index)
     if (model === undefined) continue
+    // No verdict on the program: the kernel's verifier met a bug of its own.
+    if (ours.message?.startsWith('verifier bug:')) {
+      report.kernelBugs++
+      continue
+    }
+    if (options.maxProcessed !== undefined && (ours.processed ?? 0) > options.maxProcessed) {
+      report.large++
+      continue
+    }
     const started = performance.now()
     const theirs = model(program)
     report.modelUs += (performance.now() - started) * 1000

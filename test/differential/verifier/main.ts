@@ -1,7 +1,7 @@
 /**
  * The differential campaign: generated programs, judged by the running kernel and by the model.
  *
- *   npm run fuzz:verifier -- --programs N --seed S [--generator NAME] [--failures DIR] [--json]
+ *   npm run fuzz:verifier -- --programs N --seed S [--generator NAME] [--max-processed N] [--failures DIR] [--json]
  *
  * The last line is a JSON summary; exit 1 on any wrong accept, wrong reject or crash.
  */
@@ -20,13 +20,16 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     generator: { type: 'string' },
     failures: { type: 'string' },
+    'max-processed': { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 })
 const programs = Number(values.programs)
 const seed = Number(values.seed)
 if (!Number.isInteger(programs) || programs < 1 || !Number.isInteger(seed)) {
-  process.stderr.write('usage: fuzz:verifier -- --programs N --seed S [--generator NAME] [--failures DIR] [--json]\n')
+  process.stderr.write(
+    'usage: fuzz:verifier -- --programs N --seed S [--generator NAME] [--max-processed N] [--failures DIR] [--json]\n',
+  )
   process.exit(2)
 }
 
@@ -104,7 +107,12 @@ function shapeOf(answer: { readonly verdict: string; readonly message?: string; 
 
 const kernel = openKernel()
 const started = Date.now()
-const { reports, failures, reasons, unsupported } = runCampaign(kernel, { programs, seed, only: values.generator })
+const { reports, failures, reasons, unsupported } = runCampaign(kernel, {
+  programs,
+  seed,
+  only: values.generator,
+  ...(values['max-processed'] === undefined ? {} : { maxProcessed: Number(values['max-processed']) }),
+})
 
 const sum = (field: keyof GeneratorReport): number => reports.reduce((total, r) => total + Number(r[field]), 0)
 const unreached = [...reasons].filter(([, { model: same }]) => same === 0)
@@ -131,6 +139,8 @@ const summary = {
   wrongRejects: sum('wrongRejects'),
   crashes: sum('crashes'),
   unsupported: sum('unsupported'),
+  large: sum('large'),
+  kernelBugs: sum('kernelBugs'),
   bothReject: sum('bothReject'),
   reasonEqual: sum('reasonEqual'),
   bothAccept: sum('bothAccept'),

@@ -12,11 +12,13 @@ export interface Generated {
   readonly flags: number
   readonly license: string
   readonly slots: readonly Slot[]
-  readonly relocations: Code['relocations']
+  readonly relocations: ProgramImage['relocations']
   /** Slots where functions start: such programs carry BTF and func_info. */
   readonly functions?: readonly number[]
   /** Only of programs that bring maps of their own. */
   readonly maps?: ProgramImage['maps']
+  /** BTF and records of a real program that was changed. */
+  readonly extra?: Partial<ProgramImage>
 }
 
 export interface Generator {
@@ -34,6 +36,7 @@ export function imageOf(program: Generated): ProgramImage {
     flags: program.flags,
     maps: program.maps ?? CAMPAIGN_MAPS,
     relocations: program.relocations,
+    ...program.extra,
     ...(program.functions === undefined ? {} : functionsBtf(program.functions)),
   }
 }

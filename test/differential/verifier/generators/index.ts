@@ -17,6 +17,7 @@ import type { Random } from '../random.ts'
 import { Writer } from '../writer.ts'
 import { contextGenerator } from './context.ts'
 import { damage } from './damage.ts'
+import { mutationGenerator } from './mutation.ts'
 
 type Action = (w: Writer) => unknown
 type Weights = readonly (readonly [weight: number, action: Action])[]
@@ -226,8 +227,11 @@ const FAMILY_GENERATORS: readonly Generator[] = FAMILIES.map((family) => ({
   generate: (random) => generateFamily(family, random),
 }))
 
-/** All generators by name; `structure` damages what the others wrote. */
+const mutations = mutationGenerator()
+
+/** All generators by name; `structure` damages what the others wrote, `mutations` real programs where the corpora are. */
 export const GENERATORS: readonly Generator[] = [
+  ...(mutations === undefined ? [] : [mutations]),
   ...FAMILY_GENERATORS,
   contextGenerator,
   {
