@@ -64,6 +64,11 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import('./run.ts'),
   },
   {
+    name: 'test',
+    summary: 'run your BPF tests: in the emulator, in the kernel, or in both',
+    load: () => import('./test.ts'),
+  },
+  {
     name: 'emulate',
     summary: 'run programs in the emulator, without a kernel',
     load: () => import('./emulate.ts'),

@@ -189,6 +189,7 @@ interface Answer {
   readonly by: string
   readonly verdict: string
   readonly message: string
+  readonly log: string
 }
 
 async function ask(source: HarnessSource, question: VerifierQuestion): Promise<Answer[]> {
@@ -198,16 +199,16 @@ async function ask(source: HarnessSource, question: VerifierQuestion): Promise<A
   const out: Answer[] = []
   for (const image of chosen) {
     if (kernel !== 'running') {
-      const { verdict, message } = verify(image)
-      out.push({ program: image.name, by: 'the model of Linux 6.18', verdict, message: message ?? '' })
+      const { verdict, message, log } = verify(image, { logLevel: 1 })
+      out.push({ program: image.name, by: 'the model of Linux 6.18', verdict, message: message ?? '', log: log ?? '' })
     }
     if (kernel !== 'model') {
       const missing = kernelUnavailable()
       const by = `kernel ${release()}`
-      if (missing.length > 0) out.push({ program: image.name, by, verdict: 'not asked', message: missing[0] })
+      if (missing.length > 0) out.push({ program: image.name, by, verdict: 'not asked', message: missing[0], log: '' })
       else {
-        const { verdict, message } = createJudge().judge(image)
-        out.push({ program: image.name, by, verdict, message: message ?? '' })
+        const { verdict, message, log } = createJudge().judge(image, { logLevel: 1 })
+        out.push({ program: image.name, by, verdict, message: message ?? '', log: log ?? '' })
       }
     }
   }
@@ -230,7 +231,7 @@ export async function checkPassesVerifier(source: HarnessSource, question: Verif
   }
 }
 
-/** Some program is rejected, for a reason that matches. */
+/** Some program is rejected, for a reason that matches: the line that says why, or any line of the log. */
 export async function checkFailsVerifier(
   source: HarnessSource,
   reason: RegExp | string = '',
@@ -239,8 +240,9 @@ export async function checkFailsVerifier(
   const answers = await ask(source, question)
   const asked = question.kernel === 'both' ? 2 : 1
   const matching = answers.filter(
-    ({ verdict, message }) =>
-      verdict === 'reject' && (typeof reason === 'string' ? message.includes(reason) : reason.test(message)),
+    ({ verdict, message, log }) =>
+      verdict === 'reject' &&
+      [message, log].some((text) => (typeof reason === 'string' ? text.includes(reason) : reason.test(text))),
   )
   return {
     pass: matching.length >= asked,

@@ -1,0 +1,87 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { extname, join, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import type * as VitestNode from 'vitest/node'
+import { UsageError } from '../../errors/index.ts'
+import { type CoverageSummary, coverageByFile, readCoverage, summarize, writeCoverage } from '../coverage/index.ts'
+import type { BackendChoice } from '../harness/harness.ts'
+
+export interface RunTestsOptions {
+  /** Files or parts of their names; none: all that vitest finds. */
+  readonly files: readonly string[]
+  readonly backend: BackendChoice
+  /** Folder for lcov.info, index.html and coverage-final.json of BPF code. */
+  readonly coverage?: string
+  /** File for a JUnit report. */
+  readonly junit?: string
+  /** Only tests whose name matches. */
+  readonly namePattern?: string
+}
+
+export interface RunTestsAnswer {
+  readonly passed: boolean
+  /** Where coverage was asked for and a program ran in the emulator. */
+  readonly coverage?: CoverageSummary
+}
+
+/** vitest of the user's own project. */
+async function loadVitest(folder: string): Promise<typeof VitestNode> {
+  for (const from of [join(folder, 'package.json'), fileURLToPath(import.meta.url)]) {
+    try {
+      const path = createRequire(from).resolve('vitest/node')
+      return (await import(pathToFileURL(path).href)) as typeof VitestNode
+    } catch {
+      // not there: the next place
+    }
+  }
+  throw new UsageError('test.vitest', 'typebpf test runs vitest, and it is not installed here', {
+    details: ['npm install --save-dev vitest'],
+  })
+}
+
+/**
+ * Runs the user's tests with vitest: in processes of their own (native code must not run in worker threads), with the
+ * matchers loaded and the backend named in every failure.
+ * @throws UsageError `test.vitest` without vitest
+ */
+export async function runTests(options: RunTestsOptions): Promise<RunTestsAnswer> {
+  const folder = process.cwd()
+  const vitest = await loadVitest(folder)
+  const counted = options.coverage === undefined ? undefined : mkdtempSync(join(tmpdir(), 'typebpf-coverage-'))
+  const own = fileURLToPath(import.meta.url)
+  const setup = join(own, '..', `setup${extname(own)}`)
+  process.env['TYPEBPF_BACKEND'] = options.backend
+  if (counted !== undefined) process.env['TYPEBPF_COVERAGE'] = counted
+  try {
+    const running = await vitest.startVitest('test', [...options.files], {
+      run: true,
+      watch: false,
+      pool: 'forks',
+      setupFiles: [setup],
+      passWithNoTests: false,
+      env: {
+        TYPEBPF_BACKEND: options.backend,
+        ...(counted === undefined ? {} : { TYPEBPF_COVERAGE: counted }),
+      },
+      reporters: [
+        'default',
+        ...(options.junit === undefined ? [] : ['junit']),
+        ...(process.env['GITHUB_ACTIONS'] === 'true' ? ['github-actions'] : []),
+      ],
+      ...(options.junit === undefined ? {} : { outputFile: { junit: options.junit } }),
+      ...(options.namePattern === undefined ? {} : { testNamePattern: options.namePattern }),
+    })
+    await running.close()
+    const failed = running.state.getCountOfFailedTests() > 0 || running.state.getUnhandledErrors().length > 0
+    const modules = running.state.getTestModules()
+    const passed = !failed && modules.length > 0 && modules.every((module) => module.ok())
+    if (counted === undefined || options.coverage === undefined) return { passed }
+    const files = coverageByFile(readCoverage(counted))
+    writeCoverage(resolve(folder, options.coverage), files)
+    return { passed, coverage: summarize(files) }
+  } finally {
+    if (counted !== undefined) rmSync(counted, { recursive: true, force: true })
+  }
+}
