@@ -13,6 +13,18 @@ const typebpf = (args: string[], input?: string) =>
 const object = `${corporaFolder}/objects/cilium-ebpf/examples/xdp/bpf_bpfel.o`
 
 describe('loading objects', () => {
+  testWith('bpf', 'corpora')('programs attach by their section name; what the name leaves open must be said', () => {
+    const open = (name: string) =>
+      readObject(readFileSync(`${corporaFolder}/objects/cilium-ebpf/${name}`), { what: name })
+    using raw = loadObject(realSys(), open('testdata/raw_tracepoint-el.elf'), { logLevel: 1 })
+    const links = attachAll(raw)
+    expect(links.map((link) => link.info().typeName)).toEqual(['raw_tracepoint'])
+    for (const link of links) link.close()
+    using xdp = loadObject(realSys(), open('examples/xdp/bpf_bpfel.o'), { logLevel: 1 })
+    expect(() => attachAll(xdp)).toThrow(/the interface must be said/)
+    expect(() => attachAll(xdp, { interface: 'no-such-one' })).toThrow(/no network interface/)
+  })
+
   testWith('bpf', 'corpora')('global variables are live, constants are not written', () => {
     // a .data variable of some object whose program loads
     const path = `${corporaFolder}/objects/cilium-ebpf/testdata/variables-el.elf`
