@@ -41,6 +41,7 @@ describe('the LLVM dialect', () => {
       expect(notOpened).toHaveLength(1)
       expect(notOpened[0]).toContain("can't find target")
     },
+    180_000,
   )
 
   for (const triple of ['bpfel', 'bpfeb'] as const)

@@ -160,6 +160,36 @@ describe('the text assembler', () => {
     expect(unit.sections[0].instructions[0].source).toMatchObject({ line: 5, text: '        r1 = counts ll' })
   })
 
+  test("a compiler's text: data sections are skipped, the license is read", () => {
+    const unit = assembleText(`
+        .file "a.c"
+        .section xdp,"ax",@progbits
+        .globl prog                            # -- Begin function prog
+        .p2align 3
+        .type prog,@function
+      prog:                                    # @prog
+      # %bb.0:
+        r1 = counts ll
+        goto LBB0_1
+      LBB0_1:
+        exit
+      .Lfunc_end0:
+        .size prog, .Lfunc_end0-prog
+        .type counts,@object
+        .section .maps,"aw",@progbits
+        .globl counts
+      counts:
+        .zero 8
+        .section license,"aw",@progbits
+      _license:
+        .asciz "GPL"
+        .addrsig`)
+    expect(unit.sections.map(({ name, instructions }) => [name, instructions.length])).toEqual([['xdp', 3]])
+    expect(unit.license).toBe('GPL')
+    expect(unit.sections[0].instructions[0].reference).toEqual({ kind: 'map', name: 'counts' })
+    expect(unit.sections[0].instructions[0]).toMatchObject({ label: 'prog', functionStart: true })
+  })
+
   test('functions of other sections link by name', () => {
     const { sections } = assembleText(
       'main: call helper_of_mine\nexit\n.section other\n.globl helper_of_mine\nhelper_of_mine: exit',
@@ -282,6 +312,7 @@ describe('the text assembler', () => {
       expect(slots).toBeGreaterThan(500_000)
       expect(sources).toBeLessThan(slots / 1000)
     },
+    180_000,
   )
 })
 

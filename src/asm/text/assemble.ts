@@ -1,10 +1,11 @@
-import { CLASS, helperNumber, JMP, LD_IMM64, mapTypeNumber, PSEUDO_CALL, PSEUDO_LD } from '../../uapi/index.ts'
+import { CLASS, helperNumber, JMP, LD_IMM64, PSEUDO_CALL, PSEUDO_LD } from '../../uapi/index.ts'
 import { encodeInstructions } from '../codec.ts'
 import type { Instruction, Reference } from '../instruction.ts'
 import { type FunctionCode, type LinkedCode, type LinkOptions, linkFunctions } from '../link.ts'
 import type { ByteOrderOptions } from '../slots.ts'
 import { checkInstruction } from '../validity.ts'
 import { TokenCursor } from './cursor.ts'
+import { DATA_DIRECTIVES, DATA_SECTION, IGNORED, mapDirective, type TextMap } from './directives.ts'
 import { parseStatement } from './expressions.ts'
 import { syntaxError, type TextPlace, tokenize, withoutComment } from './lexer.ts'
 import type { Statement } from './statement.ts'
@@ -20,17 +21,6 @@ export interface AssembleOptions {
 export interface AssembledSection {
   readonly name: string
   readonly instructions: readonly Instruction[]
-}
-
-/** A map that a `.map` directive defines; sizes in bytes. */
-export interface TextMap {
-  readonly name: string
-  /** enum bpf_map_type. */
-  readonly type: number
-  readonly keySize: number
-  readonly valueSize: number
-  readonly maxEntries: number
-  readonly flags: number
 }
 
 export interface AssembledText {
@@ -51,6 +41,8 @@ interface Pending {
 
 interface Section {
   readonly name: string
+  /** A section of data: its labels and directives are skipped. */
+  readonly isData: boolean
   readonly pending: Pending[]
   /** Label → index of the instruction it names (the number of instructions when it stands at the end). */
   readonly labels: Map<string, number>
@@ -64,20 +56,6 @@ const SLOT_NUMBER = /^[ \t]*\d+:[ \t]+/
 const RAW_BYTES = /^(?:[0-9a-f]{2} ){7}[0-9a-f]{2}(?: (?:[0-9a-f]{2} ){7}[0-9a-f]{2})?[ \t]+/
 const OPCODE = /^\(([0-9a-f]{2})\)[ \t]+/
 const TARGET_SYMBOL = /[ \t]<[^ \t<>]+>[ \t]*$/
-/** Directives that say nothing about instructions. */
-const IGNORED = new Set([
-  '.p2align',
-  '.align',
-  '.balign',
-  '.file',
-  '.ident',
-  '.size',
-  '.local',
-  '.hidden',
-  '.weak',
-  '.addrsig',
-  '.addrsig_sym',
-])
 
 /** Lines of more characters are no assembly: whatever a line costs to read is bounded. */
 const MAX_LINE = 65_536
@@ -119,9 +97,9 @@ class TextReader {
     return this.#section
   }
 
-  enter(name: string): Section {
+  enter(name: string, isData = false): Section {
     const known = this.sections.find((one) => one.name === name)
-    const section = known ?? { name, pending: [], labels: new Map() }
+    const section = known ?? { name, isData, pending: [], labels: new Map() }
     if (known === undefined) this.sections.push(section)
     this.#section = section
     return section
@@ -179,7 +157,8 @@ class TextReader {
   }
 
   label(name: string, place: TextPlace, isFunction: boolean): void {
-    const { labels, pending } = this.section
+    const { labels, pending, isData } = this.section
+    if (isData) return
     if (labels.has(name)) throw syntaxError(place, place.text.indexOf(name) + 1, `label ${name} is defined twice`)
     labels.set(name, pending.length)
     if (isFunction) this.functions.add(name)
@@ -187,60 +166,22 @@ class TextReader {
 
   directive(name: string, rest: string, place: TextPlace): void {
     if (name === '.text') this.enter('.text')
-    else if (name === '.section')
-      this.enter(
-        /^"([^"]*)"|^([^,\s]+)/
-          .exec(rest)
-          ?.slice(1)
-          .find((part) => part !== undefined) ?? '.text',
-      )
+    else if (name === '.section') {
+      const [, quoted, bare, flags] = /^(?:"([^"]*)"|([^,\s]+))(?:\s*,\s*"([^"]*)")?/.exec(rest) ?? []
+      const section = quoted ?? bare ?? '.text'
+      this.enter(section, flags === undefined ? DATA_SECTION.test(section) : !flags.includes('x'))
+    } else if (name === '.data' || name === '.bss') this.enter(name, true)
     else if (name === '.globl' || name === '.global') this.globals.push(...rest.split(/\s*,\s*/))
     else if (name === '.type') {
       const type = /^(\S+?)\s*,\s*[@%]?(\w+)/.exec(rest)
       if (type !== null && type[2] === 'function') this.functions.add(type[1])
     } else if (name === '.license') this.license = rest.replace(/^"([^"]*)"$/, '$1')
     else if (name === '.map') this.maps.push(mapDirective(rest, place))
-    else if (!IGNORED.has(name))
+    else if (DATA_DIRECTIVES.has(name) && this.section.isData) {
+      const text = /^"([^"\\]*)"$/.exec(rest)?.[1]
+      if (this.section.name === 'license' && text !== undefined) this.license = text
+    } else if (!IGNORED.has(name))
       throw syntaxError(place, place.text.indexOf(name) + 1, `the directive ${name} is not supported`)
-  }
-}
-
-const MAP_ATTRIBUTES = ['type', 'key', 'value', 'entries', 'flags']
-
-/** `.map NAME type=hash key=4 value=8 entries=16`. */
-function mapDirective(rest: string, place: TextPlace): TextMap {
-  const [name, ...attributes] = rest.split(/[\s,]+/).filter((word) => word !== '')
-  const column = (word: string): number => place.text.indexOf(word) + 1
-  if (name === undefined || !/^[\w.$]+$/.test(name))
-    throw syntaxError(place, column('.map'), 'expected .map NAME type=… key=… value=… entries=…')
-  const given = new Map<string, string>()
-  for (const attribute of attributes) {
-    const [key, value] = attribute.split('=', 2)
-    if (value === undefined || value === '' || !MAP_ATTRIBUTES.includes(key))
-      throw syntaxError(
-        place,
-        column(attribute),
-        `expected ${MAP_ATTRIBUTES.map((word) => `${word}=…`).join(', ')}, found ${JSON.stringify(attribute)}`,
-      )
-    given.set(key, value)
-  }
-  const number = (key: string, otherwise: number): number => {
-    const text = given.get(key)
-    if (text === undefined) return otherwise
-    const value = /^(0x[0-9a-fA-F]+|\d+)$/.test(text) ? Number(text) : Number.NaN
-    if (!(value <= 0xffffffff)) throw syntaxError(place, column(`${key}=`), `${key}=${text} is no 32-bit number`)
-    return value
-  }
-  const typeText = given.get('type') ?? 'hash'
-  const type = mapTypeNumber(/^\d+$/.test(typeText) ? Number(typeText) : typeText)
-  if (type === undefined) throw syntaxError(place, column('type='), `${typeText} is no map type`)
-  return {
-    name,
-    type,
-    keySize: number('key', 4),
-    valueSize: number('value', 8),
-    maxEntries: number('entries', 1),
-    flags: number('flags', 0),
   }
 }
 
