@@ -323,10 +323,15 @@ export class Emulator {
     const trace: TraceStep[] | undefined = options.trace === true ? [] : undefined
     this.#observe = this.#observer(coverage, trace, options.observe)
     let fault: Fault | undefined
+    let left = times - 1
     try {
       this.#invoke(program, 0)
       if (run.references.size > 0) this.#checkReferences(run)
-      for (let i = 1; i < times; i++) {
+      if (times > 1) {
+        m.fuel = limit
+        if (engine === 'wasm' && options.mem === undefined && this.#wasm.repeat(program, times - 1, run.ctx)) left = 0
+      }
+      for (let i = 0; i < left; i++) {
         m.set(1, run.ctx)
         m.fuel = limit
         run.tailCalls = 0

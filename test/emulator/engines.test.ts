@@ -270,3 +270,14 @@ test('any bytes at all give a result, not a crash', () => {
     }
   }
 })
+
+test('repeat keeps what a run did to the packet, on both engines alike', () => {
+  // data[0] += 1; return data[0]
+  const slots: Slot[] = [[0x61, 2, 1, 0, 0], [0x71, 0, 2, 0, 0], add(0, 1), [0x73, 2, 0, 0, 0], exit]
+  const [first, second] = ENGINES.map((engine) => {
+    const result = createEmulator(image(slots), { engine }).repeat({ packet: udpFrame() }, 5)
+    return [result.fault, result.r0, result.packet?.[0], result.steps]
+  })
+  expect(first).toEqual([undefined, 7n, 7, 5])
+  expect(second).toEqual(first)
+})

@@ -1,11 +1,13 @@
 /** The WebAssembly compiler: programs become modules over the emulator's linear memory, with the interpreter's checks. */
+
+import { OPERATION } from '../decode.ts'
 import type { CallTable } from '../interpreter.ts'
 import type { Machine } from '../machine.ts'
 import { REGISTERS } from '../memory.ts'
 import { FUNCTION_HIGH, type LinkedProgram } from '../program.ts'
 import { wasmApi } from '../webassembly.ts'
 import { buildGraph, functionEntries } from './cfg.ts'
-import { encodeModule, OP, WasmBytes } from './encoder.ts'
+import { encodeModule, OP, VOID, WasmBytes } from './encoder.ts'
 import { FunctionCompiler } from './function.ts'
 import { FAULT_KIND, FUEL_ADDRESS, IMPORTS, TYPE, TYPES } from './layout.ts'
 
@@ -17,6 +19,8 @@ const MAX_COMPILED = 200_000
 interface Compiled {
   /** By entry slot. */
   readonly entries: ReadonlyMap<number, (frame: number) => number>
+  /** Of programs that call nothing outside. */
+  readonly repeat: ((frame: number, times: number, context: number, limit: number) => number) | undefined
 }
 
 /** The module of a program. Exported for tests and tools. @returns a text when the program has no compiled form */
@@ -46,6 +50,7 @@ export function compileProgram(machine: Machine, program: LinkedProgram): Uint8A
       functions: [
         ...bodies.map((body) => ({ type: TYPE.function, body })),
         ...wrappers.map((body, i) => ({ type: TYPE.wrapper, body, export: `at${entries[i]}` })),
+        ...(isClosed(program) ? [{ type: TYPE.i4, body: repeater(functions.get(0) ?? 0), export: 'repeat' }] : []),
       ],
     })
   } catch (error) {
@@ -68,6 +73,38 @@ function wrapper(target: number): Uint8Array {
       .u32(REGISTERS + 8 * register)
   out.byte(OP.call).u32(target).byte(OP.i64Store).u32(0).u32(0).byte(OP.end)
   return out.toBytes()
+}
+
+/** Calls a function `times` times with the same r1 and a full step limit each time; leaves the last r0 in its place. */
+function repeater(target: number): Uint8Array {
+  const [frame, times, context, limit] = [0, 1, 2, 3]
+  const out = new WasmBytes().u32(0)
+  const store = (address: number, local: number): void => {
+    out.byte(OP.i32Const).s32(0).byte(OP.localGet).u32(local).byte(OP.i32Store).u32(0).u32(address)
+  }
+  out.byte(OP.loop).byte(VOID)
+  store(FUEL_ADDRESS, limit)
+  out.byte(OP.i32Const).s32(REGISTERS)
+  out.byte(OP.localGet).u32(frame).byte(OP.localGet).u32(context).byte(OP.i64ExtendI32U)
+  for (let register = 2; register <= 5; register++)
+    out
+      .byte(OP.i32Const)
+      .s32(0)
+      .byte(OP.i64Load)
+      .u32(0)
+      .u32(REGISTERS + 8 * register)
+  out.byte(OP.call).u32(target).byte(OP.i64Store).u32(0).u32(0)
+  out.byte(OP.localGet).u32(times).byte(OP.i32Const).s32(1).byte(OP.i32Sub).byte(OP.localTee).u32(times)
+  out.byte(OP.brIf).u32(0).byte(OP.end).byte(OP.end)
+  return out.toBytes()
+}
+
+/** A program that calls nothing outside itself: its runs can follow each other without JavaScript in between. */
+function isClosed(program: LinkedProgram): boolean {
+  const { operation } = program.code
+  return !operation.some(
+    (one) => one === OPERATION.callHelper || one === OPERATION.callKfunc || one === OPERATION.callRegister,
+  )
 }
 
 /** Compiles programs on demand and runs them. */
@@ -100,7 +137,8 @@ export class WasmEngine {
     try {
       const module = new wasmApi.Module(bytes)
       const instance = new wasmApi.Instance(module, { env: { memory: memory.wasm, ...this.#imports(program) } })
-      return { entries: new Map(Object.entries(instance.exports).map(([name, run]) => [Number(name.slice(2)), run])) }
+      const { repeat, ...entries } = instance.exports
+      return { entries: new Map(Object.entries(entries).map(([name, run]) => [Number(name.slice(2)), run])), repeat }
     } catch (error) {
       return `the host refuses the module: ${error instanceof Error ? error.message : String(error)}`
     }
@@ -174,6 +212,17 @@ export class WasmEngine {
         return undefined
       },
     }
+  }
+
+  /** Many runs of a program at once; r1 is `context` in each. @returns false when they have to be made one by one */
+  repeat(program: LinkedProgram, times: number, context: number): boolean {
+    const compiled = this.#compile(program)
+    if (typeof compiled === 'string' || compiled.repeat === undefined || times < 1) return false
+    const m = this.#machine
+    m.program = program
+    compiled.repeat(0, times, context, m.fuel)
+    m.fuel = m.words[FUEL_ADDRESS / 4]
+    return true
   }
 
   /** Runs a function of a program on the machine's registers. @returns false when there is no compiled form */
