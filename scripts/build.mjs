@@ -1,15 +1,14 @@
 // Builds dist/: JavaScript, declarations and source maps by tsc, JSON tables and program data copied beside them.
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '..')
 const dist = join(root, 'dist')
 rmSync(dist, { recursive: true, force: true })
-execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json'], {
-  cwd: root,
-  stdio: 'inherit',
-})
+const compiler = [join(root, 'node_modules/typescript/bin/tsc'), '-p', 'tsconfig.build.json']
+const { status } = spawnSync(process.execPath, compiler, { cwd: root, stdio: 'inherit' })
+if (status !== 0) process.exit(1)
 
 /** Data that compiled modules read beside themselves. */
 const DATA = /\.(json|pcap|wasm)$/

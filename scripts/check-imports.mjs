@@ -69,7 +69,8 @@ const IMPORT =
   /(?:^|\n)\s*(?:import|export)\b[^'"`;]*?from\s*['"]([^'"]+)['"]|(?:^|\n)\s*import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/g
 for (const file of files(join(root, 'src'))) {
   const room = roomOf(file)
-  const text = readFileSync(file, 'utf8')
+  // the text of generated modules stands in template literals: those import nothing
+  const text = readFileSync(file, 'utf8').replace(/`(?:\\[\s\S]|[^`\\])*`/g, '``')
   if (MAY[room] === undefined) faults.push(`${relative(root, file)}: no rule for the room ${room}`)
   for (const match of text.matchAll(IMPORT)) {
     const target = match[1] ?? match[2] ?? match[3]

@@ -1,5 +1,5 @@
 // Installs from the lock file and builds dist/ when either is missing or older than what it is made from.
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
@@ -11,8 +11,15 @@ if (major[0] < 20 || (major[0] === 20 && major[1] < 19)) {
 }
 
 const time = (path) => (existsSync(path) ? statSync(path).mtimeMs : 0)
-const run = (command, args) =>
-  execFileSync(command, args, { cwd: root, stdio: ['ignore', process.stderr.fd, process.stderr.fd] })
+/** Runs a step; when it fails, what it printed has said why. */
+const run = (command, args) => {
+  const { status, error } = spawnSync(command, args, {
+    cwd: root,
+    stdio: ['ignore', process.stderr.fd, process.stderr.fd],
+  })
+  if (error !== undefined) console.error(`typebpf: ${command} cannot be started: ${error.message}`)
+  if (status !== 0) process.exit(1)
+}
 
 if (time(join(root, 'node_modules/.package-lock.json')) < time(join(root, 'package-lock.json'))) {
   console.error('Installing from package-lock.json …')
