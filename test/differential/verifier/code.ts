@@ -130,6 +130,12 @@ export class Code {
     return this.emit(operation | REGISTER | (wide ? JMP64 : JMP32), dst, src)
   }
 
+  /** goto with the distance in the immediate. */
+  longJump(label: Label): this {
+    this.#jumps.push({ at: this.here, label, inImm: true })
+    return this.emit(0x06)
+  }
+
   mayGoto(label: Label): this {
     this.#jumps.push({ at: this.here, label, inImm: false })
     return this.emit(0xe5)
@@ -170,7 +176,7 @@ export class Code {
 
   /** Slots where functions start, when some are called by pointer (those programs need BTF for their functions). */
   functionStarts(): number[] | undefined {
-    const inCode = this.#jumps.filter(({ inImm }) => inImm)
+    const inCode = this.#jumps.filter(({ at, inImm }) => inImm && this.slots[at][0] !== 0x06)
     if (!inCode.some(({ at }) => this.slots[at][0] === 0x18)) return undefined
     return [...new Set([0, ...inCode.map(({ label }) => label.at)])].sort((a, b) => a - b)
   }

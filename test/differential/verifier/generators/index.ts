@@ -11,6 +11,7 @@ import {
   variableOffset,
   variableStack,
 } from '../actions-memory.ts'
+import { directValue, legacyLoad, longJump, mapInMap, numberIterator, signedLoads } from '../actions-rare.ts'
 import { constant64, scalarMix, stackScalar, unknownScalar } from '../actions-scalar.ts'
 import { finished, type Generated, type Generator, type TypeChoice } from '../program.ts'
 import type { Random } from '../random.ts'
@@ -207,6 +208,43 @@ const FAMILIES: readonly Family[] = [
       [1, accessValue],
     ],
     sloppy: [0.5, 0.05],
+  },
+  {
+    name: 'rare',
+    types: [
+      { type: 'socket_filter' },
+      { type: 'sched_cls' },
+      { type: 'sched_act' },
+      { type: 'xdp', attach: 'xdp' },
+      { type: 'lwt_xmit' },
+      { type: 'tracepoint' },
+    ],
+    steps: [2, 8],
+    actions: [
+      [4, legacyLoad],
+      [3, longJump],
+      [3, directValue],
+      [3, mapInMap],
+      [2, signedLoads],
+      [2, scalarMix],
+      [2, accessValue],
+      [2, variableOffset],
+      [1, ringRecord],
+      [1, spill],
+    ],
+    sloppy: [0.5, 0.06],
+  },
+  {
+    name: 'iterators',
+    types: [{ type: 'sched_cls' }, { type: 'xdp', attach: 'xdp' }, { type: 'tracepoint' }],
+    steps: [1, 4],
+    actions: [
+      [4, numberIterator],
+      [2, scalarMix],
+      [1, spill],
+      [1, mapLookup],
+    ],
+    sloppy: [0.5, 0.06],
   },
 ]
 
