@@ -46,6 +46,7 @@ export { LOG_LEVEL, type LoadImageOptions, type LoadResult, loadImage } from './
 export { type LoadedObject, type LoadedProgram, type LoadObjectOptions, loadObject } from './load-object.ts'
 export { BpfMap, createMap, LiveArray, type MapCodec, rawBytes, type SetOptions } from './map.ts'
 export { type ObjectKind, objectIds, openById, openPinned, pin } from './objects.ts'
+export { codecOf, type MapPlace, openMap, openRawMap } from './open-map.ts'
 export { PerfBuffer, type PerfEvent } from './perf-buffer.ts'
 export {
   type AttachedProgram,

@@ -1,6 +1,6 @@
 import { type BpfError, SystemError, UnsupportedError, UsageError } from '../errors/index.ts'
 import type { ProgramImage } from '../spec/index.ts'
-import { BPF_ATTRS, PROGRAM_TYPES } from '../uapi/index.ts'
+import { type AttrValues, BPF_ATTRS, PROGRAM_TYPES } from '../uapi/index.ts'
 import { resolveAttachTarget } from './attach-target.ts'
 import { type LiveBtf, loadBtf } from './btf.ts'
 import { attrOut, tryBpf } from './command.ts'
@@ -150,20 +150,20 @@ interface RawLoad {
   readonly truncated: boolean
 }
 
+/** One object for all tries: the log's fields are filled in for each. */
+type LoadValues = { -readonly [F in keyof AttrValues<'prog_load'>]: AttrValues<'prog_load'>[F] }
+
 /** BPF_PROG_LOAD with a log buffer that grows until the whole log fits, or its end when it passes `limit`. */
-function loadWithLog(
-  sys: Sys,
-  staging: Staging,
-  values: Parameters<typeof tryBpf<'prog_load'>>[2],
-  level: number,
-  limit: number,
-): RawLoad {
+function loadWithLog(sys: Sys, staging: Staging, values: LoadValues, level: number, limit: number): RawLoad {
   let interrupted = 0
   for (;;) {
     const { log } = staging
     const size = Math.min(log.size, limit)
     log.view.setUint8(0, 0)
-    const result = tryBpf(sys, 'prog_load', { ...values, log_level: level, log_size: size, log_buf: log.address })
+    values.log_level = level
+    values.log_size = size
+    values.log_buf = log.address
+    const result = tryBpf(sys, 'prog_load', values)
     const trueSize = attrOut(sys, LOG_TRUE_SIZE)
     if (result === -ERRNO.EAGAIN && interrupted++ < RETRIES_WHEN_INTERRUPTED) continue
     const short = trueSize > size || (result === -ERRNO.ENOSPC && trueSize === 0)
@@ -239,6 +239,9 @@ export function loadImage(sys: Sys, image: ProgramImage, options: LoadImageOptio
         insn_cnt: image.insns.length / 8,
         insns: address,
         license: staging.license,
+        log_level: 0,
+        log_size: 0,
+        log_buf: 0,
         prog_flags: image.flags,
         prog_name: kernelName(image.name),
         expected_attach_type:

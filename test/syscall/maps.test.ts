@@ -140,6 +140,34 @@ describe('typed maps', () => {
     expect(map.mayContain(43n)).toBe(false)
   })
 
+  bpfTest('a map that another made is read through its own BTF', () => {
+    const sys = realSys()
+    const builder = new BtfBuilder()
+    const int = builder.int('unsigned int', 4)
+    const long = builder.int('unsigned long', 8)
+    const value = builder.add({
+      kind: 'struct',
+      name: 'seen',
+      size: 16,
+      members: [
+        { name: 'count', type: long, bitOffset: 0, bitSize: 0 },
+        { name: 'last', type: int, bitOffset: 64, bitSize: 0 },
+      ],
+    })
+    using btf = loadBtf(sys, builder.toBytes())
+    using raw = createRawMap(sys, spec('hash', { valueSize: 16, btfKeyTypeId: int, btfValueTypeId: value }), {
+      btfFd: btf.fd,
+    })
+    raw.update(new Uint8Array([7, 0, 0, 0]), new Uint8Array(16).fill(1))
+    using map = openMap(sys, { id: mapInfo(sys, raw.fd).id })
+    expect([...map]).toEqual([[7, { count: 0x0101010101010101n, last: 0x01010101 }]])
+    using plain = createRawMap(sys, spec('hash', { valueSize: 2 }))
+    using bytes = openMap(sys, { id: mapInfo(sys, plain.fd).id })
+    bytes.set(new Uint8Array(4), new Uint8Array([1, 2]))
+    expect([...bytes.values()]).toEqual([new Uint8Array([1, 2])])
+    expect(() => openMap(sys, { id: 0x7fff_ffff })).toThrow(/no map/)
+  })
+
   bpfTest('maps in maps: the inner map is found by its id', () => {
     const sys = realSys()
     using inner = createMap(sys, spec('array', { maxEntries: 1 }), numbers)
