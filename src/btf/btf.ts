@@ -226,6 +226,51 @@ export class Btf {
     return type
   }
 
+  /**
+   * Sets `marks[id]` for every type that another own type refers to, without decoding any.
+   * @throws InputError `btf.id` when a reference leads nowhere
+   */
+  markReferenced(marks: Uint8Array): void {
+    const { view, littleEndian: le } = this
+    const mark = (id: number, from: number): void => {
+      if (id >= this.endId)
+        throw new InputError('btf.id', `${this.what}: type [${from}] refers to type [${id}] of ${this.endId - 1}`)
+      marks[id] = 1
+    }
+    for (let i = 0; i < this.#offsets.length; i++) {
+      const at = this.#offsets[i]
+      const id = this.firstId + i
+      const info = view.getUint32(at + 4, le)
+      const vlen = info & 0xffff
+      const data = at + 12
+      switch (BTF_KINDS[(info >>> 24) & 0x1f]) {
+        case 'int':
+        case 'float':
+        case 'fwd':
+        case 'enum':
+        case 'enum64':
+          break
+        case 'array':
+          mark(view.getUint32(data, le), id)
+          mark(view.getUint32(data + 4, le), id)
+          break
+        case 'struct':
+        case 'union':
+          for (let m = 0; m < vlen; m++) mark(view.getUint32(data + 12 * m + 4, le), id)
+          break
+        case 'datasec':
+          for (let m = 0; m < vlen; m++) mark(view.getUint32(data + 12 * m, le), id)
+          break
+        case 'func_proto':
+          mark(view.getUint32(at + 8, le), id)
+          for (let m = 0; m < vlen; m++) mark(view.getUint32(data + 8 * m + 4, le), id)
+          break
+        default:
+          mark(view.getUint32(at + 8, le), id)
+      }
+    }
+  }
+
   /** Own types in order (not those of the base). */
   *types(): Generator<readonly [id: number, type: BtfType]> {
     for (let id = this.firstId; id < this.endId; id++) yield [id, this.type(id)]

@@ -5,14 +5,13 @@ const POINTER = 8
 
 /** Alignments of types, each computed once. */
 export class Alignments {
-  readonly #types: readonly BtfType[]
+  readonly #typeOf: (id: number) => BtfType | undefined
   /** One more than the alignment; 0: not computed yet. */
   readonly #known: Uint8Array
 
-  /** @param types by id; complete when the first question is asked */
-  constructor(types: readonly BtfType[]) {
-    this.#types = types
-    this.#known = new Uint8Array(types.length)
+  constructor(typeOf: (id: number) => BtfType | undefined, count: number) {
+    this.#typeOf = typeOf
+    this.#known = new Uint8Array(count)
   }
 
   /** The alignment that a compiler would give a type, in bytes; 0 when it has none. */
@@ -25,9 +24,9 @@ export class Alignments {
   }
 
   #compute(id: number, depth: number): number {
-    const type = this.#types[id]
+    const type = this.#typeOf(id)
     if (type === undefined)
-      throw new InputError('btf.id', `there is no type [${id}], the last one is [${this.#types.length - 1}]`)
+      throw new InputError('btf.id', `there is no type [${id}], the last one is [${this.#known.length - 1}]`)
     switch (type.kind) {
       case 'int':
       case 'enum':

@@ -1,7 +1,7 @@
 import { InputError } from '../errors/index.ts'
 import type { Btf } from './btf.ts'
 import { Alignments, padding } from './dump-c-layout.ts'
-import { type BtfComposite, type BtfEnum, type BtfEnum64, type BtfType, forEachReference } from './types.ts'
+import type { BtfComposite, BtfEnum, BtfEnum64, BtfType } from './types.ts'
 
 /** Where a type stands in the order of definitions, and in the output. */
 const NEW = 0
@@ -20,7 +20,7 @@ export class CDump {
   readonly #emit: Uint8Array
   readonly #forward: Uint8Array
   readonly #referenced: Uint8Array
-  readonly #types: BtfType[]
+  readonly #types: (BtfType | undefined)[]
   readonly #names: (string | undefined)[] = []
   readonly #alignments: Alignments
   readonly #typeNames = new Map<string, number>()
@@ -38,24 +38,27 @@ export class CDump {
     this.#forward = new Uint8Array(count)
     this.#referenced = new Uint8Array(count)
     this.#types = new Array(count)
-    this.#alignments = new Alignments(this.#types)
+    this.#alignments = new Alignments((id) => this.#type(id), count)
     this.#order[0] = DONE
     this.#emit[0] = DONE
     this.#types[0] = { kind: 'void' }
-    for (let id = 1; id < count; id++) {
-      const type = btf.type(id)
+    for (let from: Btf | undefined = btf; from !== undefined; from = from.base) from.markReferenced(this.#referenced)
+  }
+
+  /** Types are decoded when they are first looked at: functions never are. */
+  #type(id: number): BtfType {
+    let type = this.#types[id]
+    if (type === undefined) {
+      type = this.#btf.type(id)
       this.#types[id] = type
-      forEachReference(type, (to) => {
-        if (to >= count)
-          throw new InputError('btf.id', `${btf.what}: type [${id}] refers to type [${to}] of ${count - 1}`)
-        this.#referenced[to] = 1
-      })
     }
+    return type
   }
 
   /** Adds the definition of a type and of all it needs. @throws InputError `btf.cycle` */
   add(id: number): void {
     if (id >= this.#types.length) throw new InputError('btf.id', `${this.#btf.what}: there is no type [${id}]`)
+    if (UNDECLARED.has(this.#btf.kind(id))) return
     this.#queue = []
     try {
       this.#sort(id, false)
@@ -78,7 +81,7 @@ export class CDump {
   #sort(id: number, throughPointer: boolean): boolean {
     const order = this.#order
     if (order[id] === DONE) return true
-    const type = this.#types[id]
+    const type = this.#type(id)
     if (order[id] === BUSY) {
       if ((type.kind === 'struct' || type.kind === 'union') && throughPointer && type.name !== '') return false
       throw new InputError('btf.cycle', `${this.#btf.what}: type [${id}] contains itself`)
@@ -135,7 +138,7 @@ export class CDump {
   /** @param holder the struct or union whose definition needs this type, 0: the type itself is wanted */
   #emitType(id: number, holder: number): void {
     if (this.#emit[id] === DONE) return
-    const type = this.#types[id]
+    const type = this.#type(id)
     if (this.#emit[id] === BUSY) {
       this.#emitForward(id, type, holder)
       return
@@ -279,7 +282,7 @@ export class CDump {
   }
 
   #sizeOf(id: number): number {
-    const type = this.#types[id]
+    const type = this.#type(id)
     switch (type.kind) {
       case 'int':
       case 'struct':
@@ -302,7 +305,7 @@ export class CDump {
       if (chain.length > 4096)
         throw new InputError('btf.cycle', `${this.#btf.what}: the declaration of type [${id}] has no end`)
       if (at === 0) break
-      const type = this.#types[at]
+      const type = this.#type(at)
       if (type.kind === 'func_proto') at = type.returnType
       else if (CHAINED.has(type.kind)) at = (type as { type: number }).type
       else break
@@ -316,7 +319,7 @@ export class CDump {
       this.#out += name !== '' && !afterPointer ? ` ${name}` : name
     }
     for (let id = chain.pop(); id !== undefined; id = chain.pop()) {
-      const type = this.#types[id]
+      const type = this.#type(id)
       switch (type.kind) {
         case 'void':
           this.#qualifiers(chain)
@@ -366,7 +369,7 @@ export class CDump {
             this.#out += `[${type.count}]`
             return
           }
-          const nested = this.#types[chain[chain.length - 1]].kind === 'array'
+          const nested = this.#type(chain[chain.length - 1]).kind === 'array'
           if (name !== '' && !afterPointer) this.#out += ' '
           if (!nested) this.#out += '('
           this.#chain(chain, name, level)
@@ -411,7 +414,7 @@ export class CDump {
   /** Qualifiers stand before the type that they qualify. */
   #qualifiers(chain: number[]): void {
     while (chain.length > 0) {
-      const { kind } = this.#types[chain[chain.length - 1]]
+      const { kind } = this.#type(chain[chain.length - 1])
       if (kind !== 'const' && kind !== 'volatile' && kind !== 'restrict') return
       this.#out += `${kind} `
       chain.pop()
@@ -421,12 +424,15 @@ export class CDump {
   /** Compilers attach qualifiers to arrays and functions, where they mean nothing. */
   #dropQualifiers(chain: number[]): void {
     while (chain.length > 0) {
-      const { kind } = this.#types[chain[chain.length - 1]]
+      const { kind } = this.#type(chain[chain.length - 1])
       if (kind !== 'const' && kind !== 'volatile' && kind !== 'restrict' && kind !== 'type_tag') return
       chain.pop()
     }
   }
 }
+
+/** Kinds that have no definition in C. */
+const UNDECLARED: ReadonlySet<string> = new Set(['func', 'var', 'datasec', 'decl_tag', 'void'])
 
 const CHAINED: ReadonlySet<string> = new Set(['ptr', 'volatile', 'const', 'restrict', 'type_tag', 'array'])
 

@@ -44,7 +44,7 @@ class TypeScriptDump {
   constructor(btf: Btf) {
     this.#btf = btf
     for (let id = 0; id < btf.endId; id++) this.#types.push(btf.type(id))
-    this.#alignments = new Alignments(this.#types)
+    this.#alignments = new Alignments((id) => this.#types[id], btf.endId)
   }
 
   write(roots?: readonly number[]): string {

@@ -1,4 +1,5 @@
 import { BTF_LINKAGE, Btf, BtfBuilder, type BtfDatasec, type BtfMember, type BtfType } from '../btf/index.ts'
+import { UsageError } from '../errors/index.ts'
 import type { FunctionSpec, MapSpec, ObjectSpec, VariableSpec } from '../spec/index.ts'
 import { MAP_TYPES } from '../uapi/index.ts'
 
@@ -21,6 +22,8 @@ export interface ObjectBtf {
 }
 
 const POINTER = 8
+/** Definitions of maps take some ten bytes an attribute. */
+const MAX_MAPS_BYTES = 1 << 26
 
 /**
  * The object's BTF with what libbpf reads from it: definitions of maps, sections of global data and externs, a FUNC for
@@ -87,7 +90,10 @@ function placeMaps(builder: BtfBuilder, object: ObjectSpec): { mapPlaces: MapPla
       const map = byName.get(entryNames(builder, there.type)[i]) as MapSpec
       return { map, offset: entry.offset, size: entry.size, slotsAt: slotsAtOf(builder, entry.type) }
     })
-    return { mapPlaces, mapsSize: Math.max(...mapPlaces.map(({ offset, size }) => offset + size)) }
+    const mapsSize = Math.max(...mapPlaces.map(({ offset, size }) => offset + size))
+    if (mapsSize > MAX_MAPS_BYTES)
+      throw new UsageError('object.maps', `${object.name}: BTF places maps at ${mapsSize} bytes into section .maps`)
+    return { mapPlaces, mapsSize }
   }
   const mapPlaces: MapPlace[] = []
   const entries: { type: number; offset: number; size: number }[] = []

@@ -12,7 +12,6 @@ export interface WriteObjectOptions {
   readonly littleEndian?: boolean
 }
 
-const CALL = CLASS.jmp | JMP.call
 const LONG_JUMP = CLASS.jmp32 | JMP.ja
 
 /**
