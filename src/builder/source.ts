@@ -34,11 +34,11 @@ const isOwn = (file: string): boolean => file.startsWith(HERE) || toPath(file).s
 const memo = new Map<string, SourceLocation | undefined>()
 
 /** The innermost place of the stack that is outside the builder, as the runtime reports it (its source maps applied). */
-export function captureSite(): SourceLocation | undefined {
+export function captureSite(limit = 12): SourceLocation | undefined {
   const host = Error as StackHost
   if (host.captureStackTrace === undefined) return fromText(new Error().stack)
   const { prepareStackTrace, stackTraceLimit } = host
-  host.stackTraceLimit = 24
+  host.stackTraceLimit = limit
   host.prepareStackTrace = (_error, sites) => sites
   const holder: { stack?: unknown } = {}
   host.captureStackTrace(holder, captureSite)
@@ -52,6 +52,10 @@ export function captureSite(): SourceLocation | undefined {
       key = `${file}:${site.getLineNumber?.()}:${site.getColumnNumber?.()}`
       break
     }
+  if (key === undefined && limit < 48 && sites.length === limit) {
+    host.stackTraceLimit = stackTraceLimit
+    return captureSite(48)
+  }
   let found = key === undefined ? undefined : memo.get(key)
   if (found === undefined && !(key !== undefined && memo.has(key))) {
     found = fromText(new Error().stack)

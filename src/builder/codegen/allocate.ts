@@ -1,6 +1,6 @@
 import { CLASS, MODE, SIZE } from '../../uapi/index.ts'
 import type { StackSlot } from '../ir/ops.ts'
-import { add, computeLiveness, endUses, remove } from './liveness.ts'
+import { computeLiveness, endUses, RegisterSet } from './liveness.ts'
 import { eachUse, FIRST_VIRTUAL, FRAME_POINTER, type MachineFunction, type MachineInstruction } from './machine.ts'
 
 /** Machine registers that hold values: r0 to r9. */
@@ -41,6 +41,8 @@ class Coloring {
   readonly moveList: Move[][]
   /** 0 absent, 1 initial or on a worklist, 2 selected, 3 coalesced. */
   readonly state: Uint8Array
+  readonly marked: Int32Array
+  marks = 0
   worklistMoves: Move[] = []
   simplify = new Set<number>()
   freeze = new Set<number>()
@@ -60,6 +62,7 @@ class Coloring {
     this.color = new Int32Array(rows).fill(-1)
     this.moveList = Array.from({ length: rows }, () => [])
     this.state = new Uint8Array(rows)
+    this.marked = new Int32Array(rows)
     for (let i = 0; i < COLORS; i++) {
       this.color[i] = i
       this.degree[i] = 1 << 29
@@ -71,7 +74,7 @@ class Coloring {
     return (this.matrix[i >>> 5] & (1 << (i & 31))) !== 0
   }
   #connect(a: number, b: number): void {
-    if (a === b || this.#edge(a, b)) return
+    if (a === b || (a < FIRST_VIRTUAL && b < FIRST_VIRTUAL) || this.#edge(a, b)) return
     const i = a * this.count + b
     const j = b * this.count + a
     this.matrix[i >>> 5] |= 1 << (i & 31)
@@ -87,7 +90,8 @@ class Coloring {
   }
 
   #build(): void {
-    const { liveOut } = computeLiveness(this.fn)
+    const liveOut = computeLiveness(this.fn)
+    const live = new RegisterSet(this.count)
     const see = (register: number, weight: number): void => {
       if (register >= FIRST_VIRTUAL) {
         this.state[register] = 1
@@ -95,36 +99,29 @@ class Coloring {
       }
     }
     for (const block of this.fn.blocks) {
-      const live = liveOut.get(block)!.slice()
+      live.reset(liveOut.get(block)!)
       const weight = 8 ** Math.min(block.loopDepth, 6) / (block.cold ? 8 : 1)
       for (const use of endUses(block)) {
-        add(live, use)
+        live.add(use)
         see(use, weight)
       }
       for (let i = block.code.length - 1; i >= 0; i--) {
         const instruction = block.code[i]
         if (instruction.isMove && instruction.src !== FRAME_POINTER) {
-          remove(live, instruction.src)
+          live.remove(instruction.src)
           const move: Move = { instruction, dst: instruction.dst, src: instruction.src, state: 'worklist' }
           this.moveList[instruction.dst].push(move)
           this.moveList[instruction.src].push(move)
           this.worklistMoves.push(move)
         }
-        for (const def of instruction.defs) add(live, def)
+        for (const def of instruction.defs) live.add(def)
         for (const def of instruction.defs) {
           see(def, weight)
-          for (let w = 0; w < live.length; w++) {
-            let bits = live[w]
-            while (bits !== 0) {
-              const bit = bits & -bits
-              bits ^= bit
-              this.#connect(def, w * 32 + (31 - Math.clz32(bit)))
-            }
-          }
+          for (let m = 0; m < live.size; m++) this.#connect(def, live.members[m])
         }
-        for (const def of instruction.defs) remove(live, def)
+        for (const def of instruction.defs) live.remove(def)
         eachUse(instruction, (use) => {
-          add(live, use)
+          live.add(use)
           see(use, weight)
         })
       }
@@ -231,11 +228,11 @@ class Coloring {
   }
   #briggsSafe(u: number, v: number): boolean {
     let significant = 0
-    const seen = new Set<number>()
+    const mark = ++this.marks
     for (const list of [this.adjacency[u], this.adjacency[v]])
       for (const t of list) {
-        if (!this.#live(t) || seen.has(t)) continue
-        seen.add(t)
+        if (this.marked[t] === mark || !this.#live(t)) continue
+        this.marked[t] = mark
         if (this.degree[t] >= COLORS && ++significant >= COLORS) return false
       }
     return true

@@ -1,7 +1,7 @@
 import type { Instruction, SourceLocation } from '../../asm/index.ts'
-import { UsageError } from '../../errors/index.ts'
 import { CLASS, JMP, SOURCE } from '../../uapi/index.ts'
-import type { Comparison, StackSlot } from '../ir/ops.ts'
+import type { Comparison } from '../ir/ops.ts'
+import { layoutFrame } from './frame.ts'
 import { FRAME_POINTER, type MachineBlock, type MachineFunction, type MachineInstruction } from './machine.ts'
 
 const JUMPS: Record<Comparison, number> = {
@@ -28,36 +28,6 @@ const OPPOSITE: Record<Exclude<Comparison, 'set'>, Comparison> = {
   sle: 'sgt',
   sge: 'slt',
   slt: 'sge',
-}
-
-/** The kernel's limit for one frame (MAX_BPF_STACK). */
-export const STACK_BYTES = 512
-
-/** Chooses a place for every used slot, aligned, big ones nearest the frame pointer. Returns bytes below the frame pointer. */
-export function layoutFrame(fn: MachineFunction): { offsets: Map<StackSlot, number>; sizeBytes: number } {
-  const used = new Set<StackSlot>()
-  for (const block of fn.blocks) for (const { slot } of block.code) if (slot !== undefined) used.add(slot)
-  const offsets = new Map<StackSlot, number>()
-  let depth = 0
-  for (const slot of [...used].sort((a, b) => b.align - a.align || b.size - a.size || a.id - b.id)) {
-    depth += slot.size
-    const align = Math.max(slot.align, 1)
-    depth = Math.ceil(depth / align) * align
-    offsets.set(slot, -depth)
-  }
-  const sizeBytes = Math.ceil(depth / 8) * 8
-  if (sizeBytes > STACK_BYTES)
-    throw new UsageError(
-      'build.stack',
-      `${fn.name}: the frame needs ${sizeBytes} bytes, a BPF frame has ${STACK_BYTES}`,
-      {
-        details: [
-          ...[...offsets].map(([slot, at]) => `[r10${at}] ${slot.size} bytes: ${slot.what}`),
-          'move large values into a per-CPU array map: b.scratch(Type) instead of b.local(Type)',
-        ],
-      },
-    )
-  return { offsets, sizeBytes }
 }
 
 type Line =

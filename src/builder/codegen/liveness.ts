@@ -1,17 +1,35 @@
 import { eachUse, type MachineBlock, type MachineFunction, successors } from './machine.ts'
 
-/** Sets of registers as bit words, one row a block. */
-export interface Liveness {
-  readonly words: number
-  readonly liveOut: Map<MachineBlock, Uint32Array>
-}
-
-export const has = (set: Uint32Array, i: number): boolean => (set[i >>> 5] & (1 << (i & 31))) !== 0
-export const add = (set: Uint32Array, i: number): void => {
-  set[i >>> 5] |= 1 << (i & 31)
-}
-export const remove = (set: Uint32Array, i: number): void => {
-  set[i >>> 5] &= ~(1 << (i & 31))
+/** A set of small numbers: constant-time changes, iteration over its members only. */
+export class RegisterSet {
+  readonly members: Int32Array
+  readonly #place: Int32Array
+  size = 0
+  constructor(registers: number) {
+    this.members = new Int32Array(registers)
+    this.#place = new Int32Array(registers)
+  }
+  has(register: number): boolean {
+    const at = this.#place[register]
+    return at < this.size && this.members[at] === register
+  }
+  add(register: number): void {
+    if (this.has(register)) return
+    this.#place[register] = this.size
+    this.members[this.size++] = register
+  }
+  remove(register: number): void {
+    if (!this.has(register)) return
+    const at = this.#place[register]
+    const last = this.members[--this.size]
+    this.members[at] = last
+    this.#place[last] = at
+  }
+  /** Becomes exactly these. */
+  reset(registers: Iterable<number>): void {
+    this.size = 0
+    for (const register of registers) this.add(register)
+  }
 }
 
 /** Registers that a block's end reads. */
@@ -22,44 +40,66 @@ export function endUses(block: MachineBlock): number[] {
   return []
 }
 
-/** Which registers are live at the end of each block. */
-export function computeLiveness(fn: MachineFunction): Liveness {
-  const words = (fn.registers + 31) >>> 5
-  const gen = new Map<MachineBlock, Uint32Array>()
-  const kill = new Map<MachineBlock, Uint32Array>()
-  const liveIn = new Map<MachineBlock, Uint32Array>()
-  const liveOut = new Map<MachineBlock, Uint32Array>()
-  for (const block of fn.blocks) {
-    const g = new Uint32Array(words)
-    const k = new Uint32Array(words)
-    for (const use of endUses(block)) add(g, use)
-    for (let i = block.code.length - 1; i >= 0; i--) {
-      const instruction = block.code[i]
-      for (const def of instruction.defs) {
-        add(k, def)
-        remove(g, def)
-      }
-      eachUse(instruction, (use) => add(g, use))
+/**
+ * Which registers are live at the end of each block. Only registers that cross a block's border take part in the
+ * fixpoint; most temporaries do not.
+ */
+export function computeLiveness(fn: MachineFunction): Map<MachineBlock, readonly number[]> {
+  const number = new Int32Array(fn.registers).fill(-1)
+  const crossing: number[] = []
+  const { blocks } = fn
+  const exposed: number[][] = []
+  const killed: number[][] = []
+  const defined = new Int32Array(fn.registers).fill(-1)
+  const seen = new Int32Array(fn.registers).fill(-1)
+  blocks.forEach((block, b) => {
+    const up: number[] = []
+    const kill: number[] = []
+    const use = (register: number): void => {
+      if (defined[register] === b || seen[register] === b) return
+      seen[register] = b
+      up.push(register)
+      if (number[register] < 0) number[register] = crossing.push(register) - 1
     }
-    gen.set(block, g)
-    kill.set(block, k)
-    liveIn.set(block, g.slice())
-    liveOut.set(block, new Uint32Array(words))
-  }
+    for (const instruction of block.code) {
+      eachUse(instruction, use)
+      for (const def of instruction.defs)
+        if (defined[def] !== b) {
+          defined[def] = b
+          kill.push(def)
+        }
+    }
+    for (const register of endUses(block)) use(register)
+    exposed.push(up)
+    killed.push(kill)
+  })
+  const words = (crossing.length + 31) >>> 5
+  const rows = (): Uint32Array[] => blocks.map(() => new Uint32Array(words))
+  const [liveIn, liveOut, keep] = [rows(), rows(), rows()]
+  const index = new Map(blocks.map((block, i) => [block, i]))
+  const next = blocks.map((block) => successors(block).map((it) => index.get(it)!))
+  blocks.forEach((_, b) => {
+    keep[b].fill(0xffff_ffff)
+    for (const register of killed[b]) {
+      const n = number[register]
+      if (n >= 0) keep[b][n >>> 5] &= ~(1 << (n & 31))
+    }
+    for (const register of exposed[b]) {
+      const n = number[register]
+      liveIn[b][n >>> 5] |= 1 << (n & 31)
+    }
+  })
   for (let changed = true; changed; ) {
     changed = false
-    for (let b = fn.blocks.length - 1; b >= 0; b--) {
-      const block = fn.blocks[b]
-      const out = liveOut.get(block)!
-      const into = liveIn.get(block)!
-      const g = gen.get(block)!
-      const k = kill.get(block)!
-      for (const next of successors(block)) {
-        const nextIn = liveIn.get(next)!
-        for (let w = 0; w < words; w++) out[w] |= nextIn[w]
+    for (let b = blocks.length - 1; b >= 0; b--) {
+      const out = liveOut[b]
+      const into = liveIn[b]
+      for (const to of next[b]) {
+        const their = liveIn[to]
+        for (let w = 0; w < words; w++) out[w] |= their[w]
       }
       for (let w = 0; w < words; w++) {
-        const value = (g[w] | (out[w] & ~k[w])) >>> 0
+        const value = (into[w] | (out[w] & keep[b][w])) >>> 0
         if (value !== into[w]) {
           into[w] = value
           changed = true
@@ -67,26 +107,36 @@ export function computeLiveness(fn: MachineFunction): Liveness {
       }
     }
   }
-  return { words, liveOut }
+  return new Map(
+    blocks.map((block, b) => {
+      const list: number[] = []
+      for (let w = 0; w < words; w++)
+        for (let bits = liveOut[b][w]; bits !== 0; bits &= bits - 1)
+          list.push(crossing[32 * w + 31 - Math.clz32(bits & -bits)])
+      return [block, list]
+    }),
+  )
 }
 
 /** Drops instructions without effect whose results nobody reads. */
 export function removeDead(fn: MachineFunction): void {
+  const live = new RegisterSet(fn.registers)
+  const use = (register: number): void => live.add(register)
   for (let removed = true; removed; ) {
     removed = false
-    const { liveOut } = computeLiveness(fn)
+    const liveOut = computeLiveness(fn)
     for (const block of fn.blocks) {
-      const live = liveOut.get(block)!.slice()
-      for (const use of endUses(block)) add(live, use)
+      live.reset(liveOut.get(block)!)
+      for (const register of endUses(block)) live.add(register)
       const kept = []
       for (let i = block.code.length - 1; i >= 0; i--) {
         const instruction = block.code[i]
-        if (!instruction.effect && !instruction.defs.some((def) => has(live, def))) {
+        if (!instruction.effect && !instruction.defs.some((def) => live.has(def))) {
           removed = true
           continue
         }
-        for (const def of instruction.defs) remove(live, def)
-        eachUse(instruction, (use) => add(live, use))
+        for (const def of instruction.defs) live.remove(def)
+        eachUse(instruction, use)
         kept.push(instruction)
       }
       if (kept.length !== block.code.length) block.code = kept.reverse()

@@ -109,6 +109,7 @@ class Lowering {
   next: number
   code: MachineInstruction[] = []
   site = -1
+  readonly pinned = new Set<StackSlot>()
 
   constructor(ir: FunctionIr, features: { readonly signExtend: boolean }) {
     this.ir = ir
@@ -146,6 +147,7 @@ class Lowering {
       blocks: this.ir.blocks.map(shell),
       registers: this.next,
       slots: [...this.ir.slots],
+      pinned: this.pinned,
     }
   }
 
@@ -228,6 +230,7 @@ class Lowering {
         })
         return
       case 'frame':
+        if (dst >= FIRST_VIRTUAL) this.pinned.add(operand.slot)
         this.#move(dst, FRAME_POINTER)
         this.#put(CLASS.alu64 | SOURCE.k | ALU.add, dst, 0, 0, operand.offset, [dst], [dst], { slot: operand.slot })
     }

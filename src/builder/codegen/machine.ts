@@ -57,6 +57,8 @@ export interface MachineFunction {
   /** One more than the highest register number. */
   registers: number
   slots: StackSlot[]
+  /** Slots whose address is kept in a register: they share their place with nothing. */
+  pinned: Set<StackSlot>
 }
 
 export function successors(block: MachineBlock): MachineBlock[] {
