@@ -3,7 +3,16 @@ import { describe, expect } from 'vitest'
 import { BtfBuilder } from '../../src/btf/index.ts'
 import { struct, u8, u32, u64 } from '../../src/layout/index.ts'
 import type { MapSpec } from '../../src/spec/index.ts'
-import { createMap, createRawMap, loadBtf, mapInfo, possibleCpus, rawBytes, realSys } from '../../src/syscall/index.ts'
+import {
+  createMap,
+  createRawMap,
+  loadBtf,
+  mapInfo,
+  openMap,
+  possibleCpus,
+  rawBytes,
+  realSys,
+} from '../../src/syscall/index.ts'
 import { MAP_FLAGS, MAP_TYPES, type MapType } from '../../src/uapi/index.ts'
 import { testWith } from '../requirements.ts'
 
