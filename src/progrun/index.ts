@@ -10,6 +10,7 @@ export * from './checks/checks.ts'
 export * from './coverage/index.ts'
 export type { SkbContext, SkLookupContext, XdpContext } from './harness/contexts.ts'
 export { type Difference, DifferenceError } from './harness/difference.ts'
+export { type Drive, type DriveResult, drive, type OwnCgroup, ownCgroup } from './harness/drive.ts'
 export {
   type BackendChoice,
   Harness,

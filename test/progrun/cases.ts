@@ -22,10 +22,11 @@ export interface Case {
   readonly text: string
   readonly maps?: readonly MapSpec[]
   readonly flags?: number
+  readonly attachType?: number
   readonly runs: readonly { readonly options: RunOptions; readonly returns: number }[]
 }
 
-export function imageOf({ name, type, text, maps, flags }: Case): ProgramImage {
+export function imageOf({ name, type, text, maps, flags, attachType }: Case): ProgramImage {
   const { sections } = assembleText(text)
   const object = {
     name: 'case',
@@ -38,7 +39,7 @@ export function imageOf({ name, type, text, maps, flags }: Case): ProgramImage {
         linkage: 'global' as const,
         section: type,
         type: PROGRAM_TYPES[type],
-        expectedAttachType: type === 'sk_lookup' ? 36 : type === 'netfilter' ? 45 : 0,
+        expectedAttachType: attachType ?? (type === 'sk_lookup' ? 36 : type === 'netfilter' ? 45 : 0),
         flags: flags ?? 0,
       },
     ],

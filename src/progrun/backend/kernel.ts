@@ -39,6 +39,8 @@ export interface KernelBackend extends Backend {
   readonly kind: 'kernel'
   /** The loaded program's file descriptor, valid until the harness is closed. */
   programFd(program: number): number
+  /** Ring records that were sent since the last look. */
+  takeEvents(): HarnessEvent[]
   /** The verifier's log of the load, level 1. */
   log(program: number): string
 }
@@ -166,6 +168,7 @@ export function openKernel(fleet: Fleet): KernelBackend {
       if (fd === undefined) throw new UnsupportedError('progrun.program', `there is no program ${program}`)
       return fd
     },
+    takeEvents: () => drain(rings),
     log: (program) => loaded[program]?.log ?? '',
     close,
   }
