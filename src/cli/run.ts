@@ -14,6 +14,7 @@ import {
   readCaptureFile,
   requireLinkType,
 } from '../progrun/index.ts'
+import type { ObjectSpec } from '../spec/index.ts'
 import { loadInput } from './load-input.ts'
 
 interface Options {
@@ -22,6 +23,7 @@ interface Options {
   readonly dataIn?: string
   readonly ctxIn?: string
   readonly repeat?: string
+  readonly trace?: boolean
   readonly json?: boolean
 }
 
@@ -126,6 +128,12 @@ async function run(file: string, options: Options): Promise<void> {
       program === undefined ? `${file}: say --program, it has several` : `${file}: there is no program ${program}`,
       { details: [`programs: ${names.join(', ')}`] },
     )
+  if (options.trace === true) {
+    if (backend !== 'emulator')
+      throw new UsageError('usage.trace', '--trace shows the emulator: use --backend emulator')
+    await printTrace(object, program, packets, ctx, options.json === true)
+    return
+  }
   if (backend !== 'emulator') {
     const missing = kernelUnavailable()
     if (missing.length > 0) {
@@ -141,6 +149,37 @@ async function run(file: string, options: Options): Promise<void> {
     process.exitCode = EXIT.no
 }
 
+/** Runs each input in the emulator and prints what every instruction did. */
+async function printTrace(
+  object: ObjectSpec,
+  program: string,
+  packets: readonly (Uint8Array | undefined)[],
+  ctx: Uint8Array | undefined,
+  json: boolean,
+): Promise<void> {
+  const [{ createEmulator }, { linkProgram }, { traceLines }] = await Promise.all([
+    import('../emulator/index.ts'),
+    import('../spec/index.ts'),
+    import('./run-trace.ts'),
+  ])
+  const images = [linkProgram(object, program)]
+  const emulator = createEmulator(images, { maps: object.maps })
+  for (const packet of packets) {
+    const result = emulator.run({
+      trace: true,
+      ...(packet === undefined ? {} : { packet }),
+      ...(ctx === undefined ? {} : { ctx }),
+    })
+    const rows = traceLines(images, result)
+    if (json)
+      process.stdout.write(
+        `${JSON.stringify({ program, retval: result.retval, fault: result.fault?.message, trace: rows })}\n`,
+      )
+    else process.stdout.write(`${rows.join('\n')}\n`)
+    if (result.fault !== undefined) process.exitCode = EXIT.no
+  }
+}
+
 export function register(program: Command): void {
   program
     .command('run')
@@ -151,6 +190,7 @@ export function register(program: Command): void {
     .option('--data-in <input>', 'the packet: a file, hex:…, or pcap:FILE for every packet of a capture')
     .option('--ctx-in <input>', "the context's bytes: a file or hex:…")
     .option('--repeat <n>', 'run it this often; the time is the mean')
+    .option('--trace', 'print what every instruction changed, beside the source line (emulator)')
     .option('-j, --json', 'print JSON')
     .action(run)
 }

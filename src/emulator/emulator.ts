@@ -16,6 +16,7 @@ import { MAX_MEMORY_BYTES, SHADOW } from './memory.ts'
 import { type LinkedProgram, linkProgram } from './program.ts'
 import { type Engine, RunRecord, type RunResult, type TraceStep } from './result.ts'
 import { newRunState, type RunState } from './run-state.ts'
+import { createTracer } from './tracer.ts'
 import { WasmEngine } from './wasm/index.ts'
 
 /** Fake memory that programs reach by probe_read, or directly with `direct` (kernel structures behind BTF pointers). */
@@ -72,7 +73,6 @@ export interface RunOptions {
 const DEFAULT_STEPS = 64_000_000
 const MAX_STEPS = 0x7fff_ffff
 const DEFAULT_MEMORY = 512 << 20
-const MAX_TRACE = 1_000_000
 /** Timers that one advance lets fire, so that a timer that restarts itself at once ends. */
 const MAX_TIMER_FIRES = 10_000
 /** Runs after which `auto` compiles a program. */
@@ -378,12 +378,11 @@ export class Emulator {
     observe: RunOptions['observe'],
   ): Observe | undefined {
     if (coverage === undefined && trace === undefined && observe === undefined) return undefined
-    const m = this.machine
+    const tracer = trace === undefined ? undefined : createTracer(this.machine, trace)
     return (program, slot) => {
       if (coverage !== undefined) coverage[program.index][slot]++
+      tracer?.(program, slot)
       observe?.(program.index, slot)
-      if (trace !== undefined && trace.length < MAX_TRACE)
-        trace.push({ program: program.index, insn: slot, registers: Array.from({ length: 11 }, (_, i) => m.get64(i)) })
     }
   }
 

@@ -4,12 +4,16 @@ import type { EmittedEvent, RedirectTarget, RunState } from './run-state.ts'
 
 export type Engine = 'interpreter' | 'wasm'
 
-/** Registers after one instruction, with `trace: true`. */
+/** The state before one instruction, with `trace: true`. */
 export interface TraceStep {
   readonly program: number
   readonly insn: number
+  /** Call depth: 0 is the program itself. */
+  readonly frame: number
   /** r0 to r10 before the instruction. */
   readonly registers: readonly bigint[]
+  /** Stack words of this frame that changed since the step before: offset from r10, value. */
+  readonly stack: readonly (readonly [offset: number, value: bigint])[]
 }
 
 /** What a run did, as plain data. */
