@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { UsageError } from '../errors/index.ts'
 import type { LinkProgramOptions } from '../spec/index.ts'
+import { programTypeNumber } from '../uapi/index.ts'
 import { runBatch } from './batch-lines.ts'
 import { loadInput } from './load-input.ts'
 import { comparisonMarkdown, comparisonTable, differences, parseBase, worse } from './verify/compare.ts'
@@ -10,6 +11,7 @@ import { answerRow, kernelVersions, needsKernel, readBtf, type VerifyRow, verify
 
 interface Options {
   readonly program?: string
+  readonly type?: string
   readonly kernel: string
   readonly btf?: string
   readonly logLevel?: string
@@ -84,6 +86,9 @@ async function verifyFiles(paths: readonly string[], options: Options): Promise<
   const kernels = kernelVersions(options.kernel)
   const logLevel = wholeNumber(options.logLevel, 'log-level', 7)
   const topLines = wholeNumber(options.topLines, 'top-lines', 10_000)
+  const type = options.type === undefined ? undefined : programTypeNumber(options.type)
+  if (options.type !== undefined && type === undefined)
+    throw new UsageError('verify.type', `there is no program type ${JSON.stringify(options.type)}`)
   const maxInsns = wholeNumber(options.maxInsns, 'max-insns', 1_000_000)
   const maxStack = wholeNumber(options.maxStack, 'max-stack', 512)
   const rows: VerifyRow[] = []
@@ -92,7 +97,8 @@ async function verifyFiles(paths: readonly string[], options: Options): Promise<
     const link = await linkOptions(options.btf, needsKernel(object))
     const names = options.program === undefined ? object.programs.map(({ name }) => name) : [options.program]
     for (const name of names)
-      for (const kernel of kernels) rows.push(verifyProgram(object, name, path, { kernel, logLevel, topLines }, link))
+      for (const kernel of kernels)
+        rows.push(verifyProgram(object, name, path, { kernel, logLevel, topLines, type }, link))
   }
   const base =
     options.compare === undefined ? undefined : parseBase(readFileSync(options.compare, 'utf8'), options.compare)
@@ -121,6 +127,7 @@ export function register(program: Command): void {
     .description("say without a kernel whether the kernel's verifier will take programs, and why not")
     .argument('[file...]', 'BPF objects (.o) or TypeScript modules')
     .option('--program <name>', 'only this program')
+    .option('--type <type>', 'program type where the section name does not tell it')
     .option('--kernel <versions>', 'kernel profiles, separated by commas', DEFAULT_KERNEL)
     .option('--btf <file>', "the target kernel's BTF (default: the running kernel's where it is needed)")
     .option('--log-level <bits>', "also print the log: the kernel's bit mask, 0 to 7")

@@ -3,7 +3,7 @@ import { Btf } from '../../btf/index.ts'
 import { UnsupportedError, UsageError } from '../../errors/index.ts'
 import { type LinkProgramOptions, linkProgram, type ObjectSpec, type ProgramImage } from '../../spec/index.ts'
 import { PROFILES, programTypeName } from '../../uapi/index.ts'
-import { type Diagnosis, diagnose, sourcesOf } from '../../verifier/diagnosis/index.ts'
+import { type Diagnosis, diagnose, rowFor, sourcesOf } from '../../verifier/diagnosis/index.ts'
 import { type ModelAnswer, verify } from './model.ts'
 
 /** One program's answer as `verify --json` prints it (docs/contracts.md), with veristat's figures. */
@@ -44,6 +44,8 @@ export interface VerifyOptions {
   readonly logLevel?: number
   /** How many of the costliest lines to count. */
   readonly topLines?: number
+  /** Program type for sections whose name does not tell it. */
+  readonly type?: number
 }
 
 /** Kernel versions of `--kernel 6.18,6.1`. @throws UsageError naming those there are */
@@ -80,11 +82,17 @@ export function verifyProgram(
     object: path,
     section: spec?.section ?? '',
     program: name,
-    type: programTypeName(spec?.type ?? 0) ?? String(spec?.type),
+    type: programTypeName(spec?.type || (options.type ?? 0)) ?? String(spec?.type),
     kernel: options.kernel,
   }
   const image = linkProgram(object, name, link)
-  return { ...common, ...answerRow(image, options) }
+  const type = image.type || (options.type ?? 0)
+  if (type === 0)
+    throw new UsageError(
+      'verify.type',
+      `${path}: section ${JSON.stringify(common.section)} does not tell the program type of ${name}; give it by --type`,
+    )
+  return { ...common, ...answerRow({ ...image, type }, options) }
 }
 
 type AnswerPart = Omit<VerifyRow, 'object' | 'section' | 'program' | 'type' | 'kernel'>
@@ -93,12 +101,14 @@ type AnswerPart = Omit<VerifyRow, 'object' | 'section' | 'program' | 'type' | 'k
 export function answerRow(image: ProgramImage, options: VerifyOptions): AnswerPart {
   const answer = verify(image, options.logLevel === undefined ? {} : { logLevel: options.logLevel })
   const message = answer.message
-  // The walk is only written down when somebody will look at it: a second run for rejected programs.
-  const walk = (): string | undefined =>
-    ((options.logLevel ?? 0) & 3) !== 0 ? answer.log : verify(image, { logLevel: 1 }).log
+  // The walk is only written down when somebody will look at it: a second run, for refusals that a walk explains.
+  const walk = (reason: string): string | undefined => {
+    if (((options.logLevel ?? 0) & 3) !== 0) return answer.log
+    return rowFor(reason).follow === 'none' ? undefined : verify(image, { logLevel: 1 }).log
+  }
   const diagnosis =
     answer.verdict === 'reject' && message !== undefined
-      ? diagnose(image, { message, insn: answer.insn, log: walk() })
+      ? diagnose(image, { message, insn: answer.insn, log: walk(message) })
       : undefined
   const code = answer.verdict === 'accept' ? undefined : (diagnosis?.code ?? answer.code)
   return {

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { CATALOGUE, diagnose, excerpt, OTHER, pathOf, rowFor } from '../../../src/verifier/diagnosis/index.ts'
+import { verify } from '../../../src/verifier/index.ts'
 import { testWith } from '../../requirements.ts'
 import { diagnosisFixtures, fixtureImage } from './fixtures.ts'
 
@@ -91,11 +92,24 @@ describe('the smallest program of each', () => {
     const { createJudge } = await import('../../../src/syscall/index.ts')
     const judge = createJudge()
     const wrong = fixtures.flatMap((fixture) => {
-      const { verdict, log } = judge.judge(fixtureImage(fixture), { logLevel: 1 })
+      const logLevel = fixture.code === 'program-too-large' ? 4 : 1
+      const { verdict, log } = judge.judge(fixtureImage(fixture), { logLevel })
       return verdict === 'reject' && log?.includes(fixture.message) ? [] : [`${fixture.name}: ${verdict}: ${log}`]
     })
     expect(wrong).toEqual([])
   })
+
+  test('is refused by the model with the same message', () => {
+    const wrong = fixtures.flatMap((fixture) => {
+      // A log of a million instructions is not worth its time here.
+      const logLevel = fixture.code === 'program-too-large' ? 0 : 1
+      const { verdict, log, message } = verify(fixtureImage(fixture), { logLevel })
+      return verdict === 'reject' && (log ?? message)?.includes(fixture.message)
+        ? []
+        : [`${fixture.name}: ${verdict}: ${message}`]
+    })
+    expect(wrong).toEqual([])
+  }, 60_000)
 
   test('carries the code of its message', () => {
     expect(fixtures.filter(({ code, message }) => rowFor(message).code !== code).map(({ name }) => name)).toEqual([])
