@@ -15,7 +15,7 @@ import {
 import { BpfError } from '../../src/errors/index.ts'
 
 /** TYPEBPF_FUZZ_WORDS and TYPEBPF_FUZZ_SEED give a longer or another campaign; a million words take some ten seconds. */
-const WORDS = Number(process.env['TYPEBPF_FUZZ_WORDS'] ?? 200_000)
+const WORDS = Number(process.env['TYPEBPF_FUZZ_WORDS'] ?? 100_000)
 const SEED = Number(process.env['TYPEBPF_FUZZ_SEED'] ?? 1)
 
 /** xorshift32: the same bytes for the same seed. */
@@ -68,9 +68,9 @@ describe(`random input, seed ${SEED}`, () => {
   })
 
   test('random streams of every length decode, list and give graphs, or fail with a typed error', () => {
-    const bytes = randomBytes(64 * 20_000, SEED + 1)
+    const bytes = randomBytes(64 * 10_000, SEED + 1)
     let decoded = 0
-    for (let i = 0; i < 20_000; i++) {
+    for (let i = 0; i < 10_000; i++) {
       const stream = bytes.subarray(i * 64, i * 64 + (bytes[i * 64] & 63))
       answers(() => decodeInstructions(stream), `stream ${i}`)
       const again = () => {
@@ -82,16 +82,16 @@ describe(`random input, seed ${SEED}`, () => {
       answers(() => kernelListing(stream), `stream ${i}`)
       answers(() => controlFlow(decodeSlots(stream)).map(dominance), `stream ${i}`)
     }
-    expect(decoded).toBeGreaterThan(1000)
+    expect(decoded).toBeGreaterThan(500)
   })
 
   test('random and damaged assembly text is a program or a syntax error with line and column', () => {
     const alphabet = 'r1w2 =+-*/%&|^<>()[]:,#;.0x5fgotoifcallexitlockll u64map\t\n'
     const good =
       'r1 = *(u32 *)(r2 + 4)\nif r1 s> 5 goto L\nlock *(u64 *)(r10 - 8) += r1\nL: call bpf_map_lookup_elem\nr1 = map[x] \nexit'
-    const bytes = randomBytes(200 * 20_000, SEED + 2)
+    const bytes = randomBytes(200 * 10_000, SEED + 2)
     let assembled = 0
-    for (let i = 0; i < 20_000; i++) {
+    for (let i = 0; i < 10_000; i++) {
       const random = bytes.subarray(i * 200, i * 200 + 200)
       let text: string
       if (i % 2 === 0)
@@ -133,6 +133,6 @@ describe(`random input, seed ${SEED}`, () => {
       () => assembleText(Array.from({ length: 100_000 }, (_, i) => `l${i}: goto l${i}`).join('\n')),
       'many labels',
     )
-    expect(performance.now() - start).toBeLessThan(10_000)
+    expect(performance.now() - start).toBeLessThan(30_000)
   })
 })
