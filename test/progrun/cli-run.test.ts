@@ -95,7 +95,7 @@ describe('typebpf run', () => {
       expect(err.split('\n')[0]).toMatch(message)
       expect(err).not.toMatch(/^ +at /m)
     }
-  }, 60_000)
+  }, 180_000)
 
   testWith('program:setpriv')('the kernel backend without privilege: exit 3 and what is missing', () => {
     const node = [process.execPath, '--conditions=typebpf-source', '--import', 'tsx', join(root, 'src/cli/bin.ts')]
@@ -133,4 +133,4 @@ test('a file that is empty is no capture', async () => {
   const path = join(folder, 'empty.pcap')
   writeFileSync(path, '')
   expect(await inProcess('run', module, '--data-in', `pcap:${path}`)).toMatchObject({ code: 2 })
-}, 20_000)
+}, 180_000)

@@ -46,7 +46,7 @@ test('fails', async () => {
   expect(out).toMatch(/fail 1$/m)
   expect(out).toContain('xdp_count returned XDP_PASS on emulator, expected XDP_DROP')
   expect(code).toBe(1)
-}, 60_000)
+}, 180_000)
 
 describe('typebpf test', () => {
   const file = join(folder, 'user.test.ts')
@@ -91,7 +91,7 @@ test('fails', async ({ bpf }) => {
     expect(out).toMatch(/BPF coverage: \d+ of \d+ lines, \d+ of \d+ branches.* → cov\/index\.html/)
     expect(readFileSync(join(folder, 'cov/lcov.info'), 'utf8')).toMatch(/SF:.*xdp-count\.bpf\.ts/)
     expect(existsSync(join(folder, 'cov/coverage-final.json'))).toBe(true)
-  }, 60_000)
+  }, 180_000)
 
   test('a failure names backend and kernel, also in JUnit; exit 1', () => {
     const { code, out, err } = run('user', '--backend', 'emulator', '--junit', 'junit.xml')
@@ -100,7 +100,7 @@ test('fails', async ({ bpf }) => {
     expect(readFileSync(join(folder, 'junit.xml'), 'utf8')).toMatch(
       /failure message="[^"]*\[emulator; .*kernel \d+\.\d+/,
     )
-  }, 60_000)
+  }, 180_000)
 
   test('bad usage: exit 2', () => {
     expect(run('--backend', 'moon')).toMatchObject({
@@ -108,7 +108,7 @@ test('fails', async ({ bpf }) => {
       err: expect.stringMatching(/auto, emulator, kernel, both/),
     })
     expect(run('--kernel', '6.1')).toMatchObject({ code: 2 })
-  }, 60_000)
+  }, 180_000)
 })
 
 testWith('linux')('temporary files stay out of the project', () => {
