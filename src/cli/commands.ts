@@ -24,6 +24,11 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import('./top.ts'),
   },
   {
+    name: 'init',
+    summary: 'make a new project: a program, its test, package.json, CI',
+    load: () => import('./init.ts'),
+  },
+  {
     name: 'doctor',
     summary: 'what of BPF works on this machine, what does not, and what to do',
     load: () => import('./doctor.ts'),
