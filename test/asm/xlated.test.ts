@@ -26,6 +26,8 @@ describe('translated programs', () => {
       using loaded = loadImage(sys, image)
       if (loaded.program === undefined) continue
       const { details, btf } = detailsOf(sys, loaded.program.fd)
+      // read now: the program's own functions are among them
+      const symbols = readKernelSymbols()
       for (const mode of ['plain', 'opcodes', 'linum'] as const) {
         const args = ['prog', 'dump', 'xlated', 'id', String(details.id), ...(mode === 'plain' ? [] : [mode])]
         const expected = execFileSync('bpftool', args, { encoding: 'utf8', maxBuffer: 1 << 28 }).split('\n')
