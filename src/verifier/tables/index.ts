@@ -41,7 +41,7 @@ class ProfileTables implements VerifierTables {
   }
 
   helperName(id: number): string | undefined {
-    return id === 0 ? undefined : helperName(id)
+    return helperName(id)
   }
 
   context(program: ProgramFacts, offset: number, size: number, write: boolean, signExtending: boolean) {
