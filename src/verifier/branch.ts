@@ -387,7 +387,8 @@ function learn(
   }
 }
 
-function collectLinked(state: State, id: number, into: LinkedRegister[]): void {
+/** Live registers and spilled ones that share a scalar's id; beyond six the others lose theirs. */
+function collectLinked(env: Env, state: State, id: number, into: LinkedRegister[]): void {
   const wanted = id & R.ID_MASK
   const take = (m: Int32Array, b: number, entry: LinkedRegister) => {
     if (m[b + R.TYPE] !== R.SCALAR || (m[b + R.ID] & R.ID_MASK) !== wanted) return
@@ -399,7 +400,9 @@ function collectLinked(state: State, id: number, into: LinkedRegister[]): void {
   }
   for (let frame = state.current; frame >= 0; frame--) {
     const f = state.frames[frame]
-    for (let r = 0; r < FRAME_POINTER; r++) take(f.m, registerBase(r), { frame, isRegister: true, index: r })
+    const live = env.liveBefore[frame === state.current ? state.insn : state.frames[frame + 1].callsite]
+    for (let r = 0; r < FRAME_POINTER; r++)
+      if ((live & (1 << r)) !== 0) take(f.m, registerBase(r), { frame, isRegister: true, index: r })
     for (let slot = 0; slot < f.slots; slot++)
       if (isSpilled(f, slot)) take(f.m, slotBase(slot), { frame, isRegister: false, index: slot })
   }
@@ -413,6 +416,8 @@ function syncLinked(state: State, known: Int32Array, k: number, linked: readonly
     const b = e.isRegister ? registerBase(e.index) : slotBase(e.index)
     if (m[b + R.TYPE] !== R.SCALAR || (m === known && b === k)) continue
     if ((m[b + R.ID] & R.ID_MASK) !== (known[k + R.ID] & R.ID_MASK)) continue
+    // One sum in 64 and one in 32 bits say nothing of each other.
+    if (((m[b + R.ID] ^ known[k + R.ID]) & R.ADD_CONST) === R.ADD_CONST) continue
     const plain = ((m[b + R.ID] | known[k + R.ID]) & R.ADD_CONST) === 0
     if (plain || m[b + R.OFF] === known[k + R.OFF]) {
       copyRegister(m, b, known, k)
@@ -420,14 +425,14 @@ function syncLinked(state: State, known: Int32Array, k: number, linked: readonly
     }
     const off = m[b + R.OFF]
     const id = m[b + R.ID]
-    const delta = (off - known[k + R.OFF]) | 0
-    markKnown(constant.m, 0, delta, delta >> 31)
+    const delta = off - known[k + R.OFF]
+    markKnown(constant.m, 0, delta | 0, Math.floor(delta / 4294967296))
     copyRegister(m, b, known, k)
     m[b + R.OFF] = off
     m[b + R.ID] = id
     addBounds(frame, b, constant, 0)
     addBits(frame, b, constant, 0)
-    if ((known[k + R.ID] & R.ADD_CONST32) !== 0) zeroExtend(m, b)
+    if (((id | known[k + R.ID]) & R.ADD_CONST32) !== 0) zeroExtend(m, b)
     sync(m, b)
   }
 }
@@ -540,8 +545,8 @@ export function checkBranch(env: Env, i: number): void {
     return
   }
   const linked: LinkedRegister[] = []
-  if (isX && m[c + R.TYPE] === R.SCALAR && m[c + R.ID] !== 0) collectLinked(state, m[c + R.ID], linked)
-  if (m[b + R.TYPE] === R.SCALAR && m[b + R.ID] !== 0) collectLinked(state, m[b + R.ID], linked)
+  if (isX && m[c + R.TYPE] === R.SCALAR && m[c + R.ID] !== 0) collectLinked(env, state, m[c + R.ID], linked)
+  if (m[b + R.TYPE] === R.SCALAR && m[b + R.ID] !== 0) collectLinked(env, state, m[b + R.ID], linked)
   if (linked.length > 1) pushHistory(env, state, 0, linked)
   const other = env.pushBranch(i + code.off[i] + 1, i)
   const there = other.frame

@@ -56,11 +56,18 @@ export class Log {
     return { chunks: this.#chunks.length, characters: this.#characters }
   }
 
+  /**
+   * Cuts back to a position. A line whose newline was taken back since then keeps what was written in its place,
+   * as the kernel's log does.
+   */
   reset(position: LogPosition): void {
-    if (position.chunks <= this.#chunks.length) {
-      this.#chunks.length = position.chunks
-      this.#characters = position.characters
-    }
+    if (position.chunks > this.#chunks.length) return
+    const rest = this.#chunks.splice(position.chunks)
+    let characters = this.#characters
+    for (const chunk of rest) characters -= chunk.length
+    const missing = position.characters - characters
+    if (missing > 0) this.#chunks.push(rest.join('').slice(0, missing))
+    this.#characters = position.characters
   }
 
   clear(): void {

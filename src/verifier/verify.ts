@@ -1,6 +1,7 @@
 /** The model's entry point: one image in, one answer out, whatever the bytes. */
 import { Btf } from '../btf/index.ts'
 import type { ProgramImage } from '../spec/index.ts'
+import { checkAttachRules } from './attach-rules.ts'
 import { checkBtfInfo, checkBtfInfoEarly } from './btf-info.ts'
 import { checkCfg, computeLiveRegisters, computeLoops, computePostorder } from './cfg.ts'
 import { checkFunction } from './engine.ts'
@@ -106,6 +107,7 @@ function judge(env: Env): void {
   resolveImmediates(env)
   checkCfg(env)
   computePostorder(env)
+  checkAttachRules(env)
   computeLoops(env)
   computeLiveRegisters(env)
   markFastcallPatterns(env)
