@@ -86,7 +86,8 @@ export class LinearMemory {
       if (start + room > this.size) return 0
       this.#top = start + room - REDZONE
     }
-    this.protect(start, size, shadow)
+    // fresh memory has no permissions yet, and stays uncommitted until it is touched
+    if (shadow !== SHADOW.none || reused !== undefined) this.protect(start, size, shadow)
     return start
   }
 

@@ -8,11 +8,35 @@ export function addSums(a: number, b: number): number {
   return sum > 0xffff_ffff ? (sum + 1) >>> 0 : sum
 }
 
-/** The unfolded internet checksum of bytes (little-endian words, as the kernel computes it), on top of `seed`. */
+/**
+ * The unfolded internet checksum of bytes on top of `seed`: little-endian 64-bit words added with end-around carry, then folded
+ * to 32 bits, so that the representation (0 or all ones) is the one of a 64-bit kernel.
+ */
 export function partialSum(bytes: Uint8Array, seed: number): number {
-  let sum = seed >>> 0
-  for (let i = 0; i + 1 < bytes.length; i += 2) sum = addSums(sum, bytes[i] | (bytes[i + 1] << 8))
-  return bytes.length % 2 === 1 ? addSums(sum, bytes[bytes.length - 1]) : sum
+  let low = seed >>> 0
+  let high = 0
+  const word = (at: number): number => {
+    let value = 0
+    for (let i = 3; i >= 0; i--) value = value * 256 + (bytes[at + i] ?? 0)
+    return value
+  }
+  for (let at = 0; at < bytes.length; at += 8) {
+    low += word(at)
+    high += word(at + 4)
+    if (low > 0xffff_ffff) {
+      low -= 0x1_0000_0000
+      high++
+    }
+    if (high > 0xffff_ffff) {
+      high -= 0x1_0000_0000
+      low++
+      if (low > 0xffff_ffff) {
+        low -= 0x1_0000_0000
+        high++
+      }
+    }
+  }
+  return addSums(low, high)
 }
 
 /** A 32-bit sum as 16 bits, not complemented. */
