@@ -8,6 +8,7 @@ import { attachNetfilter } from './links/netfilter.ts'
 import { attachNetns } from './links/netns.ts'
 import { attachPerfEvent } from './links/perf-event.ts'
 import { attachRawTracepoint } from './links/raw-tracepoint.ts'
+import { attachStructOps } from './links/struct-ops.ts'
 import { attachTcx } from './links/tcx.ts'
 import { attachTracepoint } from './links/tracepoint.ts'
 import { attachUprobe } from './links/uprobe.ts'
@@ -113,8 +114,10 @@ export function attachAll(loaded: LoadedObject, options: AttachOptions = {}): Li
   const links: Link[] = []
   try {
     for (const { spec, result } of loaded.programs)
-      if (result.program !== undefined && spec.attach !== undefined)
+      if (result.program !== undefined && spec.attach !== undefined && spec.attach.kind !== 'struct_ops')
         links.push(attachProgram(result.program, spec, options))
+    for (const { name, structOps } of loaded.object.maps)
+      if (structOps !== undefined) links.push(attachStructOps(loaded, name))
     return links
   } catch (error) {
     for (const link of links) link.close()

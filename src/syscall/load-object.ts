@@ -36,6 +36,7 @@ export interface LoadedProgram {
 
 /** Live programs and maps of one object. Close it, or `using`; what is pinned stays. */
 export interface LoadedObject {
+  readonly sys: Sys
   readonly object: ObjectSpec
   readonly programs: readonly LoadedProgram[]
   readonly maps: ReadonlyMap<string, RawMap>
@@ -112,7 +113,7 @@ export function loadObject(sys: Sys, object: ObjectSpec, options: LoadObjectOpti
     close()
     throw error
   }
-  return { object, programs, maps, close, [Symbol.dispose]: close }
+  return { sys, object, programs, maps, close, [Symbol.dispose]: close }
 }
 
 function fillProgramArrays(

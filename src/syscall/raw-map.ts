@@ -249,7 +249,9 @@ export function createRawMap(sys: Sys, spec: MapSpec, options: CreateMapOptions 
     numa_node: spec.numaNode ?? 0,
     map_name: name,
     map_extra: spec.mapExtra ?? 0n,
-    btf_vmlinux_value_type_id: options.btfVmlinuxValueTypeId ?? 0,
+    ...(options.btfVmlinuxValueTypeId === undefined
+      ? {}
+      : { btf_fd: options.btfFd, btf_vmlinux_value_type_id: options.btfVmlinuxValueTypeId }),
   }
   const withTypes =
     options.btfFd !== undefined && (spec.btfKeyTypeId !== undefined || spec.btfValueTypeId !== undefined)

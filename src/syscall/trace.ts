@@ -30,7 +30,8 @@ export function decodeAttr(layout: AttrLayout, view: DataView, size: number): st
       continue
     }
     const value = width === 4 ? BigInt(view.getUint32(offset, true)) : view.getBigUint64(offset, true)
-    if (value === 0n && meaning !== 'fd') continue
+    // A zero is an absent field, except for the object that the command is about.
+    if (value === 0n && !(meaning === 'fd' && offset === 0)) continue
     const hex = meaning === 'address' || meaning === 'hex' || meaning === 'text'
     parts.push(`${name}=${hex ? `0x${value.toString(16)}` : value}`)
   }

@@ -3,7 +3,9 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { readObject } from '../../src/elf/index.ts'
 import {
+  attachAll,
   attachCgroup,
   attachIterator,
   attachNetfilter,
@@ -11,6 +13,7 @@ import {
   attachPerfEvent,
   attachRawTracepoint,
   attachSockmap,
+  attachStructOps,
   attachTcx,
   attachTracepoint,
   attachUprobe,
@@ -20,6 +23,7 @@ import {
   createRawMap,
   functionOffset,
   interfaceIndex,
+  loadObject,
   openById,
   queryAttached,
   queryTaskFd,
@@ -169,6 +173,35 @@ describe('network hooks', () => {
     } finally {
       rmdirSync(cgroup)
     }
+  })
+
+  testWith('bpf', 'program:clang-19')('struct_ops: a TCP congestion control while the link lives', () => {
+    const source = `
+struct sock;
+struct tcp_congestion_ops {
+  unsigned int (*ssthresh)(struct sock *sk);
+  void (*cong_avoid)(struct sock *sk, unsigned int ack, unsigned int acked);
+  unsigned int (*undo_cwnd)(struct sock *sk);
+  char name[16];
+};
+#define SECTION(name) __attribute__((section(name), used))
+SECTION("license") char own_license[] = "GPL";
+SECTION("struct_ops") unsigned int own_ssthresh(unsigned long long *ctx) { return 2; }
+SECTION("struct_ops") void own_avoid(unsigned long long *ctx) { }
+SECTION("struct_ops") unsigned int own_undo(unsigned long long *ctx) { return 2; }
+SECTION(".struct_ops.link") struct tcp_congestion_ops own = {
+  .ssthresh = (void *)own_ssthresh, .cong_avoid = (void *)own_avoid, .undo_cwnd = (void *)own_undo, .name = "typebpf_test" };`
+    execFileSync('clang-19', ['-O2', '-g', '-target', 'bpf', '-x', 'c', '-c', '-', '-o', `${folder}/ops.o`], {
+      input: source,
+    })
+    using loaded = loadObject(realSys(), readObject(readFileSync(`${folder}/ops.o`), { name: 'ops' }))
+    const controls = (): string => readFileSync('/proc/sys/net/ipv4/tcp_available_congestion_control', 'utf8')
+    const [link] = attachAll(loaded)
+    expect(controls()).toContain('typebpf_test')
+    expect(link.info().typeName).toBe('struct_ops')
+    link.close()
+    expect(controls()).not.toContain('typebpf_test')
+    expect(() => attachStructOps(loaded, 'nope')).toThrow(/no struct_ops map/)
   })
 
   bpfTest('sockmap: a message verdict on a map', () => {

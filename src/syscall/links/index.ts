@@ -9,6 +9,7 @@ export { attachPerfEvent, openPerfEvent, type PerfEventOptions, type PerfEventSp
 export { attachRawTracepoint, type RawTracepointOptions } from './raw-tracepoint.ts'
 export { attachSocketFilter, detachSocketFilter } from './socket.ts'
 export { attachSockmap, type SockmapOptions } from './sockmap.ts'
+export { attachStructOps, StructOpsLink } from './struct-ops.ts'
 export { findFunctions, functionOffset } from './symbols.ts'
 export { attachTcx, type TcxOptions } from './tcx.ts'
 export { attachTracepoint, type TracepointOptions, tracefs, tracepointId } from './tracepoint.ts'
