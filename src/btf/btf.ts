@@ -317,7 +317,11 @@ export class Btf {
   }
 
   #nameEquals(offset: number, wanted: Uint8Array): boolean {
-    if (offset < this.#stringBase) return this.base !== undefined && this.base.#nameEquals(offset, wanted)
+    if (offset < this.#stringBase) {
+      const { base } = this
+      if (base === undefined) return false
+      return base.#nameEquals(offset, wanted)
+    }
     const start = offset - this.#stringBase
     const strings = this.#strings
     for (let i = 0; i < wanted.length; i++) if (strings[start + i] !== wanted[i]) return false

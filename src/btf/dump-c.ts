@@ -27,8 +27,6 @@ export class CDump {
   readonly #identifiers = new Map<string, number>()
   #queue: number[] = []
   #out = ''
-  /** Types that could not be put in order. */
-  readonly failures: string[] = []
 
   constructor(btf: Btf) {
     this.#btf = btf
@@ -62,12 +60,12 @@ export class CDump {
     this.#queue = []
     try {
       this.#sort(id, false)
+      for (const queued of this.#queue) this.#emitType(queued, 0)
     } catch (error) {
       if (error instanceof RangeError)
         throw new InputError('btf.cycle', `${this.#btf.what}: type [${id}] is nested too deeply`)
       throw error
     }
-    for (const queued of this.#queue) this.#emitType(queued, 0)
   }
 
   /** The text so far, and starts anew. */

@@ -10,6 +10,9 @@ const RESERVED = new Set(
   ),
 )
 
+/** Types inside types before this counts as endless. */
+const MAX_DEPTH = 200
+
 const roundUp = (value: number, to: number): number => Math.ceil(value / to) * to
 
 /**
@@ -40,6 +43,7 @@ class TypeScriptDump {
   readonly #taken = new Set<string>()
   readonly #busy = new Set<number>()
   readonly #definitions: string[] = []
+  #depth = 0
 
   constructor(btf: Btf) {
     this.#btf = btf
@@ -92,6 +96,15 @@ class TypeScriptDump {
 
   /** The expression for a type, after the definitions that it needs. */
   expression(id: number): string {
+    if (this.#depth >= MAX_DEPTH)
+      throw new InputError('btf.cycle', `${this.#btf.what}: type [${id}] is nested too deeply`)
+    this.#depth++
+    const text = this.#expressionOf(id)
+    this.#depth--
+    return text
+  }
+
+  #expressionOf(id: number): string {
     const at = this.#btf.skipModifiers(id)
     const named = this.#networkOrder(id)
     if (named !== undefined) return this.#use(named)

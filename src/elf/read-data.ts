@@ -59,6 +59,9 @@ export function readData(object: ObjectSections): ReadData {
   return { maps, variables }
 }
 
+/** The kernel's longest configuration text is far shorter. */
+const MAX_KCONFIG = 65536
+
 const NO_TYPES: ReadonlyMap<string, number> = new Map()
 
 function variableTypes(btf: Btf, datasecId: number): Map<string, number> {
@@ -94,6 +97,8 @@ export function readExterns(object: ObjectSections): { externs: ExternSpec[]; kc
     const kconfig = kconfigs.get(name)
     if (kconfig !== undefined && btf !== undefined) {
       const size = btf.sizeOf(kconfig.typeId) ?? 0
+      if (size > MAX_KCONFIG)
+        throw new InputError('elf.kconfig', `${object.what}: the configuration value ${name} takes ${size} bytes`)
       const element = btf.resolve(kconfig.typeId)
       const align = element.kind === 'array' ? (btf.sizeOf(element.type) ?? 1) : size
       configured.push({ symbol, typeId: kconfig.typeId, size, align: Math.max(1, Math.min(8, align)) })

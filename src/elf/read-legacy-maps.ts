@@ -42,7 +42,9 @@ export function readLegacyMaps(object: ObjectSections): PlacedMap[] {
       reader.seek(symbol.value)
       const words = Array.from({ length: Math.floor(each / 4) }, () => reader.u32())
       const [type, keySize, valueSize, maxEntries, flags = 0] = words
-      const map: MapSpec = { name: symbol.name, type, keySize, valueSize, maxEntries, flags }
+      // old definitions leave the value of a map of maps open: it is a map's fd
+      const size = isMapInMap(type) && valueSize === 0 ? 4 : valueSize
+      const map: MapSpec = { name: symbol.name, type, keySize, valueSize: size, maxEntries, flags }
       return { symbol, map, words }
     })
     for (const { symbol, map, words } of definitions) {
