@@ -120,10 +120,16 @@ export class FunctionContext {
   constructor(unit: Unit, name: string, leave: (fn: FunctionContext, code: unknown) => void) {
     this.unit = unit
     this.emitter = new Emitter(name)
+    this.emitter.held = () => this.held.length
     this.leave = (code) => {
-      for (let i = this.held.length - 1; i >= 0; i--) this.held[i]()
+      this.giveBack(0)
       leave(this, code)
     }
+  }
+
+  /** Emits what gives back everything held beyond the first `keep`. */
+  giveBack(keep: number): void {
+    for (let i = this.held.length - 1; i >= keep; i--) this.held[i]()
   }
 
   /** Operations from here on belong to the user's line that is now on the stack. */

@@ -43,6 +43,8 @@ export type Region = 'ctx' | 'packet' | 'map' | 'kernel' | `stack${number}`
 interface LoopFrame {
   readonly next: Block
   readonly exit: Block
+  /** What was held when the loop began: leaving a round gives back what came since. */
+  readonly held: number
 }
 
 /**
@@ -52,6 +54,8 @@ interface LoopFrame {
 export class Emitter {
   readonly ir: FunctionIr
   readonly loops: LoopFrame[] = []
+  /** How many references are held here. */
+  held: () => number = () => 0
   /** The site that new operations get. */
   site: Site = -1
   #block: Block
@@ -507,7 +511,7 @@ export class Emitter {
     this.scope(() => {
       this.branch(condition(), inside, exit)
       this.place(inside)
-      this.loops.push({ next, exit })
+      this.loops.push({ next, exit, held: this.held() })
       body()
       this.loops.pop()
       if (after) {
@@ -531,7 +535,7 @@ export class Emitter {
     this.touchAll()
     this.#loopDepth++
     this.place(inside)
-    this.loops.push({ next, exit })
+    this.loops.push({ next, exit, held: this.held() })
     this.scope(body)
     this.loops.pop()
     this.jump(next)

@@ -188,18 +188,22 @@ export abstract class Body<R> extends HelperCalls {
 
   /** Leaves the innermost loop. */
   break(): void {
-    const { emitter } = here('b.break')
+    const fn = here('b.break')
+    const { emitter } = fn
     const frame = emitter.loops.at(-1)
     if (frame === undefined)
       throw buildError('build.loop', 'b.break() outside a loop', 'use it inside b.while or b.range')
+    fn.giveBack(frame.held)
     emitter.jump(frame.exit)
   }
   /** Goes on with the next round of the innermost loop. */
   continue(): void {
-    const { emitter } = here('b.continue')
+    const fn = here('b.continue')
+    const { emitter } = fn
     const frame = emitter.loops.at(-1)
     if (frame === undefined)
       throw buildError('build.loop', 'b.continue() outside a loop', 'use it inside b.while or b.range')
+    fn.giveBack(frame.held)
     emitter.jump(frame.next)
   }
 

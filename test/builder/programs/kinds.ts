@@ -236,6 +236,18 @@ export const KINDS = {
     counts.increment(b.result(u32))
     return 0
   }),
+  references: syscallEnter('k_references', { syscall: 'close' }, (b) => {
+    b.range(4, (i) => {
+      events.record((event) => {
+        event.pid.set(i)
+        b.if(b.pid().eq(1), () => b.break())
+        b.if(b.pid().eq(2), () => b.continue())
+        b.if(b.pid().eq(3), () => b.return(0))
+        counts.lookup(1).orReturn(0)
+      })
+    })
+    return 0
+  }),
   netfilter: netfilter('k_netfilter', { family: 'ipv4', hook: 'input', priority: 0, target: '6.4' }, (b) => {
     counts.increment(b.cpu())
     return b.ACCEPT
