@@ -22,10 +22,11 @@ export function openKernel(): KernelJudge {
     owned.push(map)
     maps.set(index, map)
   })
-  // A program array belongs to the first program type that refers to it: such programs get one of their own.
-  const withoutPrograms = new Map([...maps].filter(([index]) => index !== MAP.progs))
+  // Maps that may hold programs belong to the first program that refers to them: such programs get their own.
+  const ownedByPrograms: readonly number[] = [MAP.progs, MAP.devs, MAP.cpus]
+  const without = new Map([...maps].filter(([index]) => !ownedByPrograms.includes(index)))
   const mapsFor = (program: Generated): ReadonlyMap<number, RawMap> =>
-    program.relocations.some(({ map }) => map === MAP.progs) ? withoutPrograms : maps
+    program.relocations.some(({ map }) => ownedByPrograms.includes(map)) ? without : maps
   return {
     judge: (program, logLevel) =>
       judge.judge(imageOf(program), {
