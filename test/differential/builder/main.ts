@@ -1,9 +1,6 @@
 import fc from 'fast-check'
-import { loadImage, realSys, testRun } from 'typebpf/kernel'
-import { collectObject, linkProgram } from 'typebpf/spec'
-import { construct } from './construct.ts'
-import { evaluate } from './evaluate.ts'
-import { type GeneratedProgram, generated } from './language.ts'
+import { check } from './check.ts'
+import { generated } from './language.ts'
 
 // npm run fuzz:builder -- --programs N --seed S [--json]
 const argument = (name: string, otherwise: number): number => {
@@ -12,7 +9,6 @@ const argument = (name: string, otherwise: number): number => {
 }
 const programs = argument('programs', 1000)
 const seed = argument('seed', 1)
-const sys = realSys()
 const counts = {
   area: 'builder',
   seed,
@@ -25,45 +21,6 @@ const counts = {
   instructions: 0,
 }
 
-/** undefined: agrees. */
-function check(program: GeneratedProgram): string | undefined {
-  const made = construct(program)
-  let object: ReturnType<typeof collectObject>
-  try {
-    object = collectObject({ made })
-  } catch (error) {
-    const { code } = error as { code?: string }
-    if (code === 'build.stack') {
-      counts.tooLarge++
-      return undefined
-    }
-    throw error
-  }
-  const image = linkProgram(object, 'generated')
-  counts.instructions += image.insns.length / 8
-  using loaded = loadImage(sys, image, { logLevel: 0 })
-  if (loaded.verdict !== 'accept' || loaded.program === undefined) {
-    using again = loadImage(sys, image, { logLevel: 1 })
-    if (/too large|too complex/.test(`${again.message} ${again.log}`)) {
-      counts.tooLarge++
-      return undefined
-    }
-    counts.rejected++
-    return `the kernel rejects it: ${again.message}\n${again.log.slice(-1500)}`
-  }
-  for (const input of program.inputs) {
-    const expected = evaluate(program, input)
-    const out = testRun(sys, loaded.program.fd, { data: input })
-    counts.runs++
-    const got = new DataView(out.data.buffer, out.data.byteOffset).getBigUint64(56, true)
-    if (out.retval !== 2 || got !== expected) {
-      counts.different++
-      return `returns ${out.retval}, result ${got}, expected ${expected}, input ${Buffer.from(input).toString('hex')}`
-    }
-  }
-  return undefined
-}
-
 const started = Date.now()
 let problem: string | undefined
 const CHUNK = 500
@@ -71,7 +28,7 @@ for (let done = 0; done < programs && problem === undefined; done += CHUNK) {
   const result = fc.check(
     fc.property(generated, (program) => {
       counts.programs++
-      const answer = check(program)
+      const answer = check(program, counts)
       if (answer !== undefined) throw new Error(answer)
     }),
     { numRuns: Math.min(CHUNK, programs - done), seed: seed + done, endOnFailure: false },

@@ -1,0 +1,58 @@
+import { loadImage, realSys, testRun } from 'typebpf/kernel'
+import { collectObject, linkProgram } from 'typebpf/spec'
+import { construct } from './construct.ts'
+import { evaluate } from './evaluate.ts'
+import type { GeneratedProgram } from './language.ts'
+
+/** What a campaign counts. */
+export interface Counts {
+  programs: number
+  runs: number
+  rejected: number
+  /** Frames over 512 bytes, programs over the verifier's limits: nothing is compared. */
+  tooLarge: number
+  different: number
+  instructions: number
+}
+
+let sys: ReturnType<typeof realSys> | undefined
+
+/** Builds, loads and runs one program; undefined: the kernel's answers equal the evaluation. */
+export function check(program: GeneratedProgram, counts: Counts): string | undefined {
+  sys ??= realSys()
+  const made = construct(program)
+  let object: ReturnType<typeof collectObject>
+  try {
+    object = collectObject({ made })
+  } catch (error) {
+    const { code } = error as { code?: string }
+    if (code === 'build.stack') {
+      counts.tooLarge++
+      return undefined
+    }
+    throw error
+  }
+  const image = linkProgram(object, 'generated')
+  counts.instructions += image.insns.length / 8
+  using loaded = loadImage(sys, image, { logLevel: 0 })
+  if (loaded.verdict !== 'accept' || loaded.program === undefined) {
+    using again = loadImage(sys, image, { logLevel: 1 })
+    if (/too large|too complex/.test(`${again.message} ${again.log}`)) {
+      counts.tooLarge++
+      return undefined
+    }
+    counts.rejected++
+    return `the kernel rejects it: ${again.message}\n${again.log.slice(-1500)}`
+  }
+  for (const input of program.inputs) {
+    const expected = evaluate(program, input)
+    const out = testRun(sys, loaded.program.fd, { data: input })
+    counts.runs++
+    const got = new DataView(out.data.buffer, out.data.byteOffset).getBigUint64(56, true)
+    if (out.retval !== 2 || got !== expected) {
+      counts.different++
+      return `returns ${out.retval}, result ${got}, expected ${expected}, input ${Buffer.from(input).toString('hex')}`
+    }
+  }
+  return undefined
+}
