@@ -5,7 +5,14 @@ import { type CallOptions, createCalls, type HelperOverrides } from './calls/ind
 import { KFUNCS } from './calls/kfuncs.ts'
 import type { HelperTable } from './calls/table.ts'
 import type { Timer } from './calls/timer-calls.ts'
-import { type ContextInput, ContextSetup, contextRow, PACKET_BUFFER_BYTES, RETURN_NAMES } from './contexts/index.ts'
+import {
+  type ContextInput,
+  ContextSetup,
+  contextRow,
+  FLOW_KEYS_BYTES,
+  PACKET_BUFFER_BYTES,
+  RETURN_NAMES,
+} from './contexts/index.ts'
 import { fillSkb } from './contexts/skb.ts'
 import { Environment, type Mock } from './environment.ts'
 import { type Fault, FaultSignal, UnwindSignal } from './faults.ts'
@@ -309,6 +316,7 @@ export class Emulator {
       } else fillSkb(m, row, run, given)
       this.#setup.mirror(run)
     }
+    const keys = typeName === 'flow_dissector' ? this.#setup.flowKeys(run, options.packet ?? EMPTY) : 0
     m.set(1, run.ctx)
     m.set(2, 0)
     if (options.mem !== undefined) this.#placeMem(options.mem)
@@ -356,6 +364,7 @@ export class Emulator {
     if (fault !== undefined) result.fault = fault
     if (coverage !== undefined) result.coverage = coverage
     if (trace !== undefined) result.trace = trace
+    if (keys !== 0) result.flowKeys = m.memory.u8.slice(keys, keys + FLOW_KEYS_BYTES)
     this.#packetOut(result, run, row.packet)
     for (const map of m.maps) map.dirty = false
     return result

@@ -35,6 +35,8 @@ export interface RunResult {
   readonly packet?: Uint8Array
   /** XDP metadata, the bytes in front of the packet. */
   readonly metadata?: Uint8Array
+  /** flow_dissector: struct bpf_flow_keys as the program left it, 56 bytes. */
+  readonly flowKeys?: Uint8Array
   /** The context's fields by name. */
   readonly ctx: Readonly<Record<string, bigint>>
   /**
@@ -68,6 +70,7 @@ export class RunRecord implements RunResult {
   readonly findings: readonly Fault[]
   packet?: Uint8Array
   metadata?: Uint8Array
+  flowKeys?: Uint8Array
   mapsTouched = NO_NAMES
   readonly events: readonly EmittedEvent[]
   readonly printk: readonly string[]

@@ -20,6 +20,9 @@ const SKB_HEADROOM = 512
 /** Where packets live: room for the longest packet with head and tail. */
 export const PACKET_BUFFER_BYTES = 2 * SKB_HEADROOM + 2 * 65_536
 const CONTEXT_BYTES = 4096
+/** sizeof(struct bpf_flow_keys), and where __sk_buff points to it. */
+export const FLOW_KEYS_BYTES = 56
+const FLOW_KEYS_FIELD = 144
 
 const EMPTY: ContextRow = { table: { kind: 'none', size: 0, fields: [] }, writable: [] }
 
@@ -71,6 +74,7 @@ export class ContextSetup {
   /** Bytes of the context of the current run. */
   contextSize = 0
   #contextRow: ContextRow | undefined
+  #keys: number | undefined
   #shown: readonly [number, number] = [0, 0]
 
   constructor(machine: Machine) {
@@ -92,6 +96,20 @@ export class ContextSetup {
     const { memory } = this.#machine
     memory.protect(this.#shown[0], this.#shown[1] - this.#shown[0], SHADOW.none)
     this.#shown = [0, 0]
+  }
+
+  /** flow_dissector: gives the program fresh flow keys as the kernel fills them in, behind ctx->flow_keys. */
+  flowKeys(run: RunState, frame: Uint8Array): number {
+    const { memory } = this.#machine
+    this.#keys ??= memory.mustAllocate(FLOW_KEYS_BYTES, SHADOW.readWrite, 'flow keys')
+    const at = this.#keys
+    memory.u8.fill(0, at, at + FLOW_KEYS_BYTES)
+    // nhoff, thoff: behind the Ethernet header; n_proto as in the frame
+    memory.view.setUint16(at, 14, true)
+    memory.view.setUint16(at + 2, 14, true)
+    if (frame.length >= 14) memory.u8.set(frame.subarray(12, 14), at + 10)
+    memory.setU64(run.ctx + FLOW_KEYS_FIELD, BigInt(at))
+    return at
   }
 
   /** @param metadata XDP: bytes in front of the data */
