@@ -213,6 +213,51 @@ export function update64(m: Int32Array, b: number): void {
     m[b + UMAX_HIGH] = uh
     m[b + UMAX_LOW] = xl
   }
+  meetInOne(m, b)
+}
+
+const U64 = 0xffffffffffffffffn
+const wide = new BigUint64Array(4)
+const words = new Int32Array(wide.buffer)
+
+/** The next value above `from` that fits the known bits; the largest there is when there is none. */
+function nextFitting(value: bigint, mask: bigint, from: bigint): bigint {
+  const most = value | mask
+  if (from >= most) return most
+  if (from < value) return value
+  const distance = from - value
+  const carried = distance & ~mask & U64
+  const carry = carried === 0n ? 0n : (1n << BigInt(carried.toString(2).length)) - 1n
+  const filled = (distance | carry | ~mask) & U64
+  return value | ((filled + 1n) & mask)
+}
+
+function setKnownWide(m: Int32Array, b: number, value: bigint): void {
+  wide[0] = value
+  setKnown(m, b, words[0], words[1])
+}
+
+/** Where range and known bits have one value in common, it is that one. */
+function meetInOne(m: Int32Array, b: number): void {
+  const ml = m[b + MASK_LOW]
+  const mh = m[b + MASK_HIGH]
+  if ((ml | mh) === 0) return
+  const single = m[b + UMIN_LOW] === m[b + UMAX_LOW] && m[b + UMIN_HIGH] === m[b + UMAX_HIGH]
+  // Unknown bits without a gap below them: every value of the range fits.
+  const gapless = mh === 0 ? (ml & (ml + 1)) === 0 : ml === -1 && (mh & (mh + 1)) === 0
+  if (gapless && !single) return
+  for (let i = 0; i < 4; i++) words[i] = m[b + VALUE_LOW + i]
+  for (let i = 0; i < 4; i++) words[4 + i] = m[b + UMIN_LOW + i]
+  const value = wide[0]
+  const mask = wide[1]
+  const umin = wide[2]
+  const umax = wide[3]
+  const step = nextFitting(value, mask, umin)
+  const fits = (umin & ~mask & U64) === value
+  if (fits) {
+    if (step > umax) setKnownWide(m, b, umin)
+  } else if (step === (value | mask)) setKnownWide(m, b, step)
+  else if (step <= umax && nextFitting(value, mask, step) > umax) setKnownWide(m, b, step)
 }
 
 export function updateBounds(m: Int32Array, b: number): void {
