@@ -29,6 +29,11 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import('./init.ts'),
   },
   {
+    name: 'feature',
+    summary: 'what of BPF the running kernel offers',
+    load: () => import('./feature.ts'),
+  },
+  {
     name: 'doctor',
     summary: 'what of BPF works on this machine, what does not, and what to do',
     load: () => import('./doctor.ts'),

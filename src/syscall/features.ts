@@ -146,10 +146,12 @@ function intBtf(): Uint8Array {
   return bytes
 }
 
-/** Whether the running kernel has a map type. struct_ops maps need a struct of the kernel and are not probed. */
+/**
+ * Whether the running kernel has a map type. A struct_ops map is asked for with a type of the kernel that is no struct_ops:
+ * a kernel that has them answers ENOTSUPP, another one EINVAL.
+ */
 export function mapTypeFeature(sys: Sys, type: MapType): Feature {
   return cached(sys, `map ${type}`, () => {
-    if (type === 'struct_ops') return inconclusive('it needs a struct of the kernel to probe')
     const storage = mapShape(sys, type) === STORAGE
     const spec: MapSpec = {
       name: 'probe',
@@ -166,10 +168,12 @@ export function mapTypeFeature(sys: Sys, type: MapType): Feature {
         type === 'array_of_maps' || type === 'hash_of_maps'
           ? createRawMap(sys, { ...spec, type: MAP_TYPES.array, valueSize: 4 })
           : undefined
-      using _ = createRawMap(sys, spec, { btfFd: btf?.fd, innerMapFd: inner?.fd })
+      const btfVmlinuxValueTypeId = type === 'struct_ops' ? 1 : undefined
+      using _ = createRawMap(sys, spec, { btfFd: btf?.fd, innerMapFd: inner?.fd, btfVmlinuxValueTypeId })
       return SUPPORTED
     } catch (error) {
       if (!(error instanceof SystemError)) throw error
+      if (type === 'struct_ops' && error.errno === ERRNO.ENOTSUPP) return SUPPORTED
       return error.errno === ERRNO.EINVAL || error.errno === ERRNO.EOPNOTSUPP
         ? { answer: 'unsupported', since: MAP_TYPES_SINCE[type] }
         : refusedBy(error.errno)
