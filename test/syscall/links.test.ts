@@ -353,6 +353,19 @@ exit`.replace('goto +7', 'goto +8')
     expect(gone).toBe(true)
   })
 
+  testWith(
+    'bpf',
+    'program:ip',
+    'program:bpftool',
+  )('bpftool sees the link that we made', () => {
+    using raw = counter('raw_tracepoint', 0, { pid: process.pid })
+    using link = attachRawTracepoint(raw.program, { name: 'sys_enter' })
+    const { id, programId } = link.info()
+    const env = { ...process.env, PATH: `${process.env['PATH']}:/usr/sbin` }
+    const shown = execFileSync('bpftool', ['-j', 'link', 'show', 'id', String(id)], { encoding: 'utf8', env })
+    expect(JSON.parse(shown)).toMatchObject({ id, type: 'raw_tracepoint', prog_id: programId, tp_name: 'sys_enter' })
+  })
+
   bpfTest('what a perf event runs can be asked', () => {
     using raw = counter('raw_tracepoint', 0, { pid: process.pid })
     using link = attachRawTracepoint(raw.program, { name: 'sys_enter' })
