@@ -47,7 +47,6 @@ export interface CallOptions {
 
 export function createCalls(m: Machine, options: CallOptions): CallTable {
   const { environment } = m
-  const functions: (HelperFunction | undefined)[] = []
   const answer = (value: number | bigint): void => {
     if (typeof value === 'bigint') m.set64(0, value)
     else m.set(0, value)
@@ -82,11 +81,6 @@ export function createCalls(m: Machine, options: CallOptions): CallTable {
   }
   return {
     helper(number) {
-      const fast = functions[number]
-      if (fast !== undefined) {
-        answer(fast(m))
-        return false
-      }
       const override = options.overrides?.get(number)
       if (override !== undefined) {
         answer(override(m))

@@ -12,8 +12,8 @@ export class QueueMap extends EmulatedMap {
     if ((flags & 1) !== 0 || flags > EXIST) return -ERRNO.EINVAL
     if (this.#values.length >= this.spec.maxEntries) {
       if (flags !== EXIST) return -ERRNO.E2BIG
-      if (this.spec.type === MAP_TYPES.queue) this.#values.shift()
-      else this.#values.shift()
+      // the oldest one makes room, in both types
+      this.#values.shift()
     }
     this.#values.push(this.copy(value, this.spec.valueSize))
     this.dirty = true
