@@ -104,7 +104,7 @@ export function skeleton(object: ObjectSpec, name: string): string {
   return `// Written by "typebpf gen skeleton": do not edit.
 import { readObject } from 'typebpf/elf'
 import { ${['BpfMap', ...uses, 'type Link', 'type LoadedObject', 'loadObject', 'type ProgramHandle', ...(raw ? ['rawBytes'] : []), 'realSys', 'type Sys'].join(', ')} } from 'typebpf/kernel'
-import { ${layoutImports.join(', ')}, type ValueOf } from 'typebpf/layout'
+import { ${layoutImports.join(', ')}, type Layout, type ValueOf } from 'typebpf/layout'
 import type { MapSpec, ObjectSpec } from 'typebpf/spec'
 
 ${types.definitions}
@@ -124,6 +124,13 @@ export type ${type}Maps = { readonly [K in keyof Codecs]: BpfMap<ValueOf<Codecs[
 type Values<S> = { -readonly [K in keyof S]: S[K] extends { layout: infer L } ? ValueOf<L> : never }
 export type ${type}Program = ${object.programs.map((program) => quoted(program.name)).join(' | ') || 'never'}
 
+interface Place {
+  readonly offset: number
+  readonly layout: Layout
+}
+const placesOf = (section: string): [string, Place][] =>
+  Object.entries((VARIABLES as unknown as Record<string, Record<string, Place>>)[section] ?? {})
+
 const BYTES = [
 ${lines.map((line) => `  '${line}',`).join('\n')}
 ].join('')
@@ -140,15 +147,15 @@ export class ${type} {
   private constructor(object: ObjectSpec, sys: Sys) {
     this.#object = object
     this.#sys = sys
-    const read = (section: keyof Variables): Record<string, unknown> => {
+    const read = (section: string): Record<string, unknown> => {
       const map = object.maps.find((candidate) => candidate.section === section) as MapSpec
       const bytes = map.contents?.[0]?.[1] ?? new Uint8Array(map.valueSize)
       return Object.fromEntries(
-        Object.entries(VARIABLES[section]).map(([name, { offset, layout }]) => [name, decode(layout, bytes, 'little', offset)]),
+        placesOf(section).map(([name, { offset, layout }]) => [name, decode(layout, bytes, 'little', offset)]),
       )
     }
     this.variables = Object.fromEntries(
-      (Object.keys(VARIABLES) as (keyof Variables)[]).map((section) => [section, read(section)]),
+      Object.keys(VARIABLES).map((section) => [section, read(section)]),
     ) as unknown as this['variables']
   }
 
@@ -171,12 +178,11 @@ export class ${type} {
   /** Creates the maps and loads the programs. @throws the kernel's refusal of the first program that it refuses */
   load(): this {
     this.#change((spec) => {
-      const section = spec.section as keyof Variables | undefined
-      if (section === undefined || VARIABLES[section] === undefined) return spec
+      const { section } = spec
+      if (section === undefined || placesOf(section).length === 0) return spec
       const bytes = Uint8Array.from(spec.contents?.[0]?.[1] ?? new Uint8Array(spec.valueSize))
-      const values = this.variables[section] as Record<string, unknown>
-      for (const [name, { offset, layout }] of Object.entries(VARIABLES[section]))
-        bytes.set(encode(layout as Parameters<typeof encode>[0], values[name]), offset)
+      const values = (this.variables as Record<string, Record<string, unknown>>)[section]
+      for (const [name, { offset, layout }] of placesOf(section)) bytes.set(encode(layout, values[name]), offset)
       return { ...spec, contents: [[new Uint8Array(4), bytes]] }
     })
     const loaded = loadObject(this.#sys, this.#object)
