@@ -74,34 +74,35 @@ export function computeLiveness(fn: MachineFunction): Map<MachineBlock, readonly
     killed.push(kill)
   })
   const words = (crossing.length + 31) >>> 5
-  const rows = (): Uint32Array[] => blocks.map(() => new Uint32Array(words))
+  // one row of words a block
+  const rows = (): Uint32Array => new Uint32Array(blocks.length * words)
   const [liveIn, liveOut, keep] = [rows(), rows(), rows()]
+  keep.fill(0xffff_ffff)
   const index = new Map(blocks.map((block, i) => [block, i]))
   const next = blocks.map((block) => successors(block).map((it) => index.get(it)!))
   blocks.forEach((_, b) => {
-    keep[b].fill(0xffff_ffff)
+    const row = b * words
     for (const register of killed[b]) {
       const n = number[register]
-      if (n >= 0) keep[b][n >>> 5] &= ~(1 << (n & 31))
+      if (n >= 0) keep[row + (n >>> 5)] &= ~(1 << (n & 31))
     }
     for (const register of exposed[b]) {
       const n = number[register]
-      liveIn[b][n >>> 5] |= 1 << (n & 31)
+      liveIn[row + (n >>> 5)] |= 1 << (n & 31)
     }
   })
   for (let changed = true; changed; ) {
     changed = false
     for (let b = blocks.length - 1; b >= 0; b--) {
-      const out = liveOut[b]
-      const into = liveIn[b]
+      const row = b * words
       for (const to of next[b]) {
-        const their = liveIn[to]
-        for (let w = 0; w < words; w++) out[w] |= their[w]
+        const their = to * words
+        for (let w = 0; w < words; w++) liveOut[row + w] |= liveIn[their + w]
       }
       for (let w = 0; w < words; w++) {
-        const value = (into[w] | (out[w] & keep[b][w])) >>> 0
-        if (value !== into[w]) {
-          into[w] = value
+        const value = (liveIn[row + w] | (liveOut[row + w] & keep[row + w])) >>> 0
+        if (value !== liveIn[row + w]) {
+          liveIn[row + w] = value
           changed = true
         }
       }
@@ -111,7 +112,7 @@ export function computeLiveness(fn: MachineFunction): Map<MachineBlock, readonly
     blocks.map((block, b) => {
       const list: number[] = []
       for (let w = 0; w < words; w++)
-        for (let bits = liveOut[b][w]; bits !== 0; bits &= bits - 1)
+        for (let bits = liveOut[b * words + w]; bits !== 0; bits &= bits - 1)
           list.push(crossing[32 * w + 31 - Math.clz32(bits & -bits)])
       return [block, list]
     }),
