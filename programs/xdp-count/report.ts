@@ -1,6 +1,6 @@
 // The whole way once: build the program, write it as an object file, verify it, run it over a capture in the emulator and,
 // where this process may call bpf(), in the kernel, and hold the two against each other. This is what `npm start` runs.
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { writeObject } from 'typebpf/elf'
 import { enableStats, programDetails, programInfo, realSys } from 'typebpf/kernel'
@@ -8,6 +8,7 @@ import { harness, kernelUnavailable, LINK_TYPES, readCaptureFile, requireLinkTyp
 import { collectObject, linkProgram } from 'typebpf/spec'
 import { verify } from 'typebpf/verifier'
 import { xlatedWithSource } from './report/listing.ts'
+import { outputFile, outputFolder } from './report/output-folder.ts'
 import { protocolName } from './report/protocols.ts'
 import { type Replay, replay, verdictText } from './report/replay.ts'
 import { columns, say, thousands } from './report/text.ts'
@@ -15,15 +16,15 @@ import * as program from './xdp-count.bpf.ts'
 
 const DENIED = 0x0a4d0042 // 10.77.0.66
 const LISTING_LINES = 16
-const OBJECT = 'build/xdp-count.o'
-const LISTING = 'build/xdp-count.xlated.txt'
+const FOLDER = outputFolder()
+const OBJECT = outputFile(FOLDER, 'xdp-count.o')
+const LISTING = outputFile(FOLDER, 'xdp-count.xlated.txt')
 /** BPF_PROG_RUN takes XDP frames from here on. */
 const SHORTEST = 14
 
 const object = collectObject(program, { name: 'xdp-count' })
 const image = linkProgram(object, 'xdp_count')
 const bytes = writeObject(object)
-mkdirSync('build', { recursive: true })
 writeFileSync(OBJECT, bytes)
 say('Build', `xdp_count: ${image.insns.length / 8} instructions → ${OBJECT} (${thousands(bytes.length)} bytes)`)
 
