@@ -10,6 +10,7 @@ import { type EmulatorBackend, type EmulatorWorld, openEmulator } from '../backe
 import { type KernelBackend, kernelUnavailable, openKernel } from '../backend/kernel.ts'
 import { CoverageRecorder } from '../coverage/recorder.ts'
 import { compareMaps, compareResults, type Difference, DifferenceError } from './difference.ts'
+import { withGlobals } from './globals.ts'
 import { isComparable, mapCodec } from './map-values.ts'
 import { type PreparedRun, prepareRun } from './preflight.ts'
 import { RunResult } from './result.ts'
@@ -87,8 +88,9 @@ export class Harness {
   #closed = false
   #saveCoverage: (() => void) | undefined
 
-  constructor(source: ResolvedSource, options: HarnessOptions = {}) {
+  constructor(given: ResolvedSource, options: HarnessOptions = {}) {
     const { backend, maps, globals, ignoreMaps, coverage, link: _, ...world } = options
+    const source = globals === undefined ? given : withGlobals(given, globals)
     this.images = source.images
     this.#types = source.types
     this.#fleet = fleetOf(source.images)
@@ -107,36 +109,9 @@ export class Harness {
     try {
       for (const [name, entries] of Object.entries(maps ?? {}))
         for (const [key, value] of entries) this.map(name).set(key, value)
-      if (globals !== undefined && Object.keys(globals).length > 0) this.#setGlobals(source, globals)
     } catch (error) {
       this.close()
       throw error
-    }
-  }
-
-  #setGlobals(source: ResolvedSource, globals: Readonly<Record<string, unknown>>): void {
-    for (const [name, value] of Object.entries(globals)) {
-      const variable = source.object?.variables.find((each) => each.name === name)
-      if (variable === undefined)
-        throw new UsageError('progrun.global', `there is no global variable ${name}`, {
-          details: [`there are: ${source.object?.variables.map((each) => each.name).join(', ') || 'none'}`],
-        })
-      const index = this.#fleet.maps.findIndex(({ section }) => section === variable.section)
-      if (index < 0) continue
-      const bytes = new Uint8Array(variable.size)
-      const view = new DataView(bytes.buffer)
-      if (value instanceof Uint8Array) bytes.set(value)
-      else if (variable.size === 8) view.setBigUint64(0, BigInt.asUintN(64, BigInt(value as bigint)), true)
-      else if (variable.size === 4) view.setUint32(0, Number(value), true)
-      else if (variable.size === 2) view.setUint16(0, Number(value), true)
-      else view.setUint8(0, Number(value))
-      for (const backend of this.#backends) {
-        const map = backend.map(index)
-        const key = new Uint8Array(4)
-        const whole = map.get(key)?.[0].slice() ?? new Uint8Array(map.spec.valueSize)
-        whole.set(bytes, variable.offset)
-        map.set(key, whole)
-      }
     }
   }
 

@@ -67,6 +67,17 @@ async function load(path: string | URL): Promise<object> {
   }
 }
 
+/** Inner maps that only the slots of a map of maps name belong to the program too. */
+function withInnerMaps(image: ProgramImage, object: ObjectSpec): ProgramImage {
+  const maps = [...image.maps]
+  for (let i = 0; i < maps.length; i++)
+    for (const [, target] of maps[i].slots ?? []) {
+      const inner = object.maps.find(({ name }) => name === target)
+      if (inner !== undefined && !maps.some(({ name }) => name === target)) maps.push(inner)
+    }
+  return maps.length === image.maps.length ? image : { ...image, maps }
+}
+
 /**
  * The programs of a source, linked.
  * @throws UsageError `module.no-program`; InputError for a file that is no object
@@ -88,5 +99,5 @@ export async function resolveSource(source: HarnessSource, link: LinkProgramOpti
   }
   const programs = object.programs.filter(({ autoload }) => autoload !== false)
   if (programs.length === 0) throw new UsageError('module.no-program', `${object.name}: there is no program in it`)
-  return { images: programs.map(({ name }) => linkProgram(object, name, link)), object, types }
+  return { images: programs.map(({ name }) => withInnerMaps(linkProgram(object, name, link), object)), object, types }
 }
