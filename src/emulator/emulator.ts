@@ -1,7 +1,7 @@
 import { InputError, UsageError } from '../errors/index.ts'
-import type { MapSpec, ProgramImage } from '../spec/index.ts'
+import type { ProgramImage } from '../spec/index.ts'
 import { MAP_TYPES, programTypeName } from '../uapi/index.ts'
-import { type CallOptions, createCalls, type HelperOverrides } from './calls/index.ts'
+import { type CallOptions, createCalls } from './calls/index.ts'
 import { KFUNCS } from './calls/kfuncs.ts'
 import type { HelperTable } from './calls/table.ts'
 import type { Timer } from './calls/timer-calls.ts'
@@ -16,66 +16,17 @@ import {
 import { fillSkb } from './contexts/skb.ts'
 import { Environment, type Mock } from './environment.ts'
 import { type Fault, FaultSignal, UnwindSignal } from './faults.ts'
+import { collectMaps, immOf, sameMap } from './images.ts'
 import { type CallTable, interpret, type Observe } from './interpreter.ts'
-import { DEFAULT_SANITIZER, Machine, type SanitizerOptions } from './machine.ts'
+import { DEFAULT_SANITIZER, Machine } from './machine.ts'
 import { createMap, type EmulatedMap, mapMemoryBytes } from './maps/index.ts'
 import { MAX_MEMORY_BYTES, SHADOW } from './memory.ts'
+import type { EmulatorOptions, FakeMemory, RunOptions } from './options.ts'
 import { type LinkedProgram, linkProgram } from './program.ts'
 import { type Engine, RunRecord, type RunResult, type TraceStep } from './result.ts'
 import { newRunState, type RunState } from './run-state.ts'
 import { createTracer } from './tracer.ts'
 import { WasmEngine } from './wasm/index.ts'
-
-/** Fake memory that programs reach by probe_read, or directly with `direct` (kernel structures behind BTF pointers). */
-export interface FakeMemory {
-  readonly address: bigint
-  readonly bytes: Uint8Array
-  readonly name?: string
-  readonly direct?: boolean
-}
-
-export interface EmulatorOptions {
-  /** `auto`: the interpreter first, compiled once a program has run a few times. Default `auto`. */
-  readonly engine?: Engine | 'auto'
-  /** Instructions of one run before it ends with the fault `step-limit`; default 64 million. */
-  readonly stepLimit?: number
-  /** CPUs that per-CPU maps have; default 1. */
-  readonly cpus?: number
-  readonly cpu?: number
-  /** Seed of the random numbers; default 1. */
-  readonly seed?: number
-  readonly sanitizer?: Partial<SanitizerOptions>
-  /** Bytes that maps and packets may take; default 512 MiB, at most 1 GiB. */
-  readonly memoryLimit?: number
-  /** Implementations in front of the emulator's own, by helper or kfunc name with or without `bpf_`. */
-  readonly mocks?: Readonly<Record<string, Mock | bigint | number>>
-  readonly memory?: readonly FakeMemory[]
-  /** Maps that no program names but slots of other maps do (templates' siblings, inner maps). */
-  readonly maps?: readonly MapSpec[]
-  /** The name of a kfunc from its BTF id, when the image comes from a linked program. */
-  readonly kfuncName?: (btfId: number, module: number) => string | undefined
-  /** The value of a ld_imm64 that refers to a kernel symbol or BTF variable. */
-  readonly ksym?: (btfId: number) => bigint | undefined
-  /** Helpers by number that replace the kernel's (the conformance protocol). */
-  readonly helperNumbers?: HelperOverrides
-}
-
-export interface RunOptions {
-  /** A frame from its Ethernet header on. */
-  readonly packet?: Uint8Array
-  /** XDP metadata in front of the packet. */
-  readonly metadata?: Uint8Array
-  readonly ctx?: ContextInput
-  /** Plain memory: r1 points to it, r2 is its length (no context then). */
-  readonly mem?: Uint8Array
-  /** Index or name of the program; default the first. */
-  readonly program?: number | string
-  readonly coverage?: boolean
-  /** Called before every instruction with the program's index and the slot; the interpreter runs then. */
-  readonly observe?: (program: number, slot: number) => void
-  readonly trace?: boolean
-  readonly engine?: Engine | 'auto'
-}
 
 const DEFAULT_STEPS = 64_000_000
 const MAX_STEPS = 0x7fff_ffff
@@ -438,31 +389,6 @@ function touched(maps: readonly EmulatedMap[]): string[] {
 }
 
 const MEM_BYTES = 1 << 16
-
-function immOf(image: ProgramImage, slot: number): number {
-  return new DataView(image.insns.buffer, image.insns.byteOffset).getInt32(slot * 8 + 4, true)
-}
-
-/** Two images mean the same map when it is the same spec, or has the same name and shape. */
-function sameMap(a: MapSpec, b: MapSpec): boolean {
-  return (
-    a === b ||
-    (a.name !== '' &&
-      a.name === b.name &&
-      a.type === b.type &&
-      a.keySize === b.keySize &&
-      a.valueSize === b.valueSize &&
-      a.maxEntries === b.maxEntries)
-  )
-}
-
-function collectMaps(images: readonly ProgramImage[], more: readonly MapSpec[]): MapSpec[] {
-  const specs: MapSpec[] = []
-  for (const image of images)
-    for (const spec of image.maps) if (!specs.some((one) => sameMap(one, spec))) specs.push(spec)
-  for (const spec of more) if (!specs.some((one) => sameMap(one, spec))) specs.push(spec)
-  return specs
-}
 
 /** Programs that share maps by name, ready to run. @throws InputError, UnsupportedError for images and maps that cannot be */
 export function createEmulator(

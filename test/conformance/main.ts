@@ -1,6 +1,7 @@
 // npm run conformance -- [--engine interpreter|wasm] [--in-process] [--json]: the public vectors through the plugin command.
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { assembleBytes } from '../../src/asm/index.ts'
 import { bytesToHex } from '../../src/bytes/index.ts'
@@ -23,10 +24,18 @@ if (engine !== 'interpreter' && engine !== 'wasm') {
 
 const root = new URL('../..', import.meta.url).pathname
 const built = `${root}dist/src/cli/bin.js`
-const command =
-  existsSync(built) && process.env['TYPEBPF_SOURCE'] === undefined
-    ? [built]
-    : ['--conditions=typebpf-source', '--import', 'tsx', `${root}src/cli/bin.ts`]
+
+/** When the newest file below a folder was written, milliseconds. */
+function newest(folder: string): number {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true })
+  return Math.max(
+    ...entries.filter((entry) => entry.isFile()).map((entry) => statSync(join(entry.parentPath, entry.name)).mtimeMs),
+  )
+}
+
+// the built command starts faster, but an old build would test old code
+const useBuild = existsSync(built) && statSync(built).mtimeMs > newest(`${root}src`)
+const command = useBuild ? [built] : ['--conditions=typebpf-source', '--import', 'tsx', `${root}src/cli/bin.ts`]
 
 /** r0 as the plugin prints it, or what it says on standard error. */
 function plugin(vector: Vector): Promise<string> {
