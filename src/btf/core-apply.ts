@@ -1,7 +1,9 @@
 import type { CoreRelocation, Instruction } from '../asm/index.ts'
 import { InputError } from '../errors/index.ts'
 import { CLASS, JMP, LD_IMM64, SIZE, SOURCE } from '../uapi/index.ts'
-import { type CoreResolver, type CoreResult, describe } from './core.ts'
+import type { CoreResolver } from './core.ts'
+import { describe } from './core-access.ts'
+import type { CoreResult } from './core-values.ts'
 
 /** The helper number of a call that stands where a relocation failed: the verifier names it when it is reached. */
 export const POISON_CALL = 0xbad2310

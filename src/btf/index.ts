@@ -4,9 +4,10 @@
  */
 export { Btf, type BtfOptions } from './btf.ts'
 export { BtfBuilder, StringTable } from './builder.ts'
-export { CoreResolver, type CoreResult, type CoreTarget } from './core.ts'
+export { CoreResolver, type CoreTarget } from './core.ts'
 export { type AppliedCore, applyCore, POISON_CALL } from './core-apply.ts'
 export { CORE_KIND, CORE_KIND_NAMES, essentialName } from './core-names.ts'
+export type { CoreResult } from './core-values.ts'
 export { CDump, dumpC } from './dump-c.ts'
 export { dumpJson, dumpRaw, jsonType, rawText } from './dump-raw.ts'
 export { dumpTypeScript, typeScriptLayouts } from './dump-ts.ts'
