@@ -13,6 +13,7 @@ import { type KernelJudge, openKernel } from './kernel.ts'
 import { model } from './model.ts'
 import { requestOf } from './request.ts'
 import { shrink } from './shrink.ts'
+import { rejectSites, unreachedSites } from './sites.ts'
 
 const { values } = parseArgs({
   options: {
@@ -107,7 +108,7 @@ function shapeOf(answer: { readonly verdict: string; readonly message?: string; 
 
 const kernel = openKernel()
 const started = Date.now()
-const { reports, failures, reasons, unsupported } = runCampaign(kernel, {
+const { reports, failures, reasons, unsupported, modelMessages } = runCampaign(kernel, {
   programs,
   seed,
   only: values.generator,
@@ -129,6 +130,12 @@ if (!values.json) {
     `\n${reasons.size} kinds of reason from the kernel; never given alike by the model:\n${unreached.map(([what, { kernel: n }]) => `${String(n).padStart(7)}  ${what}`).join('\n')}\n`,
   )
 }
+const sites = rejectSites().length
+const silent = unreachedSites(modelMessages.values())
+if (!values.json)
+  process.stdout.write(
+    `\n${sites} places in the model refuse programs; not reached:\n${silent.map(({ place, text }) => `  ${place}  ${text}`).join('\n')}\n`,
+  )
 const summary = {
   programs: sum('programs'),
   seed,
@@ -147,6 +154,8 @@ const summary = {
   processedEqual: sum('processedEqual'),
   kernelUs: Math.round(sum('kernelUs')),
   modelUs: Math.round(sum('modelUs')),
+  rejectSites: sites,
+  rejectSitesUnreached: silent.length,
   reasonKinds: reasons.size,
   reasonKindsNeverEqual: unreached.length,
   seconds: Math.round((Date.now() - started) / 1000),
