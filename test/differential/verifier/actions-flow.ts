@@ -220,6 +220,38 @@ export function callback(w: Writer): void {
   })
 }
 
+/** A chain of functions with large frames around the limits: 512 bytes together, 256 below a tail call, eight frames. */
+export function deepStack(w: Writer): void {
+  const { code, random } = w
+  const frames = random.between(1, 9)
+  const bytes = random.pick([8, 32, 64, 128, 176, 256])
+  const tail = random.chance(0.4)
+  const labels = Array.from({ length: frames }, () => code.label())
+  code.movReg(
+    1,
+    w.state.regs.findIndex((kind) => kind.is === 'ctx') < 0 ? 10 : w.state.regs.findIndex((kind) => kind.is === 'ctx'),
+  )
+  code.callLocal(labels[0])
+  w.clobber()
+  w.set(0, SCALAR)
+  labels.forEach((label, i) => {
+    w.later.push(() => {
+      code.place(label)
+      w.state = w.fresh()
+      code.movReg(6, 1)
+      if (random.chance(0.8)) code.storeImm(8, 10, -bytes, i)
+      if (i + 1 < frames) {
+        code.movReg(1, random.chance(0.1) ? 10 : 6)
+        code.callLocal(labels[i + 1])
+      }
+      if (tail && random.chance(0.5)) code.movReg(1, 6).map(2, MAP.progs).mov(3, 0).call(12)
+      if (random.chance(0.1)) code.movReg(0, random.pick([6, 10]))
+      else code.mov(0, 0)
+      code.exit()
+    })
+  })
+}
+
 /** A tail call: never comes back when it works. */
 export function tailCall(w: Writer): void {
   const { code, random } = w

@@ -1,6 +1,6 @@
 /** Families of generated programs; each mixes careful programs and sloppy ones, so that both verdicts are common. */
 import { anyHelper, packet, ringRecord, socketReference } from '../actions-calls.ts'
-import { callback, countedLoop, localCall, mayGotoLoop, tailCall, unknownLoop } from '../actions-flow.ts'
+import { callback, countedLoop, deepStack, localCall, mayGotoLoop, tailCall, unknownLoop } from '../actions-flow.ts'
 import {
   accessValue,
   atomic,
@@ -245,6 +245,18 @@ const FAMILIES: readonly Family[] = [
       [1, mapLookup],
     ],
     sloppy: [0.5, 0.06],
+  },
+  {
+    name: 'frames',
+    types: ANY,
+    steps: [1, 2],
+    actions: [
+      [6, deepStack],
+      [1, localCall],
+      [1, tailCall],
+      [1, variableStack],
+    ],
+    sloppy: [0.3, 0.1],
   },
 ]
 
