@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { readObject } from '../../src/elf/index.ts'
 import { BpfError } from '../../src/errors/index.ts'
-import type { ObjectSpec } from '../../src/spec/index.ts'
+import type { ObjectSpec, ProgramSpec } from '../../src/spec/index.ts'
 import { type LoadedProgram, loadObject, realSys } from '../../src/syscall/index.ts'
 import { corporaFolder } from '../requirements.ts'
 
@@ -11,7 +11,7 @@ interface Row {
   readonly section: string
   readonly program: string | null
   readonly prog_type: number
-  readonly expected_attach_type: number
+  readonly expected_attach_type: number | null
   readonly type_guessed?: boolean
   readonly verdict: string
   readonly errno: number
@@ -78,25 +78,24 @@ for (const row of rows) {
     say(`${row.verdict}: our reader refuses the object`, object.message)
     continue
   }
-  const spec = object.programs.find(
+  const found = object.programs.find(
     ({ name, section }) => (row.program === null || name === row.program) && section === row.section,
   )
-  if (spec === undefined) {
+  // Rows without a program are whole sections as a plain loader took them: of .text the first function.
+  const first = row.program === null ? object.functions[0] : undefined
+  const base =
+    found ?? (first === undefined ? undefined : { ...first, section: row.section, expectedAttachType: 0, flags: 0 })
+  if (base === undefined) {
     say(`${row.verdict}: our reader has no such program`)
     continue
   }
-  const typed: ObjectSpec = {
-    ...object,
-    programs: object.programs.map((program) =>
-      program === spec
-        ? {
-            ...program,
-            type: row.prog_type,
-            expectedAttachType: row.expected_attach_type || program.expectedAttachType,
-          }
-        : program,
-    ),
-  }
+  const expectedAttachType = row.expected_attach_type ?? 0
+  // A guessed type is not the section's: then its target does not count either.
+  const spec: ProgramSpec =
+    row.type_guessed === true
+      ? { ...base, type: row.prog_type, expectedAttachType, attachTo: undefined, attach: undefined }
+      : { ...base, type: row.prog_type, expectedAttachType: expectedAttachType || base.expectedAttachType }
+  const typed: ObjectSpec = { ...object, programs: [...object.programs.filter(({ name }) => name !== spec.name), spec] }
   let loaded: LoadedProgram
   let log = ''
   try {

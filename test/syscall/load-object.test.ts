@@ -50,12 +50,10 @@ describe('loading objects', () => {
       const script = new URL('./corpora-report.ts', import.meta.url).pathname
       const output = execFileSync(process.execPath, [...node, script, '--small'], { encoding: 'utf8' })
       const counts = JSON.parse(output) as Record<string, number>
+      const other = Object.keys(counts).filter((what) => !/^same: |not compared|left out/.test(what))
+      expect(other).toEqual([])
       expect(counts['same: accepted']).toBeGreaterThanOrEqual(200)
-      expect(counts['REJECT: another reason'] ?? 0).toBe(0)
-      expect(counts['ACCEPT: ours reject'] ?? 0).toBe(0)
-      expect(counts['ACCEPT: ours denied'] ?? 0).toBe(0)
-      // fentry and freplace without their target program, a module's struct_ops, inner maps by index (docs/kernel.md)
-      expect(counts['ACCEPT: ours invalid'] ?? 0).toBeLessThanOrEqual(5)
+      expect(counts['same: rejected for the same reason']).toBeGreaterThanOrEqual(10)
     },
     60_000,
   )
