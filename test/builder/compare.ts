@@ -15,7 +15,7 @@ export function compileC(name: 'packets' | 'events'): ObjectSpec {
   const folder = mkdtempSync(join(tmpdir(), 'typebpf-c-'))
   try {
     const out = join(folder, `${name}.o`)
-    const include = execFileSync('gcc', ['-print-multiarch'], { encoding: 'utf8' }).trim()
+    const include = process.arch === 'arm64' ? 'aarch64-linux-gnu' : 'x86_64-linux-gnu'
     execFileSync(
       'clang-19',
       ['-O2', '-g', '-mcpu=v3', '-target', 'bpf', `-I/usr/include/${include}`, '-c', `${C_FOLDER}${name}.c`, '-o', out],

@@ -150,5 +150,9 @@ export function emitInstructions(
       ...named,
     }
   })
+  // the kernel wants a line for a function's first instruction: moves of the arguments have the first statement's
+  const first = out.find(({ source }) => source !== undefined)?.source
+  for (let i = 0; first !== undefined && i < out.length && out[i].source === undefined; i++)
+    out[i] = { ...out[i], source: first }
   return out
 }

@@ -82,6 +82,8 @@ export class BpfProgram<K extends string = string> implements SpecContribution {
           'make it a plain function',
           this.#definedAt,
         )
+      // a constant at the end has no call of its own: its line is the program's
+      if (!(result instanceof Int)) fn.emitter.site = unit.siteOf(this.#definedAt)
       if (fn.emitter.isOpen) fn.leave(result)
     })
     return contributionOfUnit(unit, {

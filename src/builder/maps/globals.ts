@@ -29,8 +29,8 @@ export class GlobalData<F extends Fields = Fields> implements SpecContribution, 
       throw new UsageError('build.global-name', `${JSON.stringify(name)} is no name for global data`)
     this.type = struct(name, fields)
     const bytes = encode(layoutOf(this.type), initial)
-    const isZero = bytes.every((byte) => byte === 0)
-    const section = `${constant ? '.rodata' : isZero ? '.bss' : '.data'}.${name}`
+    // libbpf takes suffixed .rodata and .data, not .bss
+    const section = `${constant ? '.rodata' : '.data'}.${name}`
     this.spec = Object.freeze({
       name: section,
       type: MAP_TYPES.array,
@@ -40,7 +40,7 @@ export class GlobalData<F extends Fields = Fields> implements SpecContribution, 
       flags: MAP_FLAGS.mmapable | (constant ? MAP_FLAGS.rdonly_prog : 0),
       section,
       ...(constant ? { frozen: true } : {}),
-      ...(isZero && !constant ? {} : { contents: [[new Uint8Array(4), bytes] as const] }),
+      contents: [[new Uint8Array(4), bytes] as const],
     })
     for (const member of this.type.members)
       Object.defineProperty(this, member.name, {
