@@ -96,7 +96,7 @@ describe('the harness', () => {
     expect(bytes).toBeUndefined()
   })
 
-  test('10,000 emulator runs of a parsing program take less than 2 s', async () => {
+  test('10,000 emulator runs of a parsing program take seconds at most', async () => {
     using t = await harness(xdpCount, { backend: 'emulator' })
     const segment = packet(eth(), ipv4(), tcp())
     const started = performance.now()
