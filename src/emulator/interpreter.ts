@@ -47,13 +47,16 @@ export function interpret(m: Machine, p: LinkedProgram, entry: number, calls: Ca
   w[R10 + 1] = 0
   let goto_ = MAY_GOTO_LIMIT
   let pc = entry
+  /** The instruction before, for jumps out of the program. */
+  let last = entry
   let fuel = m.fuel
   for (;;) {
     if (pc < 0 || pc >= operation.length) {
-      m.pc = pc
+      m.pc = last
       m.fuel = fuel
-      m.fail('invalid-jump', `the program runs on at slot ${pc}, outside its ${operation.length}`)
+      m.fail('invalid-jump', `the program leaves its ${operation.length} slots after slot ${last}`)
     }
+    last = pc
     if (--fuel < 0) {
       m.pc = pc
       m.fuel = 0

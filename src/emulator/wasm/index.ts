@@ -182,7 +182,7 @@ export class WasmEngine {
           m.fail('step-limit', 'the step limit is reached')
         }
         if (kind === FAULT_KIND.invalidJump)
-          m.fail('invalid-jump', `the program leaves its ${program.code.length} slots at slot ${slot}`)
+          m.fail('invalid-jump', `the program leaves its ${program.code.length} slots after slot ${slot}`)
         if (kind === FAULT_KIND.callDepth) m.fail('call-depth', 'too many nested calls')
         if (kind === FAULT_KIND.misaligned) m.fail('misaligned', 'misaligned atomic operation')
         const opcode = program.image.insns[slot * 8].toString(16).padStart(2, '0')
