@@ -14,6 +14,7 @@ import {
   JA32,
   jumpOffset,
   LD_IMM64,
+  type ProgramMap,
   PSEUDO_BTF_ID,
   PSEUDO_FUNC,
   PSEUDO_KFUNC_CALL,
@@ -107,6 +108,7 @@ export function checkSubprograms(env: Env): void {
 export function resolveImmediates(env: Env): void {
   const code = env.code
   const byInsn = new Map(env.image.relocations.map((r) => [r.insn, r]))
+  const used = new Set<ProgramMap>()
   for (let i = 0; i < code.length; i++) {
     const op = code.op[i]
     if ((op & 7) === 1 && (((op & 0xe0) !== 0x60 && (op & 0xe0) !== 0x80) || code.imm[i] !== 0))
@@ -123,7 +125,7 @@ export function resolveImmediates(env: Env): void {
       code.off[i + 1] !== 0
     )
       env.reject('invalid bpf_ld_imm64 insn')
-    resolveImmediate(env, i, byInsn)
+    resolveImmediate(env, i, byInsn, used)
     i++
   }
 }
@@ -132,6 +134,7 @@ function resolveImmediate(
   env: Env,
   i: number,
   byInsn: ReadonlyMap<number, { readonly map: number; readonly kind: 'fd' | 'value'; readonly offset?: number }>,
+  used: Set<ProgramMap>,
 ): void {
   const code = env.code
   const relocation = byInsn.get(i)
@@ -149,6 +152,9 @@ function resolveImmediate(
   if (relocation === undefined) env.reject(`fd ${code.imm[i]} is not pointing to valid bpf_map`)
   const map = env.maps[relocation.map]
   if (map === undefined) env.reject(`fd ${code.imm[i]} is not pointing to valid bpf_map`)
+  if (!used.has(map) && used.size >= MAX_USED_MAPS)
+    env.reject(`The total number of maps per program has reached the limit of ${MAX_USED_MAPS}`, E2BIG)
+  used.add(map)
   const refusal = mapUseRefusal(map, env.facts)
   if (refusal !== undefined) env.reject(refusal, EINVAL)
   if (isValue) {
@@ -167,6 +173,7 @@ function resolveImmediate(
   env.mapOffset[i] = isValue ? offset : 0
 }
 
+const MAX_USED_MAPS = 64
 const MAP_ARRAY = 2
 const MAP_CGROUP_STORAGE = 19
 const MAP_PERCPU_CGROUP_STORAGE = 21
