@@ -2,6 +2,9 @@ import * as layouts from '../../layout/index.ts'
 import { decode as decodeLayout, encode as encodeLayout, type Layout } from '../../layout/index.ts'
 import type { Js, Type } from './types.ts'
 
+const { u8, u16, u32, u64, i8, i16, i32, i64, be16, be32, be64 } = layouts
+const SCALARS = { u8, u16, u32, u64, i8, i16, i32, i64, be16, be32, be64 } as Record<string, Layout>
+
 const made = new WeakMap<object, Layout>()
 
 /** The codec of a type: bytes to TypeScript values and back, the same layout that programs use. */
@@ -18,7 +21,7 @@ function makeLayout(type: Type): Layout {
   switch (type.kind) {
     case 'int':
     case 'wire':
-      return layouts[type.id] as Layout
+      return SCALARS[type.id]
     case 'bool':
       return layouts.bool as Layout
     case 'bytes':
@@ -38,7 +41,7 @@ function makeLayout(type: Type): Layout {
     case 'enum':
       return layouts.enumeration(type.tag, type.values, type.signed ? layouts.i32 : layouts.u32) as unknown as Layout
     case 'bits':
-      return layouts.bits(layouts[type.base.id] as never, type.width) as Layout
+      return layouts.bits(SCALARS[type.base.id] as never, type.width) as Layout
     case 'struct':
     case 'union': {
       const members = Object.fromEntries(type.members.map((member) => [member.name, makeLayout(member.type)]))
