@@ -40,7 +40,7 @@ export function deflate(recorded: {
     }
     return known
   }
-  const lines = ({ offsets }: RecordedContext): string[] =>
+  const lines = (offsets: readonly string[]): string[] =>
     Array.from({ length: Math.ceil(offsets.length / 16) }, (_, i) =>
       offsets
         .slice(i * 16, i * 16 + 16)
@@ -48,7 +48,12 @@ export function deflate(recorded: {
         .join(''),
     )
   const contextRows = [...contexts.values()].map(({ name, context }) =>
-    pair(name, { size: context.size, ...(context.repeats ? { repeats: true } : {}), offsets: lines(context) }),
+    pair(name, {
+      size: context.size,
+      ...(context.repeats ? { repeats: true } : {}),
+      offsets: lines(context.offsets),
+      ...(context.negative === undefined ? {} : { negative: lines(context.negative) }),
+    }),
   )
   const common = programs.length === 0 ? [] : [...new Set(programs.flatMap((p) => p.gplOnly))].sort()
   const slim = programs.map(({ gplOnly, helpers, ...rest }) => {

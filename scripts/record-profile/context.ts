@@ -57,6 +57,8 @@ export interface RecordedContext {
   readonly offsets: readonly string[]
   /** True when the pattern of bytes 8 to 15 goes on, eight bytes at a time, up to `size`. */
   readonly repeats?: boolean
+  /** Offsets -8 to -1, where anything is legal there (tracepoints compare an offset without its sign). */
+  readonly negative?: readonly string[]
 }
 
 /** An offset where nothing is legal. */
@@ -64,6 +66,12 @@ export const NOTHING = '-,-,-,- -,-,-,- -,-,-'
 
 /** The whole context of a program type as this kernel sees it. */
 export function recordContext(target: Target): RecordedContext {
+  const below = Array.from({ length: 8 }, (_, i) => accessesAt(target, i - 8))
+  const negative = below.every((accesses) => accesses === NOTHING) ? undefined : below
+  return { ...recordOffsets(target), ...(negative === undefined ? {} : { negative }) }
+}
+
+function recordOffsets(target: Target): RecordedContext {
   const patterns = Array.from({ length: SCANNED_BYTES }, (_, offset) => accessesAt(target, offset))
   let size = SCANNED_BYTES
   while (size > 0 && patterns[size - 1] === NOTHING) size--

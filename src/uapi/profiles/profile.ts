@@ -22,6 +22,8 @@ export interface ProfileContext {
   readonly size: number
   readonly repeats?: boolean
   readonly offsets: readonly string[]
+  /** Offsets -8 to -1 where they are legal; the pattern goes on downwards. */
+  readonly negative?: readonly string[]
 }
 
 /** What a kernel allows, recorded from it by scripts/record-profile. */

@@ -54,6 +54,7 @@ export class ContextTable {
   #size: number
   #repeats: boolean
   #offsets: readonly Offset[]
+  #negative: readonly Offset[]
 
   constructor(profile: Profile, name: string) {
     const recorded = profile.contexts[name]
@@ -65,12 +66,16 @@ export class ContextTable {
     )
     this.#size = recorded.size
     this.#repeats = recorded.repeats === true
-    this.#offsets = [...recorded.offsets.join('')].map((letter) => kinds.get(letter) as Offset)
+    const offsets = (rows: readonly string[]): Offset[] =>
+      [...rows.join('')].map((letter) => kinds.get(letter) as Offset)
+    this.#offsets = offsets(recorded.offsets)
+    this.#negative = offsets(recorded.negative ?? [])
   }
 
   access(offset: number, size: number, write: boolean, signExtending: boolean): ContextAccess | undefined {
-    if (offset < 0 || offset >= this.#size) return undefined
-    const row = this.#offsets[this.#repeats && offset >= 16 ? 8 + (offset % 8) : offset]
+    if (offset >= this.#size) return undefined
+    const row =
+      offset < 0 ? this.#negative[offset & 7] : this.#offsets[this.#repeats && offset >= 16 ? 8 + (offset % 8) : offset]
     if (row === undefined) return undefined
     const index = size === 1 ? 0 : size === 2 ? 1 : size === 4 ? 2 : size === 8 ? 3 : -1
     return (write ? row.writes : signExtending ? row.signedReads : row.reads)[index]
