@@ -70,7 +70,13 @@ interface Definition {
   readonly valuesAt?: number
 }
 
-function parseDefinition(btf: Btf, struct: BtfComposite, name: string, fail: (why: string) => never): Definition {
+function parseDefinition(
+  btf: Btf,
+  struct: BtfComposite,
+  name: string,
+  fail: (why: string) => never,
+  isInner = false,
+): Definition {
   const map: { -readonly [K in keyof MapSpec]: MapSpec[K] } = {
     name,
     type: 0,
@@ -145,8 +151,8 @@ function parseDefinition(btf: Btf, struct: BtfComposite, name: string, fail: (wh
         agree('valueSize', 4)
         if (map.keySize === 0 && map.type === MAP_TYPES.prog_array) map.keySize = 4
         if (target.kind === 'struct') {
-          const inner = parseDefinition(btf, target, `${name}.inner`, fail)
-          if (inner.valuesAt !== undefined) fail(`map ${name}: maps of maps of maps do not exist`)
+          if (isInner) fail(`map ${name}: maps of maps of maps do not exist`)
+          const inner = parseDefinition(btf, target, `${name}.inner`, fail, true)
           map.inner = inner.map
         } else if (target.kind !== 'func_proto')
           fail(`map ${name}: values points to ${target.kind} ${typeName(target)}`)

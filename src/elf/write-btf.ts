@@ -23,7 +23,7 @@ export interface ObjectBtf {
 
 const POINTER = 8
 /** Definitions of maps take some ten bytes an attribute. */
-const MAX_MAPS_BYTES = 1 << 26
+const MAX_MAPS_BYTES = 1 << 22
 
 /**
  * The object's BTF with what libbpf reads from it: definitions of maps, sections of global data and externs, a FUNC for
@@ -91,8 +91,7 @@ function placeMaps(builder: BtfBuilder, object: ObjectSpec): { mapPlaces: MapPla
       return { map, offset: entry.offset, size: entry.size, slotsAt: slotsAtOf(builder, entry.type) }
     })
     const mapsSize = Math.max(...mapPlaces.map(({ offset, size }) => offset + size))
-    if (mapsSize > MAX_MAPS_BYTES)
-      throw new UsageError('object.maps', `${object.name}: BTF places maps at ${mapsSize} bytes into section .maps`)
+    checkMapsSize(object, mapsSize)
     return { mapPlaces, mapsSize }
   }
   const mapPlaces: MapPlace[] = []
@@ -109,8 +108,17 @@ function placeMaps(builder: BtfBuilder, object: ObjectSpec): { mapPlaces: MapPla
     mapPlaces.push({ map, offset: end, size, slotsAt })
     end += size
   }
+  checkMapsSize(object, end)
   setDatasec(builder, { kind: 'datasec', name: '.maps', size: end, entries })
   return { mapPlaces, mapsSize: end }
+}
+
+function checkMapsSize(object: ObjectSpec, size: number): void {
+  if (size > MAX_MAPS_BYTES)
+    throw new UsageError(
+      'object.maps',
+      `${object.name}: definitions and first slots of maps take ${size} bytes, ${MAX_MAPS_BYTES} at most`,
+    )
 }
 
 const sameNames = (names: readonly string[], maps: readonly MapSpec[]): boolean =>
