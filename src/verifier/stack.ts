@@ -210,7 +210,8 @@ function writeVariable(env: Env, frameIndex: number, register: number, off: numb
       continue
     }
     frame.m[spill + TYPE] = NOT_INIT
-    if (zero && type === ZERO) zeroUsed = true
+    if (isSpecial(frame, slot)) scrub(frame, slot)
+    if (zero && frame.types[at] === ZERO) zeroUsed = true
     else frame.types[at] = MISC
   }
   if (zeroUsed && value >= 0) markPrecise(env, value)
