@@ -35,8 +35,8 @@ describe('the differential campaign, short form', () => {
       for (const { generator, programs, accepts, rejects, unsupported } of reports) {
         expect(accepts / programs, `${generator}: accepts`).toBeGreaterThan(0.2)
         expect(rejects / programs, `${generator}: rejects`).toBeGreaterThan(0.2)
-        // Kernel function calls, the number iterator among them, answer `unsupported` so far.
-        if (generator !== 'iterators') expect(unsupported / programs, `${generator}: unsupported`).toBeLessThan(0.05)
+        // Kernel function calls answer `unsupported` so far: `iterators` is made of them, structural damage makes some.
+        if (generator !== 'iterators') expect(unsupported / programs, `${generator}: unsupported`).toBeLessThan(0.1)
       }
     },
     180_000,
