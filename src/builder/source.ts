@@ -28,7 +28,13 @@ const FRAME = /\(?((?:file:\/\/|[a-z]+:\/\/|\/|[A-Za-z]:[\\/])[^()]*?):(\d+):(\d
 /** The library itself: src/ or dist/src/. */
 const HERE = new URL('..', import.meta.url).href
 const HERE_PATH = toPath(HERE)
-const isOwn = (file: string): boolean => file.startsWith(HERE) || toPath(file).startsWith(HERE_PATH)
+/** Where the source maps of a compiled library say that it is: beside dist/. */
+const MAPPED_PATH = HERE_PATH.replace(/\/dist\/src\/$/, '/src/')
+const isOwn = (file: string): boolean => {
+  if (file.startsWith(HERE)) return true
+  const path = toPath(file)
+  return path.startsWith(HERE_PATH) || path.startsWith(MAPPED_PATH)
+}
 
 /** Places in generated code seen before: a memo, nothing depends on its contents. */
 const memo = new Map<string, SourceLocation | undefined>()

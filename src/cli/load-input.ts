@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
+import { register as registerHooks } from 'node:module'
 import { basename, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { isElf } from '../elf/container/index.ts'
@@ -32,6 +33,16 @@ function stem(path: string): string {
   return basename(path).replace(/(\.bpf)?\.[a-z]+$/, '') || 'object'
 }
 
+/**
+ * A `.ts` file in a folder whose package.json does not say `"type": "module"` (or has none) is a module all the same: as
+ * CommonJS it could not import this package, which is ESM only.
+ */
+const FORMAT_HOOK = `export async function resolve(specifier, context, next) {
+  const found = await next(specifier, context)
+  const own = found.format === 'commonjs' && /\\.ts(\\?|$)/.test(found.url) && !found.url.includes('/node_modules/')
+  return own ? { ...found, format: 'module' } : found
+}`
+
 let registered = false
 
 /** Imports a user's module; TypeScript goes through tsx and keeps its line numbers. */
@@ -41,6 +52,8 @@ export async function importModule(path: string): Promise<object> {
     process.setSourceMapsEnabled(true)
     const { register } = await import('tsx/esm/api')
     register()
+    // registered last, asked first
+    registerHooks(`data:text/javascript,${encodeURIComponent(FORMAT_HOOK)}`)
   }
   try {
     return (await import(pathToFileURL(resolve(path)).href)) as object

@@ -31,7 +31,7 @@ try {
       .filter((path) => /(^|\/)(test|fixtures)\//.test(path) || path.endsWith('.test.ts') || path.endsWith('.test.js'))
     if (bad.length > 0) throw new Error(`in the package: ${bad.slice(0, 5).join(', ')}`)
   })
-  writeFileSync(join(work, 'package.json'), '{ "name": "empty", "private": true, "type": "module" }\n')
+  writeFileSync(join(work, 'package.json'), '{ "name": "empty", "private": true }\n')
   check('installs into an empty project', () => run('npm', ['install', '--no-audit', '--no-fund', `./${filename}`]))
   const readme = readFileSync(join(root, 'README.md'), 'utf8')
   const blocks = [...readme.matchAll(/<!-- example: (\S+) -->\s*```\w+\n([\s\S]*?)```/g)]
@@ -53,7 +53,10 @@ try {
   })
   for (const [, name] of blocks.filter(([, name]) => name.endsWith('.bpf.ts'))) {
     check(`typebpf build and verify ${name}`, () => {
-      run('npx', ['--no-install', 'typebpf', 'build', name, '-o', 'out.o'])
+      const shown = run('npx', ['--no-install', 'typebpf', 'build', name, '-o', 'out.o', '--show'])
+      const places = [...shown.matchAll(/ @ (\S+):\d+$/gm)].map((match) => match[1])
+      if (places.length === 0 || places.some((place) => place !== name))
+        throw new Error(`not the user's lines:\n${shown}`)
       const rows = JSON.parse(run('npx', ['--no-install', 'typebpf', 'verify', 'out.o', '--json']))
       if (rows.length === 0 || rows.some((row) => row.verdict !== 'accept')) throw new Error(JSON.stringify(rows))
     })
