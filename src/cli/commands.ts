@@ -24,6 +24,11 @@ export const COMMANDS: readonly CommandRow[] = [
     load: () => import('./top.ts'),
   },
   {
+    name: 'tool',
+    summary: 'run a ready tool: execsnoop, opensnoop, biolatency, profile …',
+    load: () => import('./tool.ts'),
+  },
+  {
     name: 'init',
     summary: 'make a new project: a program, its test, package.json, CI',
     load: () => import('./init.ts'),

@@ -48,6 +48,7 @@ export { BpfMap, createMap, LiveArray, type MapCodec, rawBytes, type SetOptions 
 export { type ObjectKind, objectIds, openById, openPinned, pin } from './objects.ts'
 export { codecOf, type MapPlace, openMap, openRawMap } from './open-map.ts'
 export { PerfBuffer, type PerfEvent } from './perf-buffer.ts'
+export { findTracefs, PrivateTracefs, privateTracefs } from './private-tracefs.ts'
 export {
   type AttachedProgram,
   type AttachedPrograms,

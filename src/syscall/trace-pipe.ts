@@ -1,4 +1,6 @@
-import { createReadStream } from 'node:fs'
+import { closeSync, constants, openSync, readSync } from 'node:fs'
+import { StringDecoder } from 'node:string_decoder'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { tracefs } from './links/tracepoint.ts'
 
 /** A line that a program printed with bpf_printk. */
@@ -21,28 +23,46 @@ export function parseTraceLine(line: string): TraceLine | undefined {
   return { task: task.trim(), pid: Number(pid), cpu: Number(cpu), timestamp: Number(timestamp), message }
 }
 
+/** How often an empty pipe is looked at again, in milliseconds. */
+const PAUSE_MS = 20
+
 /**
- * Lines of bpf_printk as they come. trace_pipe is one for the whole kernel and reading takes lines away: it is for
- * debugging. @throws SystemError `sys.no-tracefs`
+ * Lines of bpf_printk as they come, until the signal aborts. trace_pipe is one for the whole kernel and reading takes lines
+ * away: it is for debugging. @throws SystemError `sys.no-tracefs`
  */
 export async function* tracePipe(options: { signal?: AbortSignal; tracefs?: string } = {}): AsyncGenerator<TraceLine> {
-  const stream = createReadStream(`${tracefs(options.tracefs)}/trace_pipe`, {
-    encoding: 'utf8',
-    signal: options.signal,
-  })
+  const { signal } = options
+  // a read that waits would keep the process alive until the next line: never wait in the kernel
+  const fd = openSync(`${tracefs(options.tracefs)}/trace_pipe`, constants.O_RDONLY | constants.O_NONBLOCK)
+  const buffer = Buffer.alloc(65_536)
+  const decoder = new StringDecoder('utf8')
   let rest = ''
   try {
-    for await (const chunk of stream) {
-      const lines = (rest + String(chunk)).split('\n')
+    for (;;) {
+      const length = readAvailable(fd, buffer)
+      if (length === 0) {
+        if (signal?.aborted === true) return
+        await sleep(PAUSE_MS, undefined, { signal }).catch(() => undefined)
+        continue
+      }
+      const lines = (rest + decoder.write(buffer.subarray(0, length))).split('\n')
       rest = lines.pop() ?? ''
       for (const line of lines) {
         const parsed = parseTraceLine(line)
         if (parsed !== undefined) yield parsed
       }
     }
-  } catch (error) {
-    if (options.signal?.aborted !== true) throw error
   } finally {
-    stream.destroy()
+    closeSync(fd)
+  }
+}
+
+/** 0 when nothing is there now. */
+function readAvailable(fd: number, buffer: Buffer): number {
+  try {
+    return readSync(fd, buffer)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return 0
+    throw error
   }
 }

@@ -1,0 +1,94 @@
+/** A column of a table of events. Widths are least widths: longer cells push the rest of their line. */
+export interface Column<Row> {
+  readonly title: string
+  readonly width: number
+  readonly align?: 'left' | 'right'
+  readonly value: (row: Row) => string | number | bigint
+}
+
+/** One value as JSON: 64-bit integers are numbers where that is exact, else decimal text; bytes are hex. */
+export function json(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) => {
+    if (typeof inner === 'bigint')
+      return inner >= -9007199254740991n && inner <= 9007199254740991n ? Number(inner) : inner.toString()
+    if (inner instanceof Uint8Array) return Buffer.from(inner).toString('hex')
+    if (inner instanceof Map) return Object.fromEntries(inner)
+    return inner
+  })
+}
+
+function line(cells: readonly string[], columns: readonly Column<never>[]): string {
+  return cells
+    .map((cell, i) => (columns[i].align === 'right' ? cell.padStart(columns[i].width) : cell.padEnd(columns[i].width)))
+    .join(' ')
+    .trimEnd()
+}
+
+/** Control characters would let a traced process write to the terminal. */
+const CONTROL = /\p{Cc}/gu
+export const printable = (text: string): string =>
+  text.replace(CONTROL, (it) => `\\x${it.charCodeAt(0).toString(16).padStart(2, '0')}`)
+
+/** Where a tool writes: tables and text for people, JSON Lines for scripts. Lines of one turn go out together. */
+export class Output {
+  readonly json: boolean
+  readonly #write: (text: string) => void
+  readonly #note: (text: string) => void
+  #pending: string[] = []
+  #headed = false
+
+  constructor(options: { json?: boolean; write?: (text: string) => void; note?: (text: string) => void } = {}) {
+    this.json = options.json ?? false
+    this.#write = options.write ?? ((text) => process.stdout.write(text))
+    this.#note = options.note ?? ((text) => process.stderr.write(text))
+  }
+
+  /** A line for people; nothing with --json. */
+  text(text = ''): void {
+    if (!this.json) this.#put(text)
+  }
+  /** A line about the run itself (what is traced, what was lost): standard error, so that data stays data. */
+  note(text: string): void {
+    this.flush()
+    this.#note(`${text}\n`)
+  }
+  /** The heading of a table; without it {@link row} writes it before its first row. */
+  head<Row>(columns: readonly Column<Row>[]): void {
+    this.#headed = true
+    this.text(
+      line(
+        columns.map(({ title }) => title),
+        columns as readonly Column<never>[],
+      ),
+    )
+    this.flush()
+  }
+  /** A row of a table, or the row's value as a line of JSON. */
+  row<Row>(columns: readonly Column<Row>[], row: Row): void {
+    if (this.json) {
+      this.#put(json(row))
+      return
+    }
+    if (!this.#headed) this.head(columns)
+    this.#put(
+      line(
+        columns.map(({ value }) => printable(String(value(row)))),
+        columns as readonly Column<never>[],
+      ),
+    )
+  }
+  /** A value as a line of JSON, or the text that `text` makes of it. */
+  value(value: unknown, text: () => string): void {
+    this.#put(this.json ? json(value) : text())
+  }
+
+  #put(text: string): void {
+    if (this.#pending.push(text) === 1) setImmediate(() => this.flush())
+  }
+  flush(): void {
+    if (this.#pending.length === 0) return
+    const text = this.#pending.join('\n')
+    this.#pending = []
+    this.#write(`${text}\n`)
+  }
+}

@@ -1,0 +1,82 @@
+import { UsageError } from 'typebpf'
+import type { Output } from './output.ts'
+
+/** One option of a tool's command line: `['-p, --pid <pid>', 'only this process']`; `<…>` takes a value. */
+export type ToolOption = readonly [flags: string, description: string]
+
+/** A tool as the command line runs it: what it takes and how it runs. Libraries call the tool's own function instead. */
+export interface Tool {
+  /** Positional arguments, `[interval]` optional, `<function>` needed, `[command...]` the rest. */
+  readonly arguments?: readonly (readonly [name: string, description: string])[]
+  readonly options: readonly ToolOption[]
+  /** Lines of the help. */
+  readonly examples?: readonly string[]
+  /** Runs until `signal` aborts (Ctrl-C, the end of a duration) or there is nothing left to do; frees all it made. */
+  run(context: ToolContext): Promise<void>
+}
+
+export interface ToolContext {
+  readonly args: Arguments
+  readonly out: Output
+  readonly signal: AbortSignal
+}
+
+/** A row of the list of tools; its module is loaded only when the tool runs. */
+export interface ToolRow {
+  readonly name: string
+  readonly summary: string
+  /** The oldest Linux that it runs on. */
+  readonly kernel: `${number}.${number}`
+  readonly load: () => Promise<{ readonly tool: Tool }>
+}
+
+/** What the command line said. Names are those of the long options and of the positional arguments. */
+export class Arguments {
+  readonly #values: Readonly<Record<string, unknown>>
+
+  constructor(values: Readonly<Record<string, unknown>>) {
+    this.#values = values
+  }
+
+  flag(name: string): boolean {
+    return this.#values[name] === true
+  }
+  text(name: string): string | undefined {
+    const value = this.#values[name]
+    return typeof value === 'string' ? value : undefined
+  }
+  /** A variadic argument. */
+  list(name: string): readonly string[] {
+    const value = this.#values[name]
+    return Array.isArray(value) ? value.map(String) : []
+  }
+  /** A whole number. @throws UsageError `usage.number` */
+  integer(name: string, limits: { readonly min?: number; readonly max?: number } = {}): number | undefined {
+    const value = this.number(name, limits)
+    if (value !== undefined && !Number.isInteger(value)) throw this.#wrong(name, 'a whole number')
+    return value
+  }
+  /** @throws UsageError `usage.number` */
+  number(name: string, limits: { readonly min?: number; readonly max?: number } = {}): number | undefined {
+    const text = this.text(name)
+    if (text === undefined) return undefined
+    const { min = 0, max = 0xffff_ffff } = limits
+    const value = Number(text)
+    if (text.trim() === '' || !(value >= min && value <= max)) throw this.#wrong(name, `a number from ${min} to ${max}`)
+    return value
+  }
+  /** One of several words. @throws UsageError `usage.choice` */
+  choice<const C extends string>(name: string, choices: readonly C[]): C | undefined {
+    const text = this.text(name)
+    if (text === undefined) return undefined
+    const found = choices.find((choice) => choice === text)
+    if (found === undefined)
+      throw new UsageError('usage.choice', `${name}: ${JSON.stringify(text)}`, {
+        details: [`possible are: ${choices.join(', ')}`],
+      })
+    return found
+  }
+  #wrong(name: string, expected: string): UsageError {
+    return new UsageError('usage.number', `${name} takes ${expected}, not ${JSON.stringify(this.text(name))}`)
+  }
+}

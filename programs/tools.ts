@@ -1,0 +1,13 @@
+import type { ToolRow } from './lib/tool.ts'
+
+export { runTool } from './lib/run-tool.ts'
+
+/** Every tool, as `typebpf tool --list` shows them. A module is loaded only when its tool runs. */
+export const TOOLS: readonly ToolRow[] = [
+  {
+    name: 'hello',
+    summary: 'print a line whenever a program starts: the smallest tool',
+    kernel: '5.2',
+    load: () => import('./hello/index.ts'),
+  },
+]
