@@ -62,7 +62,9 @@ export function materialize(fn: FunctionContext, type: Type, value: unknown, wha
   }
   if (value === undefined || value === null)
     throw buildError('build.operand', `${what}: a value is missing`, 'pass all members')
-  const slot = emitter.slot(type.size, Math.max(type.align, type.size % 8 === 0 ? 8 : 1), what)
+  // packed keys are copied in wide pieces too
+  const align = [8, 4, 2].find((unit) => type.size % unit === 0) ?? 1
+  const slot = emitter.slot(type.size, Math.max(type.align, align), what)
   const base: Operand = { kind: 'frame', slot, offset: 0 }
   const place: Place = { fn, region: `stack${slot.id}`, base, offset: 0, access: 'shared' }
   if (!isWhole(type, value)) zero(place, type.size)
