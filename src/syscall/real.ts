@@ -1,12 +1,13 @@
 import { closeSync } from 'node:fs'
-import { createExternalBuffer, DataType, load, open } from 'ffi-rs'
+import type { DataType } from 'ffi-rs'
 import { SystemError, UnsupportedError } from '../errors/index.ts'
 import { Arena, type Chunk } from './arena.ts'
 import { ERRNO, errnoName } from './errno.ts'
+import { createExternalBuffer, load, open, TYPE } from './ffi.ts'
 import { type Block, MAP, type Mapping, PROT, SYSCALLS, type Sys, type SyscallName } from './sys.ts'
 
 const LIBRARY = 'typebpf-libc'
-const I64 = DataType.I64
+const I64 = TYPE.I64
 
 interface Call {
   readonly library: string
@@ -14,6 +15,7 @@ interface Call {
   readonly retType: DataType.I64
   readonly paramsType: DataType[]
   readonly paramsValue: number[]
+  readonly freeResultMemory: false
 }
 
 /** A call object is made once and used again: building one costs more than the system call. */
@@ -24,6 +26,7 @@ function prepare(funcName: string, parameters: number): Call {
     retType: I64,
     paramsType: new Array<DataType>(parameters).fill(I64),
     paramsValue: new Array<number>(parameters).fill(0),
+    freeResultMemory: false,
   }
 }
 
@@ -32,9 +35,10 @@ function bufferAt(address: number, length: number): Buffer {
   const pointer = load({
     library: LIBRARY,
     funcName: 'memmove',
-    retType: DataType.External,
+    retType: TYPE.External,
     paramsType: [I64, I64, I64],
     paramsValue: [address, address, 0],
+    freeResultMemory: false,
   })
   return createExternalBuffer(pointer, length)
 }
@@ -70,18 +74,20 @@ class RealSys implements Sys {
     const cell = load({
       library: LIBRARY,
       funcName: '__errno_location',
-      retType: DataType.External,
+      retType: TYPE.External,
       paramsType: [],
       paramsValue: [],
+      freeResultMemory: false,
     })
     const bytes = createExternalBuffer(cell, 4)
     this.#errno = new Int32Array(bytes.buffer, bytes.byteOffset, 1)
     this.pageSize = load({
       library: LIBRARY,
       funcName: 'getpagesize',
-      retType: DataType.I32,
+      retType: TYPE.I32,
       paramsType: [],
       paramsValue: [],
+      freeResultMemory: false,
     })
     this.#arena = new Arena((length) => this.#anonymous(length))
     this.#ranges = new FinalizationRegistry(({ address, length }) => {
@@ -117,6 +123,7 @@ class RealSys implements Sys {
       paramsValue: [this.#number(name), ...args],
       errno: true,
       runInNewThread: true,
+      freeResultMemory: false,
     })
     if (typeof answer === 'number') throw new SystemError('sys.ffi', 'ffi-rs gave no errno')
     return answer.value < 0 ? -answer.errnoCode : answer.value
