@@ -10,4 +10,10 @@ export const TOOLS: readonly ToolRow[] = [
     kernel: '5.2',
     load: () => import('./hello/index.ts'),
   },
+  {
+    name: 'opensnoop',
+    summary: 'show files as they are opened',
+    kernel: '5.8',
+    load: () => import('./opensnoop/index.ts'),
+  },
 ]

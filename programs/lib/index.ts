@@ -5,4 +5,5 @@
 export { type Column, json, Output, printable } from './output.ts'
 export { type RunToolOptions, runTool } from './run-tool.ts'
 export { type Constants, constants, Session, type SessionOptions } from './session.ts'
+export { Snoop, type SnoopParts, snoop } from './snoop.ts'
 export { Arguments, type Tool, type ToolContext, type ToolOption, type ToolRow } from './tool.ts'

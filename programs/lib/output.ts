@@ -24,6 +24,12 @@ function line(cells: readonly string[], columns: readonly Column<never>[]): stri
     .trimEnd()
 }
 
+/** Where events come from, see {@link Snoop}. */
+interface EventSource<Event> {
+  events(signal: AbortSignal): AsyncIterable<Event>
+  lost(): bigint
+}
+
 /** Control characters would let a traced process write to the terminal. */
 const CONTROL = /\p{Cc}/gu
 export const printable = (text: string): string =>
@@ -76,6 +82,13 @@ export class Output {
         columns as readonly Column<never>[],
       ),
     )
+  }
+  /** All events of a source as rows, under a heading that is there at once; what was lost is said at the end. */
+  async events<Row>(columns: readonly Column<Row>[], source: EventSource<Row>, signal: AbortSignal): Promise<void> {
+    this.head(columns)
+    for await (const event of source.events(signal)) this.row(columns, event)
+    const lost = source.lost()
+    if (lost > 0n) this.note(`${lost} events were lost: they came faster than they could be written`)
   }
   /** A value as a line of JSON, or the text that `text` makes of it. */
   value(value: unknown, text: () => string): void {

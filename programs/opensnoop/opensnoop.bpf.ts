@@ -1,0 +1,72 @@
+import { bool, config, globals, i32, map, struct, syscallEnter, syscallExit, text, u32, u64 } from 'typebpf'
+
+/** What is shown: 0 (of `uid`: all ones) stands for everything. */
+export const only = config('only', { pid: u32, tid: u32, uid: u32, flags: u32, failed: bool }, { uid: 0xffff_ffff })
+
+/** How many events found no room in the ring. */
+export const lost = globals('lost', { events: u64 })
+
+const Call = struct('call', { path: u64, flags: u32 })
+export const Open = struct('open', {
+  timeNs: u64,
+  pid: u32,
+  tid: u32,
+  uid: u32,
+  result: i32,
+  flags: u32,
+  comm: text(16),
+  path: text(256),
+})
+
+/** Calls that have begun, by thread. */
+const calls = map.hash('calls', { key: u32, value: Call, maxEntries: 10_240 })
+export const opens = map.ringBuffer('opens', { record: Open, sizeBytes: 1 << 22 })
+
+/** Keeps what only the entry knows; the path is read at the exit, when its page is certainly there. */
+const enter = (syscall: 'open' | 'openat', path: 'arg0' | 'arg1', flags: 'arg1' | 'arg2') =>
+  syscallEnter(`enter_${syscall}`, { syscall }, (b) => {
+    b.if(
+      only.pid.ne(0).and(() => only.pid.ne(b.pid())),
+      () => b.return(0),
+    )
+    b.if(
+      only.tid.ne(0).and(() => only.tid.ne(b.tid())),
+      () => b.return(0),
+    )
+    b.if(
+      only.uid.ne(0xffff_ffff).and(() => only.uid.ne(b.uid())),
+      () => b.return(0),
+    )
+    b.if(
+      only.flags.ne(0).and(() => b.args[flags].to(u32).hasBits(only.flags).not()),
+      () => b.return(0),
+    )
+    calls.set(b.tid(), { path: b.args[path], flags: b.args[flags].to(u32) })
+    return 0
+  })
+
+const exit = (syscall: 'open' | 'openat') =>
+  syscallExit(`exit_${syscall}`, { syscall }, (b) => {
+    const call = calls.lookup(b.tid()).orReturn(0)
+    const result = b.args.ret.to(i32)
+    b.if(
+      only.failed.not().or(() => result.lt(0)),
+      () => {
+        opens.record(
+          (open) => {
+            open.$set({ timeNs: b.ktimeNs(), pid: b.pid(), tid: b.tid(), uid: b.uid(), result, flags: call.flags })
+            b.comm(open.comm)
+            b.readUserText(open.path, call.path)
+          },
+          () => lost.events.atomicAdd(1),
+        )
+      },
+    )
+    calls.delete(b.tid())
+    return 0
+  })
+
+export const enterOpen = enter('open', 'arg0', 'arg1')
+export const enterOpenat = enter('openat', 'arg1', 'arg2')
+export const exitOpen = exit('open')
+export const exitOpenat = exit('openat')
