@@ -16,4 +16,10 @@ export const TOOLS: readonly ToolRow[] = [
     kernel: '5.8',
     load: () => import('./opensnoop/index.ts'),
   },
+  {
+    name: 'xdp-firewall',
+    summary: 'drop or pass packets by their source address, with counters; rules change while it runs',
+    kernel: '5.9',
+    load: () => import('./xdp-firewall/index.ts'),
+  },
 ]
