@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { describe, expect } from 'vitest'
 import { kernelText } from '../../src/asm/index.ts'
-import { readKernelSymbols, xlatedText } from '../../src/cli/xlated-text.ts'
+import { xlatedText } from '../../src/cli/objects/dump-xlated.ts'
+import { kernelSymbols } from '../../src/cli/objects/kallsyms.ts'
 import { loadImage, realSys } from '../../src/syscall/index.ts'
 import { testWith } from '../requirements.ts'
 import { acceptedPrograms, detailsOf, imageOf } from './loaded-programs.ts'
@@ -27,17 +28,12 @@ describe('translated programs', () => {
       if (loaded.program === undefined) continue
       const { details, btf } = detailsOf(sys, loaded.program.fd)
       // read now: the program's own functions are among them
-      const symbols = readKernelSymbols()
+      const symbols = kernelSymbols()
       for (const mode of ['plain', 'opcodes', 'linum'] as const) {
         const args = ['prog', 'dump', 'xlated', 'id', String(details.id), ...(mode === 'plain' ? [] : [mode])]
         const expected = execFileSync('bpftool', args, { encoding: 'utf8', maxBuffer: 1 << 28 }).split('\n')
-        const options = {
-          btf,
-          opcodes: mode === 'opcodes',
-          lineNumbers: mode === 'linum',
-          symbols,
-        }
-        const got = xlatedText(details, options).split('\n')
+        const form = { opcodes: mode === 'opcodes', linum: mode === 'linum' }
+        const got = xlatedText(details, btf, symbols, form).split('\n')
         expect(got).toHaveLength(expected.length)
         for (const [at, line] of expected.entries()) {
           // bpftool 7.1 shows a per-CPU address as a plain move

@@ -22,22 +22,31 @@ interface SourceLine {
 
 /** What stands before an instruction: a function's head, a source line. */
 interface Heads {
-  readonly functions: ReadonlyMap<number, string>
-  readonly lines: ReadonlyMap<number, SourceLine>
+  readonly proto?: string
+  readonly line?: SourceLine
 }
 
-function heads(details: ProgramDetails, btf: Btf | undefined): Heads {
-  const functions = new Map<number, string>()
-  const lines = new Map<number, SourceLine>()
-  if (btf !== undefined) {
-    for (const { insn, typeId } of details.funcInfo) {
-      const signature = functionSignature(btf, typeId)
-      if (signature !== undefined) functions.set(insn, signature)
-    }
-    for (const { insn, fileNameOffset, lineOffset, line, column } of details.lineInfo)
-      lines.set(insn, { text: btf.string(lineOffset).trimStart(), file: btf.string(fileNameOffset), line, column })
+/**
+ * The heads of a program's instructions, asked for slot by slot. A line stands before the first instruction at or behind
+ * its record: the verifier may have removed those that it was made for.
+ */
+function heads(details: ProgramDetails, btf: Btf | undefined): (slot: number) => Heads {
+  if (btf === undefined) return () => ({})
+  const functions = new Map(details.funcInfo.map(({ insn, typeId }) => [insn, typeId]))
+  const records = details.lineInfo
+  let used = 0
+  const lineAt = (slot: number): SourceLine | undefined => {
+    if (used >= records.length || records[used].insn > slot) return undefined
+    let last = used
+    while (last + 1 < records.length && records[last + 1].insn <= slot) last++
+    used++
+    const { fileNameOffset, lineOffset, line, column } = records[last]
+    return { text: btf.string(lineOffset).trimStart(), file: btf.string(fileNameOffset), line, column }
   }
-  return { functions, lines }
+  return (slot) => {
+    const typeId = functions.get(slot)
+    return { proto: typeId === undefined ? undefined : functionSignature(btf, typeId), line: lineAt(slot) }
+  }
 }
 
 const namesOf = (details: ProgramDetails, symbols: KernelSymbols): KernelNames =>
@@ -50,15 +59,14 @@ export function xlatedText(
   symbols: KernelSymbols,
   { opcodes, linum }: DumpOptions,
 ): string {
-  const { functions, lines } = heads(details, btf)
+  const headsAt = heads(details, btf)
   return xlatedListing(details.xlated, {
     names: namesOf(details, symbols),
     opcodes,
     before: (slot) => {
       const out: string[] = []
-      const signature = functions.get(slot)
-      if (signature !== undefined) out.push(`${signature}:`)
-      const line = lines.get(slot)
+      const { proto, line } = headsAt(slot)
+      if (proto !== undefined) out.push(`${proto}:`)
       if (line !== undefined)
         out.push(
           linum === true
@@ -77,7 +85,7 @@ export function xlatedJson(
   symbols: KernelSymbols,
   { opcodes, linum }: DumpOptions,
 ): Json {
-  const { functions, lines } = heads(details, btf)
+  const headsAt = heads(details, btf)
   const names = namesOf(details, symbols)
   const { xlated } = details
   const { opcode, dst, src, offset, imm, length } = decodeSlots(xlated)
@@ -85,9 +93,9 @@ export function xlatedJson(
   for (let slot = 0; slot < length; slot++) {
     const wide = opcode[slot] === LD_IMM64 && slot + 1 < length
     const at = slot * 8
-    const line = lines.get(slot)
+    const { proto, line } = headsAt(slot)
     rows.push({
-      proto: functions.get(slot),
+      proto,
       src: line?.text,
       ...(linum === true && line !== undefined && { file: line.file, line_num: line.line, line_col: line.column }),
       disasm: kernelText(

@@ -1,11 +1,11 @@
 import type { Btf } from '../../btf/index.ts'
 
-const MAX_DEPTH = 16
+const MAX_DEPTH = 32
 
 /** A type as bpftool writes it in a function's head: `struct xdp_md * `, with the space behind. */
 function typeText(btf: Btf, id: number, depth: number): string {
   if (id === 0) return 'void '
-  if (depth > MAX_DEPTH) return '... '
+  if (depth > MAX_DEPTH) return ''
   const type = btf.type(id)
   switch (type.kind) {
     case 'int':
@@ -28,26 +28,29 @@ function typeText(btf: Btf, id: number, depth: number): string {
     case 'volatile':
     case 'restrict':
       return `${type.kind} ${typeText(btf, type.type, depth + 1)}`
+    case 'type_tag':
+      return typeText(btf, type.type, depth + 1)
     case 'func_proto':
-      return `${typeText(btf, type.returnType, depth + 1)}${parameters(btf, id, depth + 1)}`
+      return signature(btf, id, '', depth)
     default:
       return ''
   }
 }
 
-function parameters(btf: Btf, protoId: number, depth: number): string {
+function signature(btf: Btf, protoId: number, name: string, depth: number): string {
   const proto = btf.type(protoId)
-  if (proto.kind !== 'func_proto') return '()'
-  if (proto.params.length === 0) return '(void)'
-  const list = proto.params.map(({ name, type }) => (type === 0 ? '...' : `${typeText(btf, type, depth)}${name}`))
-  return `(${list.join(', ')})`
+  if (proto.kind !== 'func_proto') return ''
+  const parameters = proto.params.map((parameter) => {
+    if (parameter.type === 0) return '...'
+    const text = typeText(btf, parameter.type, depth + 1)
+    return parameter.name === '' ? text.replace(/ $/, '') : `${text}${parameter.name}`
+  })
+  return `${typeText(btf, proto.returnType, depth + 1)}${name}(${parameters.join(', ')})`
 }
 
 /** `int xdp_count(struct xdp_md * ctx)` of a FUNC; undefined for another kind. */
 export function functionSignature(btf: Btf, funcId: number): string | undefined {
   const func = btf.type(funcId)
   if (func.kind !== 'func') return undefined
-  const proto = btf.type(func.type)
-  if (proto.kind !== 'func_proto') return undefined
-  return `${typeText(btf, proto.returnType, 0)}${func.name}${parameters(btf, func.type, 0)}`
+  return btf.type(func.type).kind === 'func_proto' ? signature(btf, func.type, func.name, 0) : undefined
 }
