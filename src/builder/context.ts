@@ -2,6 +2,8 @@ import type { SourceLocation } from '../asm/index.ts'
 import { BtfBuilder } from '../btf/index.ts'
 import { UsageError } from '../errors/index.ts'
 import type { ExternSpec, MapSpec, VariableSpec } from '../spec/index.ts'
+import { programTypeName } from '../uapi/index.ts'
+import { hasHelper, helperSince, PROFILE_GPL_ONLY, SLEEPABLE_ONLY } from './facts.ts'
 import { Emitter } from './ir/emitter.ts'
 import type { Operand } from './ir/ops.ts'
 import { captureSite } from './source.ts'
@@ -14,6 +16,15 @@ export interface UsedMap {
   readonly valueType?: Type
   /** Variables of a global-data map. */
   readonly variables?: (btf: BtfBuilder) => readonly VariableSpec[]
+  /** Maps that this one holds from the start. */
+  readonly holds?: readonly UsedMap[]
+}
+
+/** What kind of program a unit is, for what depends on it. */
+export interface UnitKind {
+  readonly type: number
+  readonly attachType: number
+  readonly sleepable: boolean
 }
 
 /** A BPF function that code calls. */
@@ -41,6 +52,7 @@ export class Unit {
   readonly name: string
   readonly target: readonly [major: number, minor: number]
   readonly license: string
+  readonly kind: UnitKind | undefined
   readonly maps = new Map<string, UsedMap>()
   /** The contribution's BTF; CO-RE relocations name its types while code is emitted. */
   readonly btf = new BtfBuilder()
@@ -52,10 +64,11 @@ export class Unit {
   /** Extras of features (CO-RE types, externs), by a key of their own. */
   readonly extras = new Map<symbol, unknown>()
 
-  constructor(name: string, target: readonly [number, number], license: string) {
+  constructor(name: string, target: readonly [number, number], license: string, kind?: UnitKind) {
     this.name = name
     this.target = target
     this.license = license
+    this.kind = kind
   }
 
   siteOf(location: SourceLocation | undefined): number {
@@ -79,7 +92,10 @@ export class Unit {
     const known = this.maps.get(map.spec.name)
     if (known !== undefined && known.spec !== map.spec)
       throw buildError('build.map-name', `two maps are named "${map.spec.name}"`, 'give each map a name of its own')
-    this.maps.set(map.spec.name, map)
+    if (known === undefined) {
+      this.maps.set(map.spec.name, map)
+      for (const held of map.holds ?? []) this.use(held)
+    }
     return map.spec.name
   }
 
@@ -94,6 +110,26 @@ export class Unit {
       `bpf_${helper} is for GPL-compatible programs, the licence is ${JSON.stringify(this.license)}`,
       "set license: 'GPL' (or 'Dual MIT/GPL')",
     )
+  }
+  /** A helper must exist on the target, and for this kind of program. @throws UsageError `build.target`, `build.helper`, `build.sleepable` */
+  needHelper(helper: string): void {
+    if (PROFILE_GPL_ONLY.has(helper)) this.needGpl(helper)
+    const since = helperSince(helper)
+    if (since !== undefined) this.need(...since, `bpf_${helper}`)
+    const { kind } = this
+    if (kind === undefined) return
+    if (SLEEPABLE_ONLY.has(helper) && !kind.sleepable)
+      throw buildError(
+        'build.sleepable',
+        `bpf_${helper} may sleep, this program may not`,
+        'set sleepable: true (fentry, fexit, fmod_ret, lsm, iter, uprobe, syscall), or read without sleeping',
+      )
+    if (!hasHelper(kind.type, kind.attachType, kind.sleepable, helper))
+      throw buildError(
+        'build.helper',
+        `${programTypeName(kind.type)} programs have no bpf_${helper}`,
+        'use it in a kind of program that has it (bpf-helpers(7)), and pass the result through a map',
+      )
   }
   /** @throws UsageError `build.target` when the target kernel is older than what `what` needs */
   need(major: number, minor: number, what: string, instead?: string): void {

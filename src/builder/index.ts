@@ -5,10 +5,10 @@
  */
 
 export { core, currentTask, type KernelStruct, type KernelView, kernelAt, kernelStruct, ptr } from './kernel.ts'
-export { type BpfFunction, fn } from './kinds/functions.ts'
-export { flowDissector, freplace, iter, kprobeMulti, lwt, type NetfilterOptions, netfilter } from './kinds/more.ts'
 export {
+  type CgroupBody,
   type CgroupSkbBody,
+  type CgroupSockAddrBody,
   cgroupDevice,
   cgroupGetsockopt,
   cgroupSetsockopt,
@@ -16,21 +16,16 @@ export {
   cgroupSock,
   cgroupSockAddr,
   cgroupSysctl,
-  type SocketFilterBody,
-  skLookup,
-  skMsg,
-  skReuseport,
-  skSkbVerdict,
-  socketFilter,
+  type SockOpsBody,
   sockOps,
-  type TcBody,
-  type TcCode,
-  type TcxOptions,
-  tc,
-  tcx,
-  type Verdict,
-} from './kinds/network.ts'
+} from './kinds/cgroup.ts'
+export { FIB, FibLookup } from './kinds/fib.ts'
+export type { Verdict } from './kinds/fields.ts'
+export { type BpfFunction, fn } from './kinds/functions.ts'
+export { flowDissector, freplace, iter, kprobeMulti, lwt, type NetfilterOptions, netfilter } from './kinds/more.ts'
+export { type SocketFilterBody, skLookup, skMsg, skReuseport, skSkbVerdict, socketFilter } from './kinds/network.ts'
 export { BpfProgram, type ProgramOptions, ReturnCode } from './kinds/program.ts'
+export { type TcBody, type TcCode, type TcxOptions, tc, tcx } from './kinds/tc.ts'
 export {
   fentry,
   fexit,
@@ -53,16 +48,25 @@ export {
 } from './kinds/trace.ts'
 export { XdpBody, type XdpCode, type XdpOptions, xdp } from './kinds/xdp.ts'
 export {
+  type Bucket,
+  CgroupArray,
   CounterMap,
   config,
   GlobalData,
   type Globals,
   globals,
+  Histogram,
+  type HistogramOptions,
+  KeyedHistogram,
+  LocalStorage,
   LookupMap,
   MapDefinition,
+  MapOfMaps,
   type MapOptions,
   map,
+  PerfEventArray,
   RingBuffer,
+  StackTraces,
 } from './maps/index.ts'
 export { nodeSourceReader, type SourceReader } from './source.ts'
 export { layoutOf } from './types/layout.ts'
@@ -95,6 +99,8 @@ export {
   union,
 } from './types/types.ts'
 export { Bool } from './values/bool.ts'
+export { checksumFold, checksumReplace } from './values/checksum.ts'
 export { Int, Wire } from './values/int.ts'
 export { Maybe } from './values/maybe.ts'
-export type { Init, StructView, View } from './values/views.ts'
+export type { KernelObject, Socket, SocketCommon, TcpSocket } from './values/socket.ts'
+export type { BytesView, Init, StructView, View } from './values/views.ts'

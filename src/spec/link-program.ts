@@ -181,6 +181,8 @@ class MapTable {
       map.section === '.kconfig' ? { ...map, contents: kconfigContents(this.#object, map, this.#options) } : map,
     )
     this.#indices.set(name, index)
+    // maps that a map of maps holds from the start come along
+    if (map.inner !== undefined) for (const [, held] of map.slots ?? []) this.index(held, programName)
     return index
   }
 }

@@ -1,4 +1,5 @@
 import type { CoreRelocation } from '../../asm/index.ts'
+import { UsageError } from '../../errors/index.ts'
 import { boundOf, foldAlu, foldComparison, swapBytes } from './fold.ts'
 import {
   type AluOperation,
@@ -67,6 +68,10 @@ export class Emitter {
   #sums = new Map<Reg, { base: Operand; offset: number }>()
   /** Registers whose bound the verifier knows too. */
   #tracked = new Set<Reg>()
+  /** Which packet this is: helpers that move the packet make all earlier pointers into it invalid. */
+  #packet = 0
+  #packets = 0
+  #packetOf = new Map<Reg, number>()
   #counter = 0
   #loopDepth = 0
 
@@ -163,6 +168,38 @@ export class Emitter {
   /** Anything may have changed: head of a loop. */
   touchAll(): void {
     this.#epoch++
+  }
+
+  /** A helper may have moved the packet: pointers into it are invalid from here on. */
+  packetChanged(): void {
+    this.#packet = ++this.#packets
+  }
+  /** A pointer into the packet as it is now. */
+  packetBase(base: Operand): void {
+    const [root] = this.#root(base, 0)
+    if (typeof root === 'number') this.#packetOf.set(root, this.#packet)
+  }
+  #checkPacket(region: Region, base: Operand): void {
+    if (region !== 'packet' || typeof base !== 'number') return
+    if ((this.#packetOf.get(base) ?? this.#packet) === this.#packet) return
+    throw new UsageError('build.packet-changed', 'a header is used after a helper that may move the packet', {
+      details: ['take it again behind the call: b.packet.at(offset, Type).orReturn(…)'],
+    })
+  }
+  /** Paths of which one is taken, all going on in `join`: what one of them did to the packet holds there. */
+  #paths(join: Block, ...paths: readonly (readonly [block: Block, body: () => void])[]): void {
+    const before = this.#packet
+    let changed = false
+    for (const [block, body] of paths) {
+      this.#packet = before
+      this.place(block)
+      this.scope(body)
+      if (this.isOpen && this.#packet !== before) changed = true
+      this.jump(join)
+    }
+    this.#packet = before
+    if (changed) this.packetChanged()
+    this.place(join)
   }
 
   #op(op: Op): void {
@@ -347,6 +384,7 @@ export class Emitter {
   ): Operand {
     const { core } = options
     ;[base, offset] = this.#root(base, offset)
+    this.#checkPacket(region, base)
     const site = this.site
     const bound = size === 8 || options.pointer ? MASK64 : (1n << BigInt(8 * size)) - 1n
     const key = this.#loadKey(region, size, base, offset) + (core ? `core${core.typeId}:${core.access}` : '')
@@ -365,6 +403,7 @@ export class Emitter {
 
   store(region: Region, size: LoadSize, base: Operand, offset: number, value: Operand): void {
     ;[base, offset] = this.#root(base, offset)
+    this.#checkPacket(region, base)
     if (isConst(value)) value = constant(value.value & (size === 8 ? MASK64 : (1n << BigInt(8 * size)) - 1n))
     this.#op({ op: 'store', size, base, offset, value, site: this.site })
     this.touch(region)
@@ -476,15 +515,8 @@ export class Emitter {
     const join = this.block()
     const noBlock = no ? this.block() : join
     this.branch(condition, yesBlock, noBlock)
-    this.place(yesBlock)
-    this.scope(yes)
-    this.jump(join)
-    if (no) {
-      this.place(noBlock)
-      this.scope(no)
-      this.jump(join)
-    }
-    this.place(join)
+    if (no) this.#paths(join, [yesBlock, yes], [noBlock, no])
+    else this.#paths(join, [yesBlock, yes])
   }
 
   /** Leaves through `otherwise` (kept out of the main path) unless the condition holds. */
@@ -492,10 +524,7 @@ export class Emitter {
     const go = this.block()
     const fail = this.block(true)
     this.branch(condition, go, fail)
-    this.place(fail)
-    this.scope(otherwise)
-    this.jump(go)
-    this.place(go)
+    this.#paths(go, [fail, otherwise])
   }
 
   /** A loop that tests at its head. */

@@ -8,6 +8,7 @@ import type { IntName } from '../types/forms.ts'
 import { type Fields, type IntType, type StructType, type Type, u32, u64 } from '../types/types.ts'
 import { type Bool, conditionOf } from '../values/bool.ts'
 import { Int, type Like, operandOf } from '../values/int.ts'
+import { log2 } from '../values/log2.ts'
 import { Maybe, nullable } from '../values/maybe.ts'
 import { CONTEXT, type Place } from '../values/place.ts'
 import { Variable } from '../values/variable.ts'
@@ -71,19 +72,7 @@ export abstract class Body<R> extends HelperCalls {
   /** The position of the highest set bit (0 for 0): the slot of a power-of-two histogram. */
   log2(value: Int<'u64'>): Int<'u32'> {
     const fn = here('b.log2')
-    const { emitter } = fn
-    const rest = emitter.variable(operandOf(fn, value.type, value), (1n << 64n) - 1n)
-    const result = emitter.variable(constant(0), 63n)
-    for (const step of [32, 16, 8, 4, 2, 1]) {
-      const now = emitter.getVariable(rest)
-      const high = emitter.alu('rsh', 64, now, constant(step))
-      const some = { kind: 'compare', cmp: 'ne', width: 64, a: high, b: constant(0), site: emitter.site } as const
-      emitter.choose(some, () => {
-        if (step > 1) emitter.setVariable(rest, high)
-        emitter.setVariable(result, emitter.alu('add', 64, emitter.getVariable(result), constant(step)))
-      })
-    }
-    return new Int(u32, emitter.getVariable(result), fn)
+    return new Int(u32, log2(fn, operandOf(fn, value.type, value)), fn)
   }
 
   /**

@@ -60,13 +60,20 @@ export const SOCK = {
   mark: rw(u32, 16),
   priority: rw(u32, 20),
 } as const
-export const SOCK_POST_BIND = {
+const SOCK_POST_BIND = {
   ...SOCK,
   boundDevIf: ro(u32, 0),
   mark: ro(u32, 16),
   priority: ro(u32, 20),
-  srcIp4: ro(be32, 24),
   srcPort: ro(u32, 44),
+} as const
+export const SOCK_POST_BIND4 = { ...SOCK_POST_BIND, srcIp4: ro(be32, 24) } as const
+export const SOCK_POST_BIND6 = {
+  ...SOCK_POST_BIND,
+  srcIp60: ro(be32, 28),
+  srcIp61: ro(be32, 32),
+  srcIp62: ro(be32, 36),
+  srcIp63: ro(be32, 40),
 } as const
 
 /** struct bpf_sock_addr, IPv4 hooks. */
@@ -93,6 +100,16 @@ export const SOCK_ADDR6 = {
 /** sendmsg hooks may also change the source address. */
 export const SOCK_ADDR4_SENDMSG = { ...SOCK_ADDR4, msgSrcIp4: rw(be32, 40) } as const
 
+export const SOCK_ADDR6_SENDMSG = {
+  ...SOCK_ADDR6,
+  msgSrcIp60: rw(be32, 44),
+  msgSrcIp61: rw(be32, 48),
+  msgSrcIp62: rw(be32, 52),
+  msgSrcIp63: rw(be32, 56),
+} as const
+/** Where struct bpf_sock_addr has its socket. */
+export const SOCK_ADDR_SOCKET = 64
+
 /** struct bpf_sock_ops. */
 export const SOCK_OPS = {
   op: ro(u32, 0),
@@ -103,17 +120,45 @@ export const SOCK_OPS = {
   family: ro(u32, 20),
   remoteIp4: ro(be32, 24),
   localIp4: ro(be32, 28),
+  remoteIp60: ro(be32, 32),
+  remoteIp61: ro(be32, 36),
+  remoteIp62: ro(be32, 40),
+  remoteIp63: ro(be32, 44),
+  localIp60: ro(be32, 48),
+  localIp61: ro(be32, 52),
+  localIp62: ro(be32, 56),
+  localIp63: ro(be32, 60),
   remotePort: ro(be32, 64),
   localPort: ro(u32, 68),
   isFullsock: ro(u32, 72),
   sndCwnd: ro(u32, 76),
   srttUs: ro(u32, 80),
+  callbackFlags: ro(u32, 84),
   state: ro(u32, 88),
-  totalRetrans: ro(u32, 116),
+  rttMin: ro(u32, 92),
+  sndSsthresh: ro(u32, 96),
+  rcvNxt: ro(u32, 100),
+  sndNxt: ro(u32, 104),
+  sndUna: ro(u32, 108),
+  mssCache: ro(u32, 112),
+  ecnFlags: ro(u32, 116),
+  rateDelivered: ro(u32, 120),
+  rateIntervalUs: ro(u32, 124),
+  packetsOut: ro(u32, 128),
+  retransOut: ro(u32, 132),
+  totalRetrans: ro(u32, 136),
+  segsIn: ro(u32, 140),
+  dataSegsIn: ro(u32, 144),
+  segsOut: ro(u32, 148),
+  dataSegsOut: ro(u32, 152),
+  lostOut: ro(u32, 156),
+  sackedOut: ro(u32, 160),
+  skTxhash: rw(u32, 164),
   bytesReceived: ro(u64, 168),
   bytesAcked: ro(u64, 176),
-  skTxhash: rw(u32, 164),
 } as const
+/** Where struct bpf_sock_ops has its socket. */
+export const SOCK_OPS_SOCKET = 184
 
 /** struct sk_msg_md (without its data pointers). */
 export const SK_MSG = {

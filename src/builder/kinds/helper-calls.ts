@@ -1,5 +1,5 @@
 import { buildError, here, inside } from '../context.ts'
-import { helperNumber, PROFILE_GPL_ONLY } from '../facts.ts'
+import { helperNumber } from '../facts.ts'
 import { type CallTarget, constant, type Operand } from '../ir/ops.ts'
 import { formatString } from '../maps/strings.ts'
 import { i64, u32, u64 } from '../types/types.ts'
@@ -7,12 +7,12 @@ import type { Bool } from '../values/bool.ts'
 import type { FormatArguments } from '../values/format.ts'
 import { convert, Int, ownOperand } from '../values/int.ts'
 
-/** A helper by name; the licence of the program being built is checked. */
+/** A helper by name; licence, target and kind of the program being built are checked. */
 export function helper(name: string): CallTarget & { kind: 'helper' } {
   const id = helperNumber(name)
   if (id === undefined)
     throw buildError('build.helper', `no helper is called ${name}`, 'look the name up in bpf-helpers(7)')
-  if (PROFILE_GPL_ONLY.has(name)) inside()?.unit.needGpl(name)
+  inside()?.unit.needHelper(name)
   return { kind: 'helper', id, name }
 }
 

@@ -1,6 +1,6 @@
 import { buildError, type FunctionContext, here } from '../context.ts'
 import { constant, type Operand, type Reg } from '../ir/ops.ts'
-import type { IntType, StructType, Type } from '../types/types.ts'
+import type { Type } from '../types/types.ts'
 import { u32 } from '../types/types.ts'
 import { Bool } from '../values/bool.ts'
 import { Int, ownOperand } from '../values/int.ts'
@@ -13,6 +13,8 @@ export interface PacketFields {
   readonly data: number
   readonly dataEnd: number
   readonly dataMeta?: number
+  /** Bytes of the pointers in the context: 4, or 8 in newer contexts. */
+  readonly size?: 4 | 8
 }
 
 /** The kernel's bound for a running packet offset (MAX_PACKET_OFF). */
@@ -32,7 +34,7 @@ export class Packet<A extends Access> {
   }
 
   #pointer(offset: number): Operand {
-    return this.#fn.emitter.load('ctx', 4, this.#context, offset, { pointer: true })
+    return this.#fn.emitter.load('ctx', this.#fields.size ?? 4, this.#context, offset, { pointer: true })
   }
   /** @internal */
   start(): Operand {
@@ -76,6 +78,7 @@ export class Packet<A extends Access> {
   }
   /** @internal */
   place(fn: FunctionContext, base: Operand, offset: number): Place {
+    fn.emitter.packetBase(base)
     return { fn, region: 'packet', base, offset, access: 'write' }
   }
 
@@ -133,4 +136,3 @@ export class Cursor<A extends Access> {
     return this.#fn
   }
 }
-export type { IntType, StructType }

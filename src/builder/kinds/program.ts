@@ -69,7 +69,11 @@ export class BpfProgram<K extends string = string> implements SpecContribution {
 
   #compile(): Contribution {
     const { shape } = this
-    const unit = new Unit(this.name, parseTarget(shape.options.target ?? '5.15'), shape.options.license ?? 'GPL')
+    const unit = new Unit(this.name, parseTarget(shape.options.target ?? '5.15'), shape.options.license ?? 'GPL', {
+      type: shape.type,
+      attachType: shape.attachType,
+      sleepable: shape.flags?.includes('sleepable') ?? false,
+    })
     const fn = new FunctionContext(unit, this.name, leaveWithCode)
     const context = fn.emitter.param()
     fn.context = context

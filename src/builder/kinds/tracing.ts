@@ -1,55 +1,19 @@
 import { buildError, type FunctionContext, here } from '../context.ts'
 import { constant, type LoadSize, type Operand } from '../ir/ops.ts'
+import { type StackOptions, stackFlags } from '../maps/handles.ts'
 import { unwritten } from '../maps/keys.ts'
 import type { IntName } from '../types/forms.ts'
-import { type IntType, i64, type Type, u32, u64 } from '../types/types.ts'
+import { type IntType, i64, type Type, u64 } from '../types/types.ts'
 import { Bool } from '../values/bool.ts'
 import { convert, Int, ownOperand } from '../values/int.ts'
 import { Maybe } from '../values/maybe.ts'
-import { PLACE } from '../values/place.ts'
-import { type BytesView, type View, view } from '../values/views.ts'
-import { Body } from './body.ts'
+import { CONTEXT, PLACE } from '../values/place.ts'
+import { type ArrayView, type BytesView, type View, view } from '../values/views.ts'
 import { helper } from './helper-calls.ts'
+import { TaskBody } from './task.ts'
 
-/** What tracing programs have: the current task, reads of kernel and user memory. */
-export abstract class TracingBody<R> extends Body<R> {
-  /** tgid << 32 | pid of the current task (in kernel words; user space says process and thread). */
-  pidTgid(): Int<'u64'> {
-    const fn = here('b.pidTgid')
-    const known = fn.emitter.known('pid_tgid')
-    const raw = known ?? fn.emitter.call(helper('get_current_pid_tgid'), [], { pure: true })
-    fn.emitter.remember('pid_tgid', raw)
-    return new Int(u64, raw, fn)
-  }
-  /** The process's id (the kernel's tgid). */
-  pid(): Int<'u32'> {
-    const fn = here('b.pid')
-    return new Int(u32, fn.emitter.alu('rsh', 64, this.pidTgid().operand, constant(32)), fn)
-  }
-  /** The thread's id (the kernel's pid). */
-  tid(): Int<'u32'> {
-    const fn = here('b.tid')
-    return new Int(u32, fn.emitter.zext(32, this.pidTgid().operand), fn)
-  }
-  uid(): Int<'u32'> {
-    const fn = here('b.uid')
-    return new Int(u32, fn.emitter.zext(32, fn.emitter.call(helper('get_current_uid_gid'), [], { pure: true })), fn)
-  }
-  /** The name of the current task into a text field of at least 16 bytes. */
-  comm(into: BytesView<number, 'shared'>): void {
-    const fn = here('b.comm')
-    const place = into[PLACE]
-    fn.emitter.call(helper('get_current_comm'), [fn.emitter.address(place.base, place.offset), constant(into.length)], {
-      result: false,
-    })
-    fn.emitter.touch(place.region)
-  }
-  /** The cgroup's id of the current task (cgroup v2). */
-  cgroupId(): Int<'u64'> {
-    const fn = here('b.cgroupId')
-    return new Int(u64, fn.emitter.call(helper('get_current_cgroup_id'), [], { pure: true }), fn)
-  }
-
+/** What tracing programs have: reads of kernel and user memory, stacks. */
+export abstract class TracingBody<R> extends TaskBody<R> {
   /** A value at a kernel address; missing when the address is bad. Linux 5.5. */
   readKernel<T extends Type>(type: T, address: Int<'u64'>): Maybe<View<T, 'shared'>> {
     return this.#read('probe_read_kernel', type, address)
@@ -87,6 +51,16 @@ export abstract class TracingBody<R> extends Body<R> {
     fn.emitter.touch(place.region)
     return new Int(i64, result, fn)
   }
+  /** Copies the current stack's addresses, innermost first; the answer is how many bytes, or a negative errno. Linux 4.18. */
+  stack(into: ArrayView<IntType<'u64'>, number, 'shared'>, options: StackOptions = {}): Int<'i64'> {
+    const fn = here('b.stack')
+    const place = into[PLACE]
+    const to = fn.emitter.address(place.base, place.offset)
+    const args = [this[CONTEXT](), to, constant(8 * into.length), constant(stackFlags(options))]
+    const raw = fn.emitter.call(helper('get_stack'), args)
+    fn.emitter.touch(place.region)
+    return new Int(i64, raw, fn)
+  }
   /** Sends a signal to the current process. Linux 5.3. */
   sendSignal(signal: number): Int<'i64'> {
     const fn = here('b.sendSignal')
@@ -102,6 +76,21 @@ export class TracepointBody<A> extends TracingBody<number | Int<'u32'>> {
   constructor(args: A) {
     super()
     this.args = args
+  }
+  /**
+   * The text of a `__data_loc` field (declare it as u32): its place is in the low half, behind the event's bytes. The answer
+   * is its length with the NUL, or a negative errno.
+   */
+  dynamicText(into: BytesView<number, 'shared'>, field: Int<'u32'>): Int<'i64'> {
+    const fn = here('b.dynamicText')
+    const { emitter } = fn
+    const offset = emitter.mask(ownOperand(fn, field), 0xffffn)
+    const place = into[PLACE]
+    const to = emitter.address(place.base, place.offset)
+    const args = [to, constant(into.length), emitter.alu('add', 64, this[CONTEXT](), offset)]
+    const raw = emitter.call(helper('probe_read_kernel_str'), args)
+    emitter.touch(place.region)
+    return new Int(i64, raw, fn)
   }
 }
 

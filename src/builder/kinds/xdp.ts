@@ -1,10 +1,15 @@
 import { ATTACH_TYPES, PROGRAM_TYPES } from '../../uapi/index.ts'
 import { type FunctionContext, here } from '../context.ts'
-import type { Operand } from '../ir/ops.ts'
-import { u32 } from '../types/types.ts'
-import { Int } from '../values/int.ts'
+import { constant, type Operand } from '../ir/ops.ts'
+import { type Type, u32 } from '../types/types.ts'
+import { Int, type Like, operandOf } from '../values/int.ts'
+import type { Maybe } from '../values/maybe.ts'
+import type { InitOf, StructView, View } from '../values/views.ts'
 import { Body } from './body.ts'
+import { type FibLookup, fibLookup } from './fib.ts'
+import { helper } from './helper-calls.ts'
 import { Packet } from './packet.ts'
+import { bytesOperand, type ChecksumDiff, changing, checksumDiff, loadBytes, storeBytes } from './packet-calls.ts'
 import { BpfProgram, type ProgramOptions, ReturnCode } from './program.ts'
 
 export type XdpCode = ReturnCode<'xdp'>
@@ -28,12 +33,15 @@ export class XdpBody extends Body<XdpCode | Int<'u32'>> {
   /** As a redirect helper said. */
   readonly REDIRECT: XdpCode = REDIRECT
   readonly packet: Packet<'write'>
+  /** Bytes in front of the packet for tc programs and AF_XDP, made by {@link adjustMeta}. */
+  readonly metadata: Packet<'write'>
   readonly #context: Operand
 
   constructor(fn: FunctionContext, context: Operand) {
     super()
     this.#context = context
     this.packet = new Packet(fn, context, MD)
+    this.metadata = new Packet(fn, context, { data: MD.dataMeta, dataEnd: MD.data })
   }
   #field(offset: number): Int<'u32'> {
     const fn = here('a context field')
@@ -45,6 +53,46 @@ export class XdpBody extends Body<XdpCode | Int<'u32'>> {
   }
   get rxQueueIndex(): Int<'u32'> {
     return this.#field(MD.rxQueueIndex)
+  }
+
+  /** Moves the packet's start: below 0 makes room for a header, above 0 takes one away. 0 or a negative errno. Linux 4.10. */
+  adjustHead(bytes: number | Int<'i32'>): Int<'i64'> {
+    return changing('b.adjustHead', 'xdp_adjust_head', this.#context, bytesOperand(here('b.adjustHead'), bytes))
+  }
+  /** Moves the packet's end: below 0 cuts, above 0 grows (Linux 5.8). 0 or a negative errno. Linux 4.18. */
+  adjustTail(bytes: number | Int<'i32'>): Int<'i64'> {
+    return changing('b.adjustTail', 'xdp_adjust_tail', this.#context, bytesOperand(here('b.adjustTail'), bytes))
+  }
+  /** Moves the start of the metadata in front of the packet: below 0 makes room. 0 or a negative errno. Linux 4.15. */
+  adjustMeta(bytes: number | Int<'i32'>): Int<'i64'> {
+    return changing('b.adjustMeta', 'xdp_adjust_meta', this.#context, bytesOperand(here('b.adjustMeta'), bytes))
+  }
+  /** All of the packet's bytes, those behind the first buffer too (Linux 5.18). */
+  totalLength(): Int<'u32'> {
+    const fn = here('b.totalLength')
+    return new Int(u32, fn.emitter.zext(32, fn.emitter.call(helper('xdp_get_buff_len'), [this.#context])), fn)
+  }
+  /** Copies packet bytes at an offset, from any buffer (Linux 5.18). */
+  load<T extends Type>(offset: Like<'u32'>, type: T): Maybe<View<T, 'shared'>> {
+    return loadBytes(here('b.load'), 'xdp_load_bytes', this.#context, offset, type)
+  }
+  /** Writes a value into the packet at an offset, in any buffer (Linux 5.18). 0 or a negative errno. */
+  store<T extends Type>(offset: Like<'u32'>, type: T, value: InitOf<T>): Int<'i64'> {
+    return storeBytes(here('b.store'), 'xdp_store_bytes', this.#context, offset, type, value, undefined)
+  }
+  /** The unfolded sum of 16-bit words: what `to` has more than `from` ({@link checksumFold}). Linux 4.6. */
+  checksumDiff(diff: ChecksumDiff): Int<'i64'> {
+    return checksumDiff(diff)
+  }
+  /** Sends the packet out at an interface; the answer is the return code. Maps ({@link map.devmap}) are faster. Linux 4.14. */
+  redirect(ifindex: Like<'u32'>): Int<'u32'> {
+    const fn = here('b.redirect')
+    const raw = fn.emitter.call(helper('redirect'), [operandOf(fn, u32, ifindex), constant(0)])
+    return new Int(u32, fn.emitter.zext(32, raw), fn)
+  }
+  /** Asks the routing table ({@link FibLookup}); the answer is BPF_FIB_LKUP_RET_* (0: found). Linux 4.18. */
+  fibLookup(params: StructView<typeof FibLookup.fields, 'shared'>, flags = 0): Int<'i64'> {
+    return fibLookup(this.#context, params, flags)
   }
 }
 

@@ -19,6 +19,7 @@ export abstract class MapDefinition implements SpecContribution, UsedMap {
   readonly spec: MapSpec
   readonly keyType?: Type
   readonly valueType?: Type
+  readonly holds?: readonly UsedMap[]
 
   constructor(
     type: MapType,
@@ -70,7 +71,8 @@ export abstract class MapDefinition implements SpecContribution, UsedMap {
   [CONTRIBUTION](): Contribution {
     const btf = new BtfBuilder()
     const spec = withTypes(this, btf)
-    return { programs: [], maps: [spec], btf: btf.toBytes() }
+    const held = (this.holds ?? []).map((map) => withTypes(map, btf))
+    return { programs: [], maps: [spec, ...held], btf: btf.toBytes() }
   }
 }
 
@@ -93,6 +95,8 @@ const WITHOUT_BTF = new Set<number>([
   MAP_TYPES.ringbuf,
   MAP_TYPES.user_ringbuf,
   MAP_TYPES.bloom_filter,
+  MAP_TYPES.cgroup_storage,
+  MAP_TYPES.percpu_cgroup_storage,
 ])
 
 /** The map's spec with its key and value types in `btf`. */

@@ -4,6 +4,7 @@ import type { Type } from '../types/types.ts'
 import { operandOf, wireOperand } from '../values/int.ts'
 import { PLACE, type Place } from '../values/place.ts'
 import { assign, zero } from '../values/views.ts'
+import { zeroBytes } from './strings.ts'
 
 /** True when a type has bytes that belong to no member. */
 export function hasPadding(type: Type): boolean {
@@ -78,8 +79,12 @@ export function unwritten(fn: FunctionContext, type: Type, what: string): Operan
   return { kind: 'frame', slot, offset: 0 }
 }
 
-/** A zeroed value of a type on the stack. */
+/** Above this a zero comes from read-only data instead of the stack. */
+const LARGE_ZERO = 64
+
+/** A zeroed value of a type to be copied by a helper: on the stack when it is small. */
 export function zeroed(fn: FunctionContext, type: Type, what: string): Operand {
+  if (type.size > LARGE_ZERO && fn.unit.atLeast(5, 2)) return zeroBytes(fn, type.size)
   const align = type.size % 8 === 0 ? 8 : type.align
   const slot = fn.emitter.slot(type.size, align, what)
   const base: Operand = { kind: 'frame', slot, offset: 0 }

@@ -11,6 +11,8 @@ class Strings implements UsedMap {
   readonly section: string
   readonly at = new Map<string, number>()
   size = 0
+  zeroAt = 0
+  zeroSize = 0
   constructor(unit: Unit) {
     this.section = `.rodata.${unit.name}`
   }
@@ -23,6 +25,15 @@ class Strings implements UsedMap {
       this.size += size
     }
     return { offset, size }
+  }
+  /** Zeros, for first values that are too large for the stack. */
+  zeros(size: number): number {
+    if (this.zeroSize < size) {
+      this.zeroSize = size
+      this.zeroAt = Math.ceil(this.size / 8) * 8
+      this.size = this.zeroAt + size
+    }
+    return this.zeroAt
   }
   get spec(): MapSpec {
     const bytes = new Uint8Array(this.size)
@@ -55,6 +66,19 @@ class Strings implements UsedMap {
   }
 }
 
+function stringsOf(unit: Unit): Strings {
+  const strings = unit.extra(KEY, () => new Strings(unit))
+  unit.maps.set(strings.section, strings)
+  return strings
+}
+
+/** Read-only memory of `size` bytes that are 0. Linux 5.2. */
+export function zeroBytes(fn: FunctionContext, size: number): Operand {
+  fn.unit.need(5, 2, 'read-only data')
+  const strings = stringsOf(fn.unit)
+  return { kind: 'mapValue', name: strings.section, offset: strings.zeros(size) }
+}
+
 /** Puts a format string into the unit's read-only data. Linux 5.2. */
 export function formatString(fn: FunctionContext, format: string, count: number): { address: Operand; size: number } {
   const found = format.match(/%(?:%|(?:l{0,2})[duxi])/g) ?? []
@@ -74,8 +98,7 @@ export function formatString(fn: FunctionContext, format: string, count: number)
   if (wanted > 3) throw buildError('build.format', 'printk prints three values at most', 'print two lines')
   const { unit } = fn
   unit.need(5, 2, 'read-only data')
-  const strings = unit.extra(KEY, () => new Strings(unit))
+  const strings = stringsOf(unit)
   const { offset, size } = strings.add(format)
-  unit.maps.set(strings.section, strings)
   return { address: { kind: 'mapValue', name: strings.section, offset }, size }
 }

@@ -23,5 +23,8 @@ export const shifted = (place: Place, bytes: number): Place => ({ ...place, offs
 /** The property under which views keep their place. */
 export const PLACE: unique symbol = Symbol('place')
 
+/** The property under which struct views keep their type (a member may be called `type`). */
+export const TYPE: unique symbol = Symbol('type')
+
 /** How a body gives its context to helpers that need it. */
 export const CONTEXT: unique symbol = Symbol('context')

@@ -28,7 +28,7 @@ import {
 } from './fields.ts'
 import { type Int, intType, type Like, type LikeWire, operandOf, type Wire } from './int.ts'
 import { Maybe } from './maybe.ts'
-import { type Access, PLACE, type Place, shifted } from './place.ts'
+import { type Access, PLACE, type Place, shifted, TYPE } from './place.ts'
 import { Value } from './value.ts'
 
 /** How a type appears to code: integers as values, structs and arrays as views of their memory. */
@@ -146,6 +146,7 @@ function structView(type: StructType, place: Place): object {
 function makeClass(type: StructType): new (place: Place) => object {
   class Struct extends Value {
     readonly [PLACE]: Place
+    readonly [TYPE] = type
     readonly owner: FunctionContext
     constructor(place: Place) {
       super()
@@ -186,6 +187,10 @@ function makeClass(type: StructType): new (place: Place) => object {
       },
     })
   return Struct
+}
+/** The type of the memory that a view shows. */
+export function typeOfView(value: { readonly [PLACE]: Place }): Type {
+  return ((value as { [TYPE]?: Type })[TYPE] ?? (value as unknown as { type: Type }).type) as Type
 }
 const memberNames = (type: StructType): string => type.members.map((member) => member.name).join(', ')
 
@@ -264,6 +269,25 @@ export class BytesView<L extends number = number, A extends Access = Access> ext
     here('at')
     checkIndex(index, this.length)
     return new IntField(intType('u8'), shifted(this[PLACE], index)) as A extends 'read' ? Int<'u8'> : IntField<'u8'>
+  }
+  /**
+   * `length` bytes from a running offset on: missing where they would pass the end. Texts one behind the other in one
+   * field: read each into its part, then go on by its length.
+   */
+  part<const N extends number>(offset: Int<'u32'> | Int<'u16'> | Int<'u8'>, length: N): Maybe<BytesView<N, A>> {
+    const fn = here('part')
+    const place = this[PLACE]
+    const { emitter } = fn
+    if (!Number.isInteger(length) || length < 1 || length > this.length)
+      throw buildError('build.length', `a part of ${length} bytes of ${this.length}`, `1 to ${this.length} bytes`)
+    const by = operandOf(fn, offset.type, offset)
+    const last = constant(this.length - length)
+    const ok = new Bool({ kind: 'compare', cmp: 'le', width: 64, a: by, b: last, site: emitter.site }, fn)
+    const type = { ...this.type, length, size: length } as BytesType<N>
+    return new Maybe(fn, ok, () => {
+      const base = emitter.alu('add', 64, emitter.address(place.base, 0), by)
+      return new BytesView<N, A>(type, { ...place, base })
+    })
   }
   /** Copies bytes of the same length in. */
   set(value: (A extends 'read' ? never : BytesView<L, Access>) | Uint8Array): void {

@@ -1,0 +1,59 @@
+import { here } from '../context.ts'
+import { constant } from '../ir/ops.ts'
+import { u32, u64 } from '../types/types.ts'
+import { Int } from '../values/int.ts'
+import { PLACE } from '../values/place.ts'
+import type { BytesView } from '../values/views.ts'
+import { Body } from './body.ts'
+import { helper } from './helper-calls.ts'
+
+/** What programs have that run on behalf of a task: who it is. */
+export abstract class TaskBody<R> extends Body<R> {
+  /** tgid << 32 | pid of the current task (in kernel words; user space says process and thread). */
+  pidTgid(): Int<'u64'> {
+    const fn = here('b.pidTgid')
+    const known = fn.emitter.known('pid_tgid')
+    const raw = known ?? fn.emitter.call(helper('get_current_pid_tgid'), [], { pure: true })
+    fn.emitter.remember('pid_tgid', raw)
+    return new Int(u64, raw, fn)
+  }
+  /** The process's id (the kernel's tgid). */
+  pid(): Int<'u32'> {
+    const fn = here('b.pid')
+    return new Int(u32, fn.emitter.alu('rsh', 64, this.pidTgid().operand, constant(32)), fn)
+  }
+  /** The thread's id (the kernel's pid). */
+  tid(): Int<'u32'> {
+    const fn = here('b.tid')
+    return new Int(u32, fn.emitter.zext(32, this.pidTgid().operand), fn)
+  }
+  uid(): Int<'u32'> {
+    const fn = here('b.uid')
+    return new Int(u32, fn.emitter.zext(32, this.#uidGid()), fn)
+  }
+  gid(): Int<'u32'> {
+    const fn = here('b.gid')
+    return new Int(u32, fn.emitter.alu('rsh', 64, this.#uidGid(), constant(32)), fn)
+  }
+  #uidGid() {
+    const fn = here('b.uid')
+    const known = fn.emitter.known('uid_gid')
+    const raw = known ?? fn.emitter.call(helper('get_current_uid_gid'), [], { pure: true })
+    fn.emitter.remember('uid_gid', raw)
+    return raw
+  }
+  /** The name of the current task into a text field (16 bytes hold every name). */
+  comm(into: BytesView<number, 'shared'>): void {
+    const fn = here('b.comm')
+    const place = into[PLACE]
+    fn.emitter.call(helper('get_current_comm'), [fn.emitter.address(place.base, place.offset), constant(into.length)], {
+      result: false,
+    })
+    fn.emitter.touch(place.region)
+  }
+  /** The cgroup's id of the current task (cgroup v2). */
+  cgroupId(): Int<'u64'> {
+    const fn = here('b.cgroupId')
+    return new Int(u64, fn.emitter.call(helper('get_current_cgroup_id'), [], { pure: true }), fn)
+  }
+}
