@@ -21,7 +21,9 @@ const PROCESSED =
 /** The statistics as a kernel prints them together at the end: one look instead of three. */
 const WHOLE =
   /verification time (\d+) usec\nstack depth ([^\n]+)\nprocessed (\d+) insns \(limit \d+\) max_states_per_insn (\d+) total_states (\d+) peak_states (\d+) mark_read (\d+)\n$/
-const STATISTICS_LINE = /^(?:processed \d+ insns|verification time \d+|stack depth |func#\d+ |insns processed)/
+/** Statistics, or the source line that follows a refused context access. */
+const STATISTICS_LINE =
+  /^(?:processed \d+ insns|verification time \d+|stack depth |func#\d+ |insns processed|; .* @ \S+:\d+$)/
 
 /** The statistics at the end of a log; the log needs bits 0 to 2 for `processed`, bit 2 for the others. */
 export function logStatistics(log: string): LogStatistics {

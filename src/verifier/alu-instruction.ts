@@ -325,7 +325,7 @@ function pointerAlu(env: Env, op: number, kind: number, dst: number, p: number, 
   const separate = b !== p
   checkSaneOffset(env, offset, c, type)
   checkSaneOffset(env, frame, p, type)
-  if (separate) copyRegister(m, b, m, p)
+  if (separate) inheritPointer(m, b, p)
   unbound32(m, b)
   if (kind === A.ALU_ADD) addPointer(env, b, type, offset, c, known)
   else if (kind === A.ALU_SUB) {
@@ -337,6 +337,17 @@ function pointerAlu(env: Env, op: number, kind: number, dst: number, p: number, 
   else env.reject(`R${dst} pointer arithmetic with ${aluText(kind)} operator prohibited`, EACCES)
   checkSaneOffset(env, frame, b, type)
   sync(m, b)
+}
+
+/** `scalar += pointer`: everything of the pointer but its reference and, in 6.18, the frame it points into. */
+function inheritPointer(m: Int32Array, b: number, p: number): void {
+  const frame = m[b + R.FRAME]
+  const reference = m[b + R.REF]
+  const precise = m[b + R.PRECISE]
+  copyRegister(m, b, m, p)
+  m[b + R.FRAME] = frame
+  m[b + R.REF] = reference
+  m[b + R.PRECISE] = precise
 }
 
 function fits(value: bigint): boolean {

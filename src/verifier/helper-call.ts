@@ -4,6 +4,7 @@ import { checkInvariants, isNull, markKnown, markUnknown, sync } from './bounds.
 import { pushCallback } from './callbacks.ts'
 import { flagBits } from './context-types.ts'
 import { EACCES, EINVAL, type Env, Rejection } from './env.ts'
+import { leaveFunction } from './function-call.ts'
 import * as H from './helper-ids.ts'
 import { mapFitsHelper } from './map-rules.ts'
 import { checkMemory } from './memory.ts'
@@ -53,7 +54,19 @@ export function checkHelperCall(env: Env, liveness: StackLiveness, insn: number)
     env.reject(`cannot pass map_type ${call.map.type} into func ${helperText(prototype)}#${id}`)
   }
   if (id === H.GET_FUNC_IP) env.unmodelled('bpf_get_func_ip')
-  if (prototype.changesPacket === true) clearPacketPointers(env)
+  if (id === H.TAIL_CALL) {
+    if (env.state.current > 0) leaveByTailCall(env, liveness)
+  } else if (prototype.changesPacket === true) clearPacketPointers(env)
+}
+
+/** A tail call that is taken ends the function it is in: its caller goes on with whatever the other program returned. */
+function leaveByTailCall(env: Env, liveness: StackLiveness): void {
+  env.scratchRegister(0)
+  env.pushBranch(env.insn + 1, env.insn)
+  clearPacketPointers(env)
+  markUnknown(env.frame.m, 0)
+  leaveFunction(env, liveness)
+  env.insn--
 }
 
 function findHelper(env: Env, id: number): HelperPrototype {

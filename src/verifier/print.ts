@@ -194,7 +194,7 @@ export function writeInstructionState(env: Env): void {
 /** The source line of an instruction, when it is another than the last that was written. */
 export function writeSourceLine(env: Env, insn: number): void {
   const lines = env.lines
-  if (lines === undefined || !env.log.verbose) return
+  if (lines === undefined || env.log.level === 0) return
   const record = lines.at(insn)
   const last = env.previousLine
   if (record < 0 || record === last) return

@@ -91,11 +91,14 @@ function statistics(env: Env, timeUs: number): string {
   return `verification time ${timeUs} usec\nstack depth ${stackText(env)}\n${counts}`
 }
 
-/** The last line with words in it. */
+/** The source line that a refused context access is followed by. */
+const SOURCE_LINE = /^; .* @ \S+:\d+$/
+
+/** The last line with words in it that is no source line. */
 function lastLine(text: string): string | undefined {
   const tail = text.length > 65536 ? text.slice(-65536) : text
   const lines = tail.split('\n')
-  for (let i = lines.length - 1; i >= 0; i--) if (lines[i].trim() !== '') return lines[i].trimEnd()
+  for (let i = lines.length - 1; i >= 0; i--) if (lines[i].trim() !== '' && !SOURCE_LINE.test(lines[i])) return lines[i].trimEnd()
   return undefined
 }
 
