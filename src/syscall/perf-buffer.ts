@@ -12,6 +12,7 @@ import { MAP, type Mapping, PROT } from './sys.ts'
 
 const PERF_TYPE_SOFTWARE = 1
 const PERF_COUNT_SW_BPF_OUTPUT = 10n
+const PERF_SAMPLE_TIME = 1n << 2n
 const PERF_SAMPLE_RAW = 1n << 10n
 const RECORD_LOST = 2
 const RECORD_SAMPLE = 9
@@ -29,7 +30,7 @@ interface CpuRing {
 
 /** An event of a perf buffer, or how many were lost on a CPU before the next one. */
 export type PerfEvent<Event> =
-  | { readonly cpu: number; readonly event: Event }
+  | { readonly cpu: number; readonly event: Event /** Since boot, when asked for. */; readonly timeNs?: bigint }
   | { readonly cpu: number; readonly lost: number }
 
 /**
@@ -39,13 +40,26 @@ export type PerfEvent<Event> =
 export class PerfBuffer<Event = Uint8Array> {
   readonly map: RawMap
   #layout: Layout<Event> | undefined
+  #times: boolean
   #rings: CpuRing[] = []
   #dataSize: number
   #lost = 0
   #closed = false
 
-  /** @param options.pages data pages a CPU, a power of two; default 64 */
-  constructor(map: RawMap, options: { layout?: Layout<Event>; pages?: number } = {}) {
+  /**
+   * @param options.pages data pages a CPU, a power of two; default 64
+   * @param options.places the CPUs to listen to and the map's index of each; default every CPU at its own number
+   * @param options.times true: events say when they were sent
+   */
+  constructor(
+    map: RawMap,
+    options: {
+      layout?: Layout<Event>
+      pages?: number
+      places?: readonly { readonly cpu: number; readonly index: number }[]
+      times?: boolean
+    } = {},
+  ) {
     if (map.shape.type !== MAP_TYPES.perf_event_array)
       throw new UsageError('perf.type', `${map.what} is no perf event array`)
     const pages = options.pages ?? 64
@@ -54,15 +68,17 @@ export class PerfBuffer<Event = Uint8Array> {
     const { sys } = map
     this.map = map
     this.#layout = options.layout
+    this.#times = options.times === true
     this.#dataSize = pages * sys.pageSize
     try {
-      for (const cpu of onlineCpus()) {
-        if (cpu >= map.shape.maxEntries) break
+      const places = options.places ?? onlineCpus().map((cpu) => ({ cpu, index: cpu }))
+      for (const { cpu, index } of places) {
+        if (options.places === undefined && cpu >= map.shape.maxEntries) break
         const event = openPerfEvent(sys, {
           type: PERF_TYPE_SOFTWARE,
           config: PERF_COUNT_SW_BPF_OUTPUT,
           period: 1n,
-          sampleType: PERF_SAMPLE_RAW,
+          sampleType: PERF_SAMPLE_RAW | (this.#times ? PERF_SAMPLE_TIME : 0n),
           wakeupEvents: 1,
           cpu,
         })
@@ -70,7 +86,7 @@ export class PerfBuffer<Event = Uint8Array> {
         const words = (offset: number): BigUint64Array =>
           new BigUint64Array(mapping.bytes.buffer, mapping.bytes.byteOffset + offset, 1)
         this.#rings.push({ cpu, event, mapping, head: words(HEAD), tail: words(TAIL) })
-        map.update(fdBytes(cpu), fdBytes(event.fd))
+        map.update(fdBytes(index), fdBytes(event.fd))
         enablePerfEvent(event)
         pollerFor(sys).add(event.fd)
       }
@@ -105,9 +121,14 @@ export class PerfBuffer<Event = Uint8Array> {
       const view = new DataView(record.buffer, record.byteOffset, record.length)
       const type = view.getUint32(0, true)
       if (type === RECORD_SAMPLE) {
-        const size = Math.min(view.getUint32(8, true), record.length - 12)
-        const raw = record.subarray(12, 12 + size)
-        events.push({ cpu, event: this.#layout === undefined ? (raw.slice() as Event) : decode(this.#layout, raw) })
+        const at = this.#times ? 16 : 8
+        const size = Math.min(view.getUint32(at, true), record.length - at - 4)
+        const raw = record.subarray(at + 4, at + 4 + size)
+        events.push({
+          cpu,
+          event: this.#layout === undefined ? (raw.slice() as Event) : decode(this.#layout, raw),
+          ...(this.#times && { timeNs: view.getBigUint64(8, true) }),
+        })
       } else if (type === RECORD_LOST) {
         const lost = Number(view.getBigUint64(16, true))
         this.#lost += lost
