@@ -200,11 +200,12 @@ export class Session implements Disposable {
   }
 
   /**
-   * Records of a ring as they come. When `signal` aborts everything is detached first; what is in the ring then is still
-   * given, so nothing that happened before is lost.
+   * Records of a ring as they come; of those that programs sent shortened the rest is zero. When `signal` aborts everything
+   * is detached first; what is in the ring then is still given, so nothing that happened before is lost.
    */
   async *events<T extends Type>(definition: DefinedRing<T>, signal?: AbortSignal): AsyncGenerator<Js<T>> {
-    const ring = new RingBuffer(this.#raw(definition.spec.name), layoutOf(definition.recordType) as Layout<Js<T>>)
+    const layout = layoutOf(definition.recordType) as Layout<Js<T>>
+    const ring = new RingBuffer(this.#raw(definition.spec.name), layout, { zeroFill: true })
     this.#closers.unshift(() => ring.close())
     if (signal?.aborted !== true) yield* ring.events({ signal })
     this.detach()

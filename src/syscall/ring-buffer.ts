@@ -11,6 +11,11 @@ const DISCARD = 0x4000_0000
 const LENGTH = 0x3fff_ffff
 const HEADER = 8
 
+export interface RingOptions {
+  /** Records that are shorter than the layout end in zeros instead of being errors: programs may send their beginning only. */
+  readonly zeroFill?: boolean
+}
+
 export interface EventsOptions {
   /** Ends the iteration. */
   readonly signal?: AbortSignal
@@ -35,15 +40,19 @@ export class RingBuffer<Event = Uint8Array> {
   #view: DataView
   #position: number
   #closed = false
+  /** Records that were read ahead for a reader who left. */
+  #ahead: Event[] = []
+  readonly #zeroFilled: Uint8Array | undefined
 
   /** @param layout decodes each record; without it events are copies of the bytes */
-  constructor(map: RawMap, layout?: Layout<Event>) {
+  constructor(map: RawMap, layout?: Layout<Event>, options: RingOptions = {}) {
     if (map.shape.type !== MAP_TYPES.ringbuf) throw new UsageError('ring.type', `${map.what} is no ring buffer`)
     const { sys } = map
     const page = sys.pageSize
     this.map = map
     this.#layout = layout
     this.#reader = layout === undefined ? undefined : compileReader(layout)
+    this.#zeroFilled = options.zeroFill === true && layout !== undefined ? new Uint8Array(layout.size) : undefined
     this.size = map.shape.maxEntries
     // One writable page with the consumer's position; the producer's page and the data twice in a row, read-only.
     this.#consumer = sys.mmap(page, PROT.read | PROT.write, MAP.shared, map.fd, 0)
@@ -124,10 +133,14 @@ export class RingBuffer<Event = Uint8Array> {
 
   /** Reads what is there without waiting, decoded. */
   drain(limit?: number): Event[] {
-    const events: Event[] = []
-    this.drainRaw((view, start, length) => {
-      events.push(this.#decode(view, start, length))
-    }, limit)
+    const events = this.#ahead.splice(0, limit ?? this.#ahead.length)
+    if (limit !== undefined && events.length >= limit) return events
+    this.drainRaw(
+      (view, start, length) => {
+        events.push(this.#decode(view, start, length))
+      },
+      limit === undefined ? undefined : limit - events.length,
+    )
     return events
   }
 
@@ -135,6 +148,11 @@ export class RingBuffer<Event = Uint8Array> {
   #decode(view: DataView, start: number, length: number): Event {
     const layout = this.#layout
     if (layout === undefined) return new Uint8Array(view.buffer, view.byteOffset + start, length).slice() as Event
+    const whole = this.#zeroFilled
+    if (length < layout.size && whole !== undefined) {
+      whole.fill(0).set(new Uint8Array(view.buffer, view.byteOffset + start, length))
+      return layout.read(new DataView(whole.buffer), 0, 'little')
+    }
     if (length < layout.size) return decode(layout, new Uint8Array(view.buffer, view.byteOffset + start, length))
     return this.#reader === undefined ? layout.read(view, start, 'little') : this.#reader(view, start)
   }
@@ -152,9 +170,16 @@ export class RingBuffer<Event = Uint8Array> {
     try {
       while (!ended()) {
         const batch = this.drain(BATCH)
-        for (const event of batch) {
-          yield event
-          if (ended()) return
+        for (let next = 0; next < batch.length; ) {
+          let taken = false
+          try {
+            yield batch[next++]
+            taken = !ended()
+          } finally {
+            // the reader left: what was read ahead is there for the next one
+            if (!taken) this.#ahead = batch.slice(next)
+          }
+          if (!taken) return
         }
         if (batch.length === 0 && !ended()) await poller.wait(this.map.fd)
       }

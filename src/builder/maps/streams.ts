@@ -2,7 +2,7 @@ import { buildError, type FunctionContext } from '../context.ts'
 import { constant, type Operand } from '../ir/ops.ts'
 import { helper } from '../kinds/helper-calls.ts'
 import { i64, type StructType, type Type, u64 } from '../types/types.ts'
-import { Int } from '../values/int.ts'
+import { Int, ownOperand } from '../values/int.ts'
 import { Maybe, nullable } from '../values/maybe.ts'
 import { PLACE, type Place } from '../values/place.ts'
 import { assign, type Init, type InitOf, type View, view, zero } from '../values/views.ts'
@@ -67,6 +67,29 @@ export class RingBuffer<T extends Type> extends MapDefinition {
       },
       full,
     )
+  }
+
+  /**
+   * Sends a copy of a record that is in memory already (a map value, scratch memory): its first `size` bytes, all of it when
+   * it is not said or more. The answer is 0 or a negative errno when the ring is full.
+   */
+  send(record: { readonly [PLACE]: Place }, size?: Int<'u32'>): Int<'i64'> {
+    const { fn, handle } = this.use('send')
+    fn.unit.need(5, 8, 'a ring buffer', 'use map.perfEventArray')
+    const { emitter } = fn
+    const whole = this.recordType.size
+    let bytes: Operand = constant(whole)
+    if (size !== undefined) {
+      const now = ownOperand(fn, size)
+      const capped = emitter.variable(constant(whole), BigInt(whole))
+      const { site } = emitter
+      const less = { kind: 'compare', cmp: 'lt', width: 64, a: now, b: constant(whole), site } as const
+      emitter.choose(less, () => emitter.setVariable(capped, now))
+      bytes = emitter.getVariable(capped)
+    }
+    const place = record[PLACE]
+    const from = emitter.address(place.base, place.offset)
+    return new Int(i64, emitter.call(helper('ringbuf_output'), [handle, from, bytes, constant(0)]), fn)
   }
 
   /** Bytes that the reader has not taken yet. */
