@@ -195,7 +195,7 @@ async function batchLoads(peer: string | undefined): Promise<Figure> {
   const judge = createJudge(sys)
   const rates: number[] = []
   const theirs: number[] = []
-  for (let run = 0; run < 4; run++) {
+  for (let run = 0; run < RUNS + 1; run++) {
     const chunks: Buffer[] = []
     for (let at = 0; at < text.length; at += 65536) chunks.push(text.subarray(at, at + 65536))
     let accepted = 0

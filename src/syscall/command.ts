@@ -36,7 +36,7 @@ export function writeAttr(view: DataView, bytes: Uint8Array, layout: AttrLayout,
   const fields = values as Readonly<Record<string, number | bigint | string | undefined>>
   for (const name in fields) {
     const value = fields[name]
-    if (value === undefined || value === 0) continue
+    if (value === undefined || value === 0 || value === '') continue
     const [offset, size] = layout[name]
     if (typeof value === 'string') {
       bytes.set(ascii.encode(value).subarray(0, size - 1), offset)

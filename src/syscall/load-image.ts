@@ -75,13 +75,60 @@ function stagingFor(sys: Sys, bytes: number): Staging {
   return staging
 }
 
-const utf8 = new TextDecoder()
 const encoder = new TextEncoder()
 
-function readLog(block: Block, length: number): string {
-  const bytes = block.bytes.subarray(0, length)
+/** A Buffer turns bytes into text several times faster than a TextDecoder. */
+function readLog({ bytes }: Block, length: number): string {
   const end = bytes.indexOf(0)
-  return utf8.decode(end < 0 ? bytes : bytes.subarray(0, end))
+  const size = end < 0 || end > length ? length : end
+  return size === 0 ? '' : Buffer.from(bytes.buffer, bytes.byteOffset, size).toString('utf8')
+}
+
+/** What a load made, until it is closed. A class, because a batch makes tens of thousands. */
+class Loaded implements LoadResult {
+  readonly verdict: Verdict
+  readonly errno: number
+  readonly message?: string
+  readonly log: string
+  readonly logTruncated: boolean
+  readonly statistics: LogStatistics
+  readonly program?: OwnedFd
+  readonly maps: readonly RawMap[]
+  #owned: Owned
+
+  constructor(sys: Sys, name: string, { result, log, truncated }: RawLoad, owned: Owned) {
+    this.verdict = verdictOf(result, log)
+    this.errno = result < 0 ? -result : 0
+    if (result < 0) this.message = reasonLine(log) ?? silentReason(this.errno)
+    else this.program = new OwnedFd(sys, result, name)
+    this.log = log
+    this.logTruncated = truncated
+    this.statistics = logStatistics(log)
+    this.maps = owned.maps
+    this.#owned = owned
+  }
+
+  close(): void {
+    this.program?.close()
+    closeOwned(this.#owned)
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}
+
+/** What a load opens beside the program. */
+interface Owned {
+  maps: readonly RawMap[]
+  btf?: LiveBtf
+  /** Maps that came from outside and stay open. */
+  readonly given?: ReadonlyMap<number, RawMap>
+}
+
+function closeOwned({ maps, btf, given }: Owned): void {
+  for (let index = 0; index < maps.length; index++) if (given?.get(index) !== maps[index]) maps[index].close()
+  btf?.close()
 }
 
 /** The addresses of an image's parts in memory; 0 for a part that is not there. */
@@ -210,28 +257,20 @@ export function refusal(error: BpfError): LoadResult {
  * @throws UsageError when the image itself is inconsistent (a relocation that names no map, an unknown attach target)
  */
 export function loadImage(sys: Sys, image: ProgramImage, options: LoadImageOptions = {}): LoadResult {
-  let btf: LiveBtf | undefined
-  let maps: RawMap[] = []
-  const given = options.maps
-  const close = (): void => {
-    maps.forEach((map, index) => {
-      if (given?.get(index) !== map) map.close()
-    })
-    btf?.close()
-  }
+  const owned: Owned = { maps: [], given: options.maps }
   try {
     if (image.littleEndian === false)
       throw new UnsupportedError('load.byte-order', 'a big-endian program cannot be loaded into this kernel')
     const target = resolveAttachTarget(image)
-    btf = image.btf === undefined || options.btfFd !== undefined ? undefined : loadBtf(sys, image.btf)
-    const btfFd = options.btfFd ?? btf?.fd
-    if (image.maps.length > 0) maps = createMapSet(sys, image.maps, { given, btfFd })
+    if (image.btf !== undefined && options.btfFd === undefined) owned.btf = loadBtf(sys, image.btf)
+    const btfFd = options.btfFd ?? owned.btf?.fd
+    if (image.maps.length > 0) owned.maps = createMapSet(sys, image.maps, { given: options.maps, btfFd })
     const staging = stageImage(sys, image)
     const { address, funcInfo, lineInfo, modules } = staging
-    patchMaps(staging.insns, image, maps)
+    if (image.relocations.length > 0) patchMaps(staging.insns, image, owned.maps)
 
     const structOps = image.type === PROGRAM_TYPES.struct_ops
-    const { result, log, truncated } = loadWithLog(
+    const loaded = loadWithLog(
       sys,
       staging.memory,
       {
@@ -261,28 +300,9 @@ export function loadImage(sys: Sys, image: ProgramImage, options: LoadImageOptio
       options.logLevel === undefined ? LOG_LEVEL.statistics : options.logLevel | LOG_LEVEL.statistics,
       options.maxLogBytes ?? LOG_LIMIT,
     )
-    const verdict = verdictOf(result, log)
-    const program = result < 0 ? undefined : new OwnedFd(sys, result, `program ${image.name}`)
-    const errno = result < 0 ? -result : 0
-    const message = verdict === 'accept' ? undefined : (reasonLine(log) ?? silentReason(errno))
-    const closeAll = (): void => {
-      program?.close()
-      close()
-    }
-    return {
-      verdict,
-      errno,
-      ...(message === undefined ? {} : { message }),
-      log,
-      logTruncated: truncated,
-      statistics: logStatistics(log),
-      program,
-      maps,
-      close: closeAll,
-      [Symbol.dispose]: closeAll,
-    }
+    return new Loaded(sys, `program ${image.name}`, loaded, owned)
   } catch (error) {
-    close()
+    closeOwned(owned)
     if (error instanceof SystemError && error.errno > 0) return refusal(error)
     throw error
   }
