@@ -96,10 +96,14 @@ export function linkFunctions(functions: readonly FunctionCode[], options: LinkO
 
 /**
  * Links the program `entry` with the functions it needs, in the order in which a loader meets them: each callee follows
- * at the first call that names it, then what it calls itself.
+ * at the first call that names it, then what it calls itself. Functions of `also` come last, called or not.
  * @throws InputError as {@link linkFunctions}
  */
-export function linkProgram(entry: string, functions: readonly FunctionCode[], options: LinkOptions = {}): LinkedCode {
+export function linkProgram(
+  entry: string,
+  functions: readonly FunctionCode[],
+  options: LinkOptions & { readonly also?: readonly string[] } = {},
+): LinkedCode {
   const byName = new Map(functions.map((code) => [code.name, code]))
   const ordered: FunctionCode[] = []
   const seen = new Set<string>()
@@ -113,12 +117,14 @@ export function linkProgram(entry: string, functions: readonly FunctionCode[], o
     ordered.push(code)
     pending.push({ code, next: 0 })
   }
-  enter(entry, 'the link')
-  while (pending.length > 0) {
-    const top = pending[pending.length - 1]
-    const instruction = top.code.instructions[top.next++]
-    if (instruction === undefined) pending.pop()
-    else if (instruction.reference?.kind === 'function') enter(instruction.reference.name, top.code.name)
+  for (const name of [entry, ...(options.also ?? [])]) {
+    enter(name, 'the link')
+    while (pending.length > 0) {
+      const top = pending[pending.length - 1]
+      const instruction = top.code.instructions[top.next++]
+      if (instruction === undefined) pending.pop()
+      else if (instruction.reference?.kind === 'function') enter(instruction.reference.name, top.code.name)
+    }
   }
   return linkFunctions(ordered, options)
 }

@@ -1,5 +1,6 @@
 import { Btf, type BtfExt, readBtfExt } from '../btf/index.ts'
 import { InputError } from '../errors/index.ts'
+import { ARENA_SECTION } from '../spec/index.ts'
 import {
   type ElfFile,
   type ElfRelocation,
@@ -18,6 +19,7 @@ export type SectionRole =
   | 'maps'
   | 'legacy-maps'
   | 'data'
+  | 'arena'
   | 'struct_ops'
   | 'license'
   | 'version'
@@ -49,6 +51,7 @@ export function roleOf(section: ElfSection): SectionRole {
   if (name === 'license') return 'license'
   if (name === 'version') return 'version'
   if (/^\??\.struct_ops(\..+)?$/.test(name)) return 'struct_ops'
+  if (name === ARENA_SECTION && size > 0) return 'arena'
   if (DATA.test(name) && size > 0) return 'data'
   return 'other'
 }

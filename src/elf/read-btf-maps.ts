@@ -126,8 +126,7 @@ function parseDefinition(
         break
       case 'pinning': {
         const pinning = number()
-        if (pinning > 1) fail(`map ${name}: pinning ${pinning} is unknown`)
-        if (pinning === 1) map.pinning = 'by_name'
+        if (pinning > 0) map.pinning = pinning === 1 ? 'by_name' : pinning
         break
       }
       case 'key': {

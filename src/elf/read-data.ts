@@ -2,11 +2,20 @@ import { BTF_LINKAGE, type Btf, type BtfDatasec } from '../btf/index.ts'
 import { InputError } from '../errors/index.ts'
 import type { ExternSpec, MapSpec, VariableSpec } from '../spec/index.ts'
 import { MAP_FLAGS, MAP_TYPES } from '../uapi/index.ts'
-import { type ElfSymbol, SECTION_INDEX, SECTION_TYPE, SYMBOL_BIND, SYMBOL_TYPE } from './container/index.ts'
+import {
+  type ElfSymbol,
+  SECTION_INDEX,
+  SECTION_TYPE,
+  SYMBOL_BIND,
+  SYMBOL_TYPE,
+  SYMBOL_VISIBILITY,
+} from './container/index.ts'
 import type { ObjectSections } from './object-sections.ts'
 
 export interface ReadData {
   readonly maps: MapSpec[]
+  /** First bytes of the arena, when variables live in it. */
+  readonly arenaData?: Uint8Array
   readonly variables: VariableSpec[]
 }
 
@@ -18,11 +27,12 @@ export function readData(object: ObjectSections): ReadData {
   const { file, roles, btf, what } = object
   const maps: MapSpec[] = []
   const variables: VariableSpec[] = []
+  let arenaData: Uint8Array | undefined
   for (const section of file.sections) {
-    if (roles[section.index] !== 'data') continue
+    const role = roles[section.index]
+    if (role !== 'data' && role !== 'arena') continue
     if (section.size > MAX_SECTION)
       throw new InputError('elf.data', `${what}: section ${section.name}: ${section.size} bytes of global data`)
-    const readOnly = section.name.startsWith('.rodata')
     const datasecId = btf?.idByName(section.name, 'datasec')
     const types = datasecId === undefined || btf === undefined ? NO_TYPES : variableTypes(btf, datasecId)
     const symbols = (object.symbolsOf.get(section.index) ?? []).filter(
@@ -42,7 +52,12 @@ export function readData(object: ObjectSections): ReadData {
         ...(typeId === undefined ? {} : { typeId }),
       })
     }
-    const shared = symbols.some(({ name, bind }) => bind !== SYMBOL_BIND.local && types.has(name))
+    if (role === 'arena') {
+      arenaData = section.type === SECTION_TYPE.nobits ? new Uint8Array(section.size) : section.data
+      continue
+    }
+    const readOnly = section.name.startsWith('.rodata')
+    const shared = symbols.some((symbol) => isShared(symbol) && types.has(symbol.name))
     maps.push({
       name: section.name,
       type: MAP_TYPES.array,
@@ -56,7 +71,7 @@ export function readData(object: ObjectSections): ReadData {
       ...(section.type === SECTION_TYPE.nobits ? {} : { contents: [[new Uint8Array(4), section.data]] }),
     })
   }
-  return { maps, variables }
+  return { maps, variables, ...(arenaData === undefined ? {} : { arenaData }) }
 }
 
 /** The kernel's longest configuration text is far shorter. */
@@ -71,6 +86,12 @@ function variableTypes(btf: Btf, datasecId: number): Map<string, number> {
     if (variable.kind === 'var') types.set(variable.name, variable.type)
   }
   return types
+}
+
+/** Visible outside of the object: hidden symbols are static to loaders. */
+function isShared({ bind, visibility }: ElfSymbol): boolean {
+  const hidden = visibility === SYMBOL_VISIBILITY.hidden || visibility === SYMBOL_VISIBILITY.internal
+  return bind !== SYMBOL_BIND.local && !hidden
 }
 
 function linkageOf(bind: number): 'static' | 'global' | 'weak' {
@@ -112,25 +133,28 @@ export function readExterns(object: ObjectSections): { externs: ExternSpec[]; kc
       ...(ksym === undefined || ksym.typeId === 0 ? {} : { typeId: ksym.typeId }),
     })
   }
+  // libbpf's order: configuration first, the rest by name (the numbers of missing kfuncs count in it)
+  externs.sort((a, b) => (a.name < b.name ? -1 : 1))
   if (configured.length === 0) return { externs }
   // largest alignment first leaves no holes; then by size and name, so that the place does not depend on symbol order
-  configured.sort((a, b) => b.align - a.align || b.size - a.size || (a.symbol.name < b.symbol.name ? -1 : 1))
+  configured.sort((a, b) => b.align - a.align || a.size - b.size || (a.symbol.name < b.symbol.name ? -1 : 1))
   let end = 0
+  const values: ExternSpec[] = []
   for (const { symbol, typeId, size, align } of configured) {
     const offset = Math.ceil(end / align) * align
-    externs.push({ name: symbol.name, kind: 'kconfig', weak: symbol.bind === SYMBOL_BIND.weak, typeId, offset, size })
+    values.push({ name: symbol.name, kind: 'kconfig', weak: symbol.bind === SYMBOL_BIND.weak, typeId, offset, size })
     end = offset + size
   }
   const datasecId = btf?.idByName('.kconfig', 'datasec')
   return {
-    externs,
+    externs: [...values, ...externs],
     kconfig: {
       name: '.kconfig',
       type: MAP_TYPES.array,
       keySize: 4,
       valueSize: Math.max(1, end),
       maxEntries: 1,
-      flags: MAP_FLAGS.rdonly_prog,
+      flags: MAP_FLAGS.rdonly_prog | MAP_FLAGS.mmapable,
       section: '.kconfig',
       frozen: true,
       ...(datasecId === undefined ? {} : { btfValueTypeId: datasecId }),

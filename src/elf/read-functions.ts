@@ -1,4 +1,5 @@
 import { decodeInstructions, type Instruction, type Reference, type SourceLocation, slotsOf } from '../asm/index.ts'
+import type { BtfDeclTag } from '../btf/index.ts'
 import { InputError } from '../errors/index.ts'
 import type { FunctionSpec, ProgramSpec } from '../spec/index.ts'
 import { CLASS, JMP, LD_IMM64, matchSectionName, PSEUDO_CALL, PSEUDO_LD, SLOT_BYTES } from '../uapi/index.ts'
@@ -37,6 +38,20 @@ export function readFunctions(object: ObjectSections, meaningOf: SymbolMeaning):
   const programs: ProgramSpec[] = []
   const functions: FunctionSpec[] = []
   const reader = new CodeReader(object, meaningOf, nameAt)
+  const callbacks = exceptionCallbacks(object)
+  const callable = new Map(places.filter(({ isProgram }) => !isProgram).map((place) => [place.name, place]))
+  const callbackOf = (name: string, typeId: number | undefined): string | undefined => {
+    const callback = typeId === undefined ? undefined : callbacks.get(typeId)
+    // a program can be named too: nothing is linked in then
+    if (callback === undefined || places.some((place) => place.name === callback && place.isProgram)) return undefined
+    const linkage = callable.get(callback)?.linkage
+    if (linkage === undefined || linkage === 'static')
+      throw new InputError(
+        'elf.exception',
+        `${object.what}: program ${name}: its exception callback ${callback} is ${linkage === undefined ? 'not there' : 'static, it must be global'}`,
+      )
+    return callback
+  }
   // an object of functions only: its global functions are what can be loaded
   const alone = places.every(({ isProgram }) => !isProgram)
   for (const place of places) {
@@ -48,9 +63,32 @@ export function readFunctions(object: ObjectSections, meaningOf: SymbolMeaning):
       ...(typeId === undefined ? {} : { typeId }),
     }
     if (!place.isProgram && !(alone && place.linkage !== 'static')) functions.push(spec)
-    else programs.push({ ...spec, section: place.section.name, ...sectionMeaning(place.section.name) })
+    else {
+      const exceptionCallback = callbackOf(place.name, typeId)
+      programs.push({
+        ...spec,
+        section: place.section.name,
+        ...sectionMeaning(place.section.name),
+        ...(exceptionCallback === undefined ? {} : { exceptionCallback }),
+      })
+    }
   }
   return { programs, functions, nameAt }
+}
+
+const EXCEPTION_CALLBACK = 'exception_callback:'
+
+/** Names of exception callbacks by the FUNC that a declaration tag says them of. */
+function exceptionCallbacks({ btf }: ObjectSections): Map<number, string> {
+  const out = new Map<number, string>()
+  if (btf === undefined) return out
+  for (let id = btf.firstId; id < btf.endId; id++) {
+    if (btf.kind(id) !== 'decl_tag') continue
+    const tag = btf.type(id) as BtfDeclTag
+    if (tag.component < 0 && tag.name.startsWith(EXCEPTION_CALLBACK) && !out.has(tag.type))
+      out.set(tag.type, tag.name.slice(EXCEPTION_CALLBACK.length))
+  }
+  return out
 }
 
 function findFunctions(object: ObjectSections): FunctionPlace[] {

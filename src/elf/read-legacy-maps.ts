@@ -23,7 +23,9 @@ export function readLegacyMaps(object: ObjectSections): PlacedMap[] {
       ({ name, type }) => name !== '' && (type === SYMBOL_TYPE.notype || type === SYMBOL_TYPE.object),
     )
     if (symbols.length === 0) continue
-    const each = section.size / symbols.length
+    // where definitions were left out by a linker, their sizes say more than the section's
+    const [{ size: first }] = symbols
+    const each = first >= 16 && symbols.every(({ size }) => size === first) ? first : section.size / symbols.length
     if (!Number.isInteger(each) || each < 16)
       throw new InputError(
         'elf.map',

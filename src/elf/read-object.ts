@@ -1,11 +1,12 @@
 import type { Reference } from '../asm/index.ts'
 import { InputError } from '../errors/index.ts'
-import type { ExternSpec, MapSpec, ObjectSpec, ProgramSpec } from '../spec/index.ts'
-import { type ElfSymbol, SECTION_INDEX } from './container/index.ts'
+import { ARENA_SECTION, type ExternSpec, type MapSpec, type ObjectSpec, type ProgramSpec } from '../spec/index.ts'
+import { MAP_TYPES } from '../uapi/index.ts'
+import { type ElfSymbol, SECTION_INDEX, SYMBOL_TYPE } from './container/index.ts'
 import { finishBtf } from './finish-btf.ts'
 import { openObjectFile } from './object-file.ts'
 import { type ObjectSections, placeOf, takeApart } from './object-sections.ts'
-import { type PlacedMap, readBtfMaps, type SlotTarget } from './read-btf-maps.ts'
+import { readBtfMaps, type SlotTarget } from './read-btf-maps.ts'
 import { readData, readExterns } from './read-data.ts'
 import { readFunctions } from './read-functions.ts'
 import { readLegacyMaps } from './read-legacy-maps.ts'
@@ -27,28 +28,23 @@ export function readObject(bytes: Uint8Array, options: ReadObjectOptions = {}): 
   const what = options.what ?? options.name ?? 'object'
   const object = takeApart(openObjectFile(bytes, what))
   const { file, roles } = object
-  const placed: PlacedMap[] = []
   const data = readData(object)
   const { externs, kconfig } = readExterns(object)
   const byName = new Map(externs.map((extern) => [extern.name, extern]))
-  const code = readFunctions(object, (symbol, addend, where) =>
-    meaningOf(object, placed, byName, symbol, addend, where),
-  )
-  // maps last: their initialisers name programs; references to maps are resolved by place after this
+  const arena = data.arenaData === undefined ? undefined : arenaName(object)
+  const code = readFunctions(object, (symbol, addend, where) => meaningOf(object, arena, byName, symbol, addend, where))
+  // maps last: their initialisers name programs
   const targetOf: SlotTarget = (symbolIndex, addend) => {
     const symbol = object.symbols[symbolIndex]
     const role = roles[symbol.section]
     if (role === 'program' || role === 'text') return code.nameAt(symbol.section, symbol.value + addend)
-    if (role === 'maps' || role === 'legacy-maps')
-      return symbol.name !== ''
-        ? symbol.name
-        : placed.find((p) => p.section === symbol.section && p.offset === addend)?.map.name
+    if (role === 'maps' || role === 'legacy-maps') return mapAt(object, symbol.section, symbol.value + addend)
     return undefined
   }
   const btfMaps = readBtfMaps(object, targetOf)
   const structOps = readStructOps(object, targetOf)
   const maps: MapSpec[] = [
-    ...btfMaps.map(({ map }) => map),
+    ...btfMaps.map(({ map }) => (map.name === arena ? { ...map, arenaData: data.arenaData } : map)),
     ...readLegacyMaps(object).map(({ map }) => map),
     ...structOps,
     ...data.maps,
@@ -75,6 +71,24 @@ function nameOf(what: string): string {
   return base.replace(/(\.bpf)?\.(o|elf|obj)$/, '') || 'object'
 }
 
+/** The name of the map whose definition starts at a byte of a section. */
+function mapAt(object: ObjectSections, section: number, offset: number): string | undefined {
+  return (object.symbolsOf.get(section) ?? []).find(
+    ({ name, value, type }) => name !== '' && type !== SYMBOL_TYPE.section && value === offset,
+  )?.name
+}
+
+/** The one map that variables of {@link ARENA_SECTION} live in. */
+function arenaName(object: ObjectSections): string {
+  const arenas = readBtfMaps(object, () => '').filter(({ map }) => map.type === MAP_TYPES.arena)
+  if (arenas.length !== 1)
+    throw new InputError(
+      'elf.arena',
+      `${object.what}: section ${ARENA_SECTION}: its variables need one arena map, the object has ${arenas.length}`,
+    )
+  return arenas[0].map.name
+}
+
 function checkMapNames(what: string, maps: readonly MapSpec[]): void {
   const seen = new Set<string>()
   for (const { name } of maps) {
@@ -85,7 +99,7 @@ function checkMapNames(what: string, maps: readonly MapSpec[]): void {
 
 function meaningOf(
   object: ObjectSections,
-  _placed: readonly PlacedMap[],
+  arena: string | undefined,
   externs: ReadonlyMap<string, ExternSpec>,
   symbol: ElfSymbol,
   addend: number,
@@ -93,16 +107,26 @@ function meaningOf(
 ): Reference {
   const role = object.roles[symbol.section]
   if (role === 'maps' || role === 'legacy-maps') {
-    const own = (object.symbolsOf.get(symbol.section) ?? []).find(
-      ({ name, value, type }) => name !== '' && type !== 3 && value === symbol.value + addend,
-    )
-    if (own === undefined)
+    const name = mapAt(object, symbol.section, symbol.value + addend)
+    if (name === undefined)
       throw new InputError(
         'elf.reference',
         `${where}: no map starts at byte ${symbol.value + addend} of ${placeOf(object, symbol)}`,
       )
-    return { kind: 'map', name: own.name }
+    return { kind: 'map', name }
   }
+  if (role === 'arena' && arena !== undefined) {
+    const { size } = object.file.sections[symbol.section]
+    const offset = symbol.value + addend
+    if (offset < 0 || offset > size)
+      throw new InputError('elf.reference', `${where}: byte ${offset} of ${ARENA_SECTION}, which has ${size}`)
+    return { kind: 'mapValue', name: arena, offset }
+  }
+  if (placeOf(object, symbol) === '.jumptables')
+    throw new InputError(
+      'elf.jump-tables',
+      `${where}: it refers to a jump table (.jumptables of clang 21 and later), which is not supported: compile with -fno-jump-tables`,
+    )
   if (role === 'data') {
     const { name, size } = object.file.sections[symbol.section]
     const offset = symbol.value + addend

@@ -1,6 +1,6 @@
 import { BTF_LINKAGE, Btf, BtfBuilder, type BtfDatasec, type BtfMember, type BtfType } from '../btf/index.ts'
 import { UsageError } from '../errors/index.ts'
-import type { FunctionSpec, MapSpec, ObjectSpec, VariableSpec } from '../spec/index.ts'
+import { ARENA_SECTION, type FunctionSpec, type MapSpec, type ObjectSpec, type VariableSpec } from '../spec/index.ts'
 import { MAP_TYPES } from '../uapi/index.ts'
 
 /** A map's place in the `.maps` section. */
@@ -37,7 +37,10 @@ export function completeBtf(object: ObjectSpec): ObjectBtf {
   for (const spec of [...object.functions, ...object.programs]) functionIds.set(spec.name, functionType(builder, spec))
   const places = placeMaps(builder, object)
   for (const map of object.maps)
-    if (map.section !== undefined && map.section !== '.kconfig') dataSection(builder, object, map)
+    if (map.section !== undefined && map.section !== '.kconfig')
+      dataSection(builder, object, map.section as string, map.valueSize)
+  for (const { arenaData } of object.maps)
+    if (arenaData !== undefined) dataSection(builder, object, ARENA_SECTION, arenaData.length)
   structOpsSections(builder, object)
   externSections(builder, object)
   return { builder, ...places, functionIds }
@@ -156,7 +159,8 @@ function defineMap(builder: BtfBuilder, map: MapSpec): { id: number; size: numbe
   if (map.btfValueTypeId) member('value', builder.pointer(map.btfValueTypeId))
   else if (map.valueSize !== 0 && !(hasSlots && map.valueSize === 4)) number('value_size', map.valueSize)
   if (map.numaNode !== undefined) number('numa_node', map.numaNode)
-  if (map.pinning === 'by_name') number('pinning', 1)
+  if (map.pinning !== undefined && map.pinning !== 'none')
+    number('pinning', map.pinning === 'by_name' ? 1 : map.pinning)
   if (map.mapExtra !== undefined && map.mapExtra !== 0n) {
     if (map.mapExtra <= 0x7fffffffn) number('map_extra', Number(map.mapExtra))
     else {
@@ -180,12 +184,11 @@ function bytesType(builder: BtfBuilder, size: number): number {
   return builder.array(builder.int('unsigned char', 1), size)
 }
 
-function dataSection(builder: BtfBuilder, object: ObjectSpec, map: MapSpec): void {
-  const name = map.section as string
+function dataSection(builder: BtfBuilder, object: ObjectSpec, name: string, size: number): void {
   const variables = object.variables.filter((variable) => variable.section === name)
   if (variables.length === 0) return
   const there = findDatasec(builder, name)
-  if (there !== undefined && entriesCurrent(builder, there.type, variables, map)) return
+  if (there !== undefined && entriesCurrent(builder, there.type, variables, size)) return
   const entries = [...variables]
     .sort((a, b) => a.offset - b.offset)
     .map((variable) => ({
@@ -198,18 +201,18 @@ function dataSection(builder: BtfBuilder, object: ObjectSpec, map: MapSpec): voi
       offset: variable.offset,
       size: variable.size,
     }))
-  setDatasec(builder, { kind: 'datasec', name, size: map.valueSize, entries })
+  setDatasec(builder, { kind: 'datasec', name, size, entries })
 }
 
 function entriesCurrent(
   builder: BtfBuilder,
   type: BtfDatasec,
   variables: readonly VariableSpec[],
-  map: MapSpec,
+  size: number,
 ): boolean {
   const names = entryNames(builder, type)
   return (
-    type.size === map.valueSize &&
+    type.size === size &&
     variables.filter(({ typeId }) => typeId !== undefined).every(({ name }) => names.includes(name))
   )
 }

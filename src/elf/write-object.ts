@@ -1,7 +1,7 @@
 import { encodeInstructions, type Instruction, isJump, slotsOf } from '../asm/index.ts'
 import { type CoreInfo, type FuncInfo, type LineInfo, writeBtfExt } from '../btf/index.ts'
 import { UsageError } from '../errors/index.ts'
-import type { FunctionSpec, ObjectSpec } from '../spec/index.ts'
+import { ARENA_SECTION, type FunctionSpec, type ObjectSpec } from '../spec/index.ts'
 import { CLASS, JMP, LD_IMM64, PSEUDO_CALL, PSEUDO_LD, SLOT_BYTES } from '../uapi/index.ts'
 import { ElfWriter, RELOCATION, SECTION_FLAG, SECTION_TYPE, SYMBOL_BIND, SYMBOL_TYPE } from './container/index.ts'
 import { swapData } from './swap-data.ts'
@@ -68,9 +68,11 @@ class ObjectWriter {
     if (this.#btf.mapPlaces.length > 0) reserve('.maps')
     const data = object.maps.filter(({ section }) => section !== undefined && section !== '.kconfig')
     for (const map of data) reserve(map.section as string)
+    const arena = object.maps.find(({ arenaData }) => arenaData !== undefined)
+    if (arena !== undefined) reserve(ARENA_SECTION)
     const structOps = structOpsBySection(object)
     for (const name of structOps.keys()) reserve(name)
-    this.#addSymbols(data.map(({ section }) => section as string))
+    this.#addSymbols([...data.map(({ section }) => section as string), ...(arena === undefined ? [] : [ARENA_SECTION])])
     for (const [name, placed] of groups) this.#writeCode(name, placed)
     this.#writeData(data, structOps)
     const { builder } = this.#btf
@@ -263,15 +265,18 @@ class ObjectWriter {
       case 'map':
         relocate(`map ${reference.name}`, RELOCATION.r64_64, `the map ${reference.name}`)
         return load(0)
-      case 'mapValue':
-        if (this.#symbols.has(`section ${reference.name}`)) {
-          relocate(`section ${reference.name}`, RELOCATION.r64_64, `the data of ${reference.name}`)
+      case 'mapValue': {
+        const map = this.#object.maps.find(({ name }) => name === reference.name)
+        const section = map?.arenaData === undefined ? reference.name : ARENA_SECTION
+        if (this.#symbols.has(`section ${section}`)) {
+          relocate(`section ${section}`, RELOCATION.r64_64, `the data of ${reference.name}`)
           return load(reference.offset)
         }
         throw new UsageError(
           'object.reference',
           `${this.#object.name}: ${fn} takes the address of a value of ${reference.name}; object files have that for global data only`,
         )
+      }
       case 'ksym':
       case 'kconfig':
         relocate(`extern ${reference.name}`, RELOCATION.r64_64, `the extern ${reference.name}`)
@@ -338,6 +343,8 @@ class ObjectWriter {
           data: littleEndian === object.littleEndian ? bytes : swapData(object, map, bytes),
         })
     }
+    for (const { arenaData } of object.maps)
+      if (arenaData !== undefined) elf.section({ ...writable, name: ARENA_SECTION, alignment: 8, data: arenaData })
     for (const [name, maps] of structOps) this.#writeStructOps(name, maps)
   }
 

@@ -23,7 +23,7 @@ export {
   type LinkProgramOptions,
   linkProgram,
 } from './link-program.ts'
-export type { MapSpec } from './map.ts'
+export { ARENA_SECTION, type MapSpec } from './map.ts'
 export { btfKinds, compareVersions, type MinimumKernel, minimumKernel } from './minimum-kernel.ts'
 export type { ObjectSpec } from './object.ts'
 export type { AttachTarget, FunctionSpec, ProgramSpec } from './program.ts'

@@ -47,10 +47,12 @@ const CALL = CLASS.jmp | JMP.call
  */
 export function linkProgram(object: ObjectSpec, programName: string, options: LinkProgramOptions = {}): ProgramImage {
   const program = findProgram(object, programName)
-  const linked = linkCode(program.name, [
-    program,
-    ...object.functions.filter((candidate) => candidate.name !== program.name),
-  ])
+  const { exceptionCallback } = program
+  const linked = linkCode(
+    program.name,
+    [program, ...object.functions.filter((candidate) => candidate.name !== program.name)],
+    exceptionCallback === undefined ? {} : { also: [exceptionCallback] },
+  )
   const typeIds = new Map([program, ...object.functions].map(({ name, typeId }) => [name, typeId]))
   const maps = new MapTable(object, options)
   const kfuncModules: string[] = []

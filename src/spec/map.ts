@@ -1,3 +1,6 @@
+/** The section of variables that live in the object's one arena (clang's address space 1). */
+export const ARENA_SECTION = '.addr_space.1'
+
 /** A map as data: what BPF_MAP_CREATE needs plus its first contents. Immutable. */
 export interface MapSpec {
   /** At most 15 bytes reach the kernel. */
@@ -23,8 +26,10 @@ export interface MapSpec {
   readonly contents?: readonly (readonly [key: Uint8Array, value: Uint8Array])[]
   /** For prog_array and map-in-map: key bytes and the name of the program or map that goes there. */
   readonly slots?: readonly (readonly [key: Uint8Array, target: string])[]
-  /** LIBBPF_PIN_BY_NAME. */
-  readonly pinning?: 'none' | 'by_name'
+  /** LIBBPF_PIN_BY_NAME. A number is another loader's own kind (Cilium's 16): kept, and not acted on. */
+  readonly pinning?: 'none' | 'by_name' | number
+  /** First bytes of an arena: its global variables (section {@link ARENA_SECTION}). */
+  readonly arenaData?: Uint8Array
   /** A global-data section this map stands for: .rodata, .data, .bss, .kconfig or a suffixed form. */
   readonly section?: string
   /** For struct_ops: the kernel struct and which program goes into which of its members. */

@@ -37,6 +37,8 @@ export interface ProgramSpec extends FunctionSpec {
   /** BPF_F_* of BPF_PROG_LOAD. */
   readonly flags: number
   readonly attachTo?: AttachTarget
+  /** The global function that runs when the program throws (bpf_throw, Linux 6.7): linked in though nothing calls it. */
+  readonly exceptionCallback?: string
   /** Where libbpf would attach it by itself; absent: only by hand. */
   readonly attach?: AttachSpec
   /** False for sections such as "?xdp": not loaded unless asked for. */

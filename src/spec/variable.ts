@@ -1,7 +1,7 @@
 /** A global variable: a named place inside a global-data map. */
 export interface VariableSpec {
   readonly name: string
-  /** The section and so the map: .rodata, .data, .bss or a suffixed form. */
+  /** The section and so the map: .rodata, .data, .bss or a suffixed form; ARENA_SECTION for the arena's. */
   readonly section: string
   readonly offset: number
   /** Bytes. */

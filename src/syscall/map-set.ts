@@ -1,9 +1,10 @@
 import { UsageError } from '../errors/index.ts'
 import type { MapSpec } from '../spec/index.ts'
 import { MAP_TYPES } from '../uapi/index.ts'
+import { ArenaMap } from './arena-map.ts'
 import { possibleCpus } from './cpus.ts'
 import { kernelBtf } from './kernel-btf.ts'
-import { createRawMap, type RawMap } from './raw-map.ts'
+import { createMapFd, createRawMap, type RawMap } from './raw-map.ts'
 import type { Sys } from './sys.ts'
 
 /**
@@ -48,11 +49,12 @@ export function createMapSet(sys: Sys, specs: readonly MapSpec[], options: MapSe
     if (there !== undefined) return there
     if (depth > 8) throw new UsageError('map.nesting', `map ${spec.name}: inner maps nest too deeply`)
     const inner = spec.inner === undefined ? undefined : make(spec.inner, depth + 1)
-    const map = createRawMap(sys, sizedSpec(sys, spec), {
-      btfFd,
-      innerMapFd: inner?.fd,
-      btfVmlinuxValueTypeId: structOpsValueType(spec),
-    })
+    const sized = sizedSpec(sys, spec)
+    const needs = { btfFd, innerMapFd: inner?.fd, btfVmlinuxValueTypeId: structOpsValueType(spec) }
+    const map =
+      spec.type === MAP_TYPES.arena
+        ? new ArenaMap(sys, createMapFd(sys, sized, needs), sized)
+        : createRawMap(sys, sized, needs)
     made.set(spec, map)
     owned.push(map)
     return map

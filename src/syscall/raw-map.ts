@@ -238,6 +238,11 @@ export interface CreateMapOptions {
  * @throws SystemError with the errno explained
  */
 export function createRawMap(sys: Sys, spec: MapSpec, options: CreateMapOptions = {}): RawMap {
+  return new RawMap(sys, createMapFd(sys, spec, options), spec)
+}
+
+/** The fd of a new map, for who makes the object around it. @throws as {@link createRawMap} */
+export function createMapFd(sys: Sys, spec: MapSpec, options: CreateMapOptions = {}): number {
   const name = kernelName(spec.name)
   const plain = {
     map_type: spec.type,
@@ -274,5 +279,5 @@ export function createRawMap(sys: Sys, spec: MapSpec, options: CreateMapOptions 
     if (bare >= 0) fd = bare
   }
   if (fd < 0) throw explainErrno('map_create', -fd, what)
-  return new RawMap(sys, fd, { ...spec, name: spec.name })
+  return fd
 }

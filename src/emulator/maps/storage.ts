@@ -100,6 +100,7 @@ export class ArenaMap extends EmulatedMap {
       direct: true,
     })
     this.directValue = this.#linear
+    this.#fill()
     machine.arenas.push(this)
   }
 
@@ -133,5 +134,13 @@ export class ArenaMap extends EmulatedMap {
   override reset(): void {
     this.#used.clear()
     this.machine.memory.u8.fill(0, this.#linear, this.#linear + this.#pages * PAGE)
+    this.#fill()
+  }
+  /** Global variables of the arena: the first pages are theirs. */
+  #fill(): void {
+    const { arenaData } = this.spec
+    if (arenaData === undefined) return
+    this.machine.memory.u8.set(arenaData.subarray(0, this.#pages * PAGE), this.#linear)
+    for (let page = 0; page * PAGE < arenaData.length; page++) this.#used.add(page)
   }
 }
