@@ -22,4 +22,10 @@ export const TOOLS: readonly ToolRow[] = [
     kernel: '5.9',
     load: () => import('./xdp-firewall/index.ts'),
   },
+  {
+    name: 'xdp-lb',
+    summary: 'spread TCP and UDP connections over backends: addresses rewritten, checksums brought up to date',
+    kernel: '5.9',
+    load: () => import('./xdp-lb/index.ts'),
+  },
 ]

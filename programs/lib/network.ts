@@ -1,6 +1,7 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { type Fields, type GlobalData, type Globals, type Js, layoutOf, type StructType, UsageError } from 'typebpf'
-import { decode, encode, ipv4, ipv6, type Layout } from 'typebpf/layout'
+import { interfaceIndex, type Sys } from 'typebpf/kernel'
+import { decode, encode, ipv4, ipv6, type Layout, mac } from 'typebpf/layout'
 import type { Session } from './session.ts'
 
 /** Addresses that begin alike. `bytes`: 4 or 16, in network order, zero behind the prefix. */
@@ -113,3 +114,17 @@ export const total = (values: readonly Counted[] | undefined): Counted => ({
   packets: (values ?? []).reduce((sum, { packets }) => sum + packets, 0n),
   bytes: (values ?? []).reduce((sum, { bytes }) => sum + bytes, 0n),
 })
+
+/** The hardware address of an interface in this process's network namespace. @throws UsageError `link.interface` */
+export function interfaceMac(sys: Sys, name: string): string {
+  interfaceIndex(sys, name)
+  // struct ifreq: the name, then a struct sockaddr with the address behind its family
+  using request = sys.alloc(40)
+  request.bytes.set(new TextEncoder().encode(name))
+  const socket = sys.call('socket', AF_INET, SOCK_DGRAM, 0)
+  const result = sys.call('ioctl', socket, SIOCGIFHWADDR, request.address)
+  sys.call('close', socket)
+  if (result < 0) throw new UsageError('link.interface', `${name} has no hardware address`)
+  return decode(mac, request.bytes.subarray(18, 24), 'little')
+}
+const [AF_INET, SOCK_DGRAM, SIOCGIFHWADDR] = [2, 2, 0x8927]

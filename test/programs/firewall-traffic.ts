@@ -14,6 +14,9 @@ deny 2001:db8:bad::/48
 /** A frame of 64 bytes. */
 export const frame = (...layers: readonly Layer[]): Uint8Array =>
   packet(...layers, payload(new Uint8Array(64 - packet(...layers).length)))
+/** The same of IPv4 with these addresses. */
+export const ipv4Frame = (link: Layer, addresses: { src: string; dst: string }, l4: Layer): Uint8Array =>
+  frame(link, ipv4(addresses), l4)
 /** Each kind: its frame, the row that counts it, and whether it comes through. */
 const KINDS = [
   { what: 'no rule', rule: 'no rule', passes: true, frame: frame(eth(), ipv4({ src: '10.1.0.1' }), udp()) },
