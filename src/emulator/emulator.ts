@@ -15,7 +15,7 @@ import {
 } from './contexts/index.ts'
 import { fillSkb } from './contexts/skb.ts'
 import { Environment, type Mock } from './environment.ts'
-import { type Fault, FaultSignal, UnwindSignal } from './faults.ts'
+import { ExceptionSignal, type Fault, FaultSignal, UnwindSignal } from './faults.ts'
 import { collectMaps, immOf, sameMap } from './images.ts'
 import { type CallTable, interpret, type Observe } from './interpreter.ts'
 import { DEFAULT_SANITIZER, Machine } from './machine.ts'
@@ -213,6 +213,23 @@ export class Emulator {
     interpret(this.machine, program, slot, this.#calls, this.#observe)
   }
 
+  /** Runs a program from its start; when it throws, its exception callback on a stack of its own. */
+  #enter(program: LinkedProgram): void {
+    try {
+      this.#invoke(program, 0)
+    } catch (error) {
+      if (!(error instanceof ExceptionSignal)) throw error
+      const m = this.machine
+      m.run.references.clear()
+      m.frame = 0
+      m.set64(0, error.cookie)
+      const slot = error.program.image.exceptionSlot
+      if (slot === undefined) return
+      m.set64(1, error.cookie)
+      interpret(m, error.program, slot, this.#calls, this.#observe)
+    }
+  }
+
   /** Which engine a run takes, and why not the one that was wanted. */
   #choose(program: LinkedProgram, options: RunOptions): { engine: Engine; fallback?: string } {
     const wanted = options.engine ?? this.#options.engine ?? 'auto'
@@ -284,9 +301,9 @@ export class Emulator {
     let fault: Fault | undefined
     let left = times - 1
     try {
-      this.#invoke(program, 0)
+      this.#enter(program)
       if (run.references.size > 0) this.#checkReferences(run)
-      if (times > 1) {
+      if (times > 1 && !throws(program)) {
         m.fuel = limit
         if (engine === 'wasm' && options.mem === undefined && this.#wasm.repeat(program, times - 1, run.ctx)) left = 0
       }
@@ -294,7 +311,7 @@ export class Emulator {
         m.set(1, run.ctx)
         m.fuel = limit
         run.tailCalls = 0
-        this.#invoke(program, 0)
+        this.#enter(program)
         if (run.references.size > 0) this.#checkReferences(run)
       }
     } catch (error) {
@@ -380,6 +397,12 @@ const EMPTY = new Uint8Array(0)
 const NOTHING: ReadonlySet<string> = new Set()
 function givenFields(ctx: ContextInput | undefined): ReadonlySet<string> {
   return ctx === undefined || ctx instanceof Uint8Array ? NOTHING : new Set(Object.keys(ctx))
+}
+
+/** Whether a program may throw: such a run cannot stay inside the compiled loop. */
+function throws({ image }: LinkedProgram): boolean {
+  for (const name of image.kfuncs?.values() ?? []) if (name === 'bpf_throw') return true
+  return false
 }
 
 function touched(maps: readonly EmulatedMap[]): string[] {

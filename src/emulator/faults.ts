@@ -1,4 +1,5 @@
 import type { SourceLocation } from '../asm/index.ts'
+import type { LinkedProgram } from './program.ts'
 
 /** What can go wrong inside an emulated program; stable names. */
 export type FaultCode =
@@ -45,7 +46,18 @@ export class FaultSignal extends Error {
   }
 }
 
-/** Ends a run in the regular way from any depth: bpf_throw and the conformance protocol's unwind. */
+/** bpf_throw: leaves all functions of the program that throws; its exception callback gives the result. */
+export class ExceptionSignal extends Error {
+  readonly program: LinkedProgram
+  readonly cookie: bigint
+  constructor(program: LinkedProgram, cookie: bigint) {
+    super('exception')
+    this.program = program
+    this.cookie = cookie
+  }
+}
+
+/** Ends a run in the regular way from any depth: the conformance protocol's unwind. */
 export class UnwindSignal extends Error {
   readonly value: bigint
   constructor(value: bigint) {

@@ -13,6 +13,8 @@ export interface LinkedMap {
   readonly handle: number
   /** Address of the first value, for references into it; 0 when the type has none. */
   readonly directValue: number
+  /** The high half of that address: of arenas, whose pointers are the user's. */
+  readonly directHigh?: number
 }
 
 /**
@@ -73,7 +75,7 @@ export function linkProgram(
         break
       case PSEUDO_LD.mapIdxValue:
       case PSEUDO_LD.mapValue:
-        put(mapAt(i, code.imm[i]).directValue + code.immHigh[i], 0)
+        put(mapAt(i, code.imm[i]).directValue + code.immHigh[i], mapAt(i, code.imm[i]).directHigh ?? 0)
         break
       default: {
         const value = externals(i) ?? 0n
@@ -85,9 +87,10 @@ export function linkProgram(
     if (!Number.isInteger(insn) || insn < 0 || insn >= code.length || code.operation[insn] !== LD_IMM64)
       fail(insn, 'the relocation is not on a 64-bit immediate load')
     const target = mapAt(insn, map)
-    if (kind === 'value' && target.directValue === 0) fail(insn, 'this map has no direct values')
+    if (kind === 'value' && target.directValue === 0 && target.directHigh === undefined)
+      fail(insn, 'this map has no direct values')
     words[pool / 4 + 2 * insn] = kind === 'fd' ? target.handle : target.directValue + (offset ?? 0)
-    words[pool / 4 + 2 * insn + 1] = 0
+    words[pool / 4 + 2 * insn + 1] = kind === 'fd' ? 0 : (target.directHigh ?? 0)
   }
   return { index, image, code, d, s, pool }
 }

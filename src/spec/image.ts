@@ -42,6 +42,8 @@ export interface ProgramImage {
   readonly attachTo?: { readonly name: string; readonly module?: string; readonly programFd?: number }
   /** The target's BTF id in the running kernel; wins over `attachTo`. */
   readonly attachBtfId?: number
+  /** Slot of the function that runs when the program throws; absent: what was thrown is the result. */
+  readonly exceptionSlot?: number
   /** Kernel modules whose kfuncs the program calls, indexed by the call's `off`. */
   readonly fdArray?: readonly string[]
   /** Names of the kfuncs that calls mean, by slot, where known: the emulator runs them by name. */

@@ -140,6 +140,9 @@ export function linkProgram(object: ObjectSpec, programName: string, options: Li
     ...(info?.lineInfo === undefined ? {} : { lineInfo: info.lineInfo }),
     ...(attachTo === undefined ? {} : { attachTo }),
     ...(target.btfId === undefined ? {} : { attachBtfId: target.btfId }),
+    ...(exceptionCallback === undefined
+      ? {}
+      : { exceptionSlot: linked.functions.find(({ name }) => name === exceptionCallback)?.slot }),
     ...(kfuncModules.length === 0 ? {} : { fdArray: ['', ...kfuncModules] }),
     ...(sources.size === 0 ? {} : { sources }),
     ...(kfuncs.size === 0 ? {} : { kfuncs }),

@@ -1,4 +1,5 @@
 import { ERRNO } from '../errno.ts'
+import { ExceptionSignal } from '../faults.ts'
 import type { Machine } from '../machine.ts'
 import { adjustDynptr, dynptrAt, packetDynptr, sliceDynptr } from './dynptr-calls.ts'
 import type { HelperTable } from './table.ts'
@@ -84,6 +85,9 @@ export const KFUNCS: HelperTable = {
   dynptr_size: (m) => dynptrAt(m, 1).size,
   dynptr_is_null: (m) => (dynptrAt(m, 1).data === 0 ? 1 : 0),
   dynptr_is_rdonly: (m) => (dynptrAt(m, 1).readOnly ? 1 : 0),
+  throw: (m) => {
+    throw new ExceptionSignal(m.program, m.get64(1))
+  },
   cast_to_kern_ctx: (m) => m.low(1),
   rdonly_cast: (m) => m.get64(1),
 }

@@ -25,6 +25,7 @@ export abstract class EmulatedMap implements LinkedMap {
   readonly index: number
   readonly handle: number
   directValue = 0
+  directHigh?: number
   /** No more changes from the test's side (BPF_MAP_FREEZE). */
   frozen = false
   /** Changed since the run began. */

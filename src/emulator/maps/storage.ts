@@ -99,7 +99,8 @@ export class ArenaMap extends EmulatedMap {
       linear: this.#linear,
       direct: true,
     })
-    this.directValue = this.#linear
+    this.directValue = Number(BigInt.asIntN(32, this.base))
+    this.directHigh = Number(BigInt.asIntN(32, this.base >> 32n))
     this.#fill()
     machine.arenas.push(this)
   }
