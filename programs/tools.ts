@@ -28,4 +28,16 @@ export const TOOLS: readonly ToolRow[] = [
     kernel: '5.9',
     load: () => import('./xdp-lb/index.ts'),
   },
+  {
+    name: 'execsnoop',
+    summary: 'show programs as they are started',
+    kernel: '5.8',
+    load: () => import('./execsnoop/index.ts'),
+  },
+  {
+    name: 'killsnoop',
+    summary: 'show signals that processes send',
+    kernel: '5.8',
+    load: () => import('./killsnoop/index.ts'),
+  },
 ]

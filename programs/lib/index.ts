@@ -2,8 +2,11 @@
  * What the tools share on their user side: programs at work ({@link Session}), output as tables and JSON Lines, the
  * command line's arguments. A tool's kernel side imports nothing from here.
  */
+export { drawHistogram, histogramRows } from './histogram.ts'
 export { type Column, json, Output, printable } from './output.ts'
 export { type RunToolOptions, runTool } from './run-tool.ts'
 export { type Constants, constants, Session, type SessionOptions } from './session.ts'
 export { Snoop, type SnoopParts, snoop } from './snoop.ts'
+export { syscallName, syscallNumber } from './syscall-names.ts'
+export { clock, type TicksOptions, ticks } from './ticks.ts'
 export { Arguments, type Tool, type ToolContext, type ToolOption, type ToolRow } from './tool.ts'

@@ -1,0 +1,54 @@
+import { bool, config, globals, i32, map, struct, syscallEnter, syscallExit, text, u32, u64 } from 'typebpf'
+
+/** What is shown; 0 stands for everything. */
+export const only = config('only', { pid: u32, signal: u32, failed: bool })
+
+/** How many events found no room in the ring. */
+export const lost = globals('lost', { events: u64 })
+
+const Call = struct('call', { target: i32, signal: u32 })
+export const Kill = struct('kill', {
+  timeNs: u64,
+  pid: u32,
+  target: i32,
+  signal: u32,
+  result: i32,
+  comm: text(16),
+})
+
+/** Calls that have begun, by thread. */
+const calls = map.hash('calls', { key: u32, value: Call, maxEntries: 10_240 })
+export const kills = map.ringBuffer('kills', { record: Kill, sizeBytes: 1 << 20 })
+
+export const enter = syscallEnter('enter_kill', { syscall: 'kill' }, (b) => {
+  const signal = b.args.arg1.to(u32)
+  b.if(
+    only.pid.ne(0).and(() => only.pid.ne(b.pid())),
+    () => b.return(0),
+  )
+  b.if(
+    only.signal.ne(0).and(() => only.signal.ne(signal)),
+    () => b.return(0),
+  )
+  calls.set(b.tid(), { target: b.args.arg0.to(i32), signal })
+  return 0
+})
+
+export const exit = syscallExit('exit_kill', { syscall: 'kill' }, (b) => {
+  const call = calls.lookup(b.tid()).orReturn(0)
+  const result = b.args.ret.to(i32)
+  b.if(
+    only.failed.not().or(() => result.lt(0)),
+    () => {
+      kills.record(
+        (kill) => {
+          kill.$set({ timeNs: b.ktimeNs(), pid: b.pid(), target: call.target, signal: call.signal, result })
+          b.comm(kill.comm)
+        },
+        () => lost.events.atomicAdd(1),
+      )
+    },
+  )
+  calls.delete(b.tid())
+  return 0
+})
