@@ -50,7 +50,10 @@ export const send = xdp('send', (b) => {
     frame.source.set(port)
     const checksum = b.packet.at(sending.checksumAt, u16).orReturn(b.ABORTED)
     const sum = checksum.not().to(u32).add(port.raw().to(u32)).add(halves(frame.number.raw()))
-    checksum.set(fold(fold(sum)).not().to(u16))
+    // UDP writes a checksum of 0 as 0xffff (RFC 768), to TCP the two are the same
+    const made = b.let(u16, fold(fold(sum)).not().to(u16))
+    b.if(made.get().eq(0), () => made.set(0xffff))
+    checksum.set(made.get())
   })
   return b.TX
 })
