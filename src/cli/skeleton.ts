@@ -1,7 +1,7 @@
 import { Btf, typeScriptLayouts } from '../btf/index.ts'
 import { writeObject } from '../elf/index.ts'
 import { UsageError } from '../errors/index.ts'
-import type { AttachSpec, MapSpec, ObjectSpec, ProgramSpec } from '../spec/index.ts'
+import type { MapSpec, ObjectSpec } from '../spec/index.ts'
 import { MAP_TYPES } from '../uapi/index.ts'
 
 /** A layout's expression for a type, with what it needs written before. */
@@ -18,34 +18,6 @@ const className = (name: string): string =>
     .map((part) => part.slice(0, 1).toUpperCase() + part.slice(1))
     .join('')
 const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
-
-/** Attachments that need nothing but what the section's name says. */
-function attachCall(program: ProgramSpec): { readonly use: string; readonly call: string } | undefined {
-  const { attach } = program
-  const call = (use: string, options: Readonly<Record<string, unknown>>) => ({
-    use,
-    call: `${use}(this.#handle(${quoted(program.name)}), ${literal(options)})`,
-  })
-  switch (attach?.kind as AttachSpec['kind'] | undefined) {
-    case 'tracepoint': {
-      const { category, name } = attach as Extract<AttachSpec, { kind: 'tracepoint' }>
-      return call('attachTracepoint', { category, name })
-    }
-    case 'raw_tracepoint': {
-      const { name } = attach as Extract<AttachSpec, { kind: 'raw_tracepoint' }>
-      return call('attachRawTracepoint', { name })
-    }
-    default:
-      return undefined
-  }
-}
-
-function literal(value: Readonly<Record<string, unknown>>): string {
-  const parts = Object.entries(value).map(
-    ([key, item]) => `${key}: ${typeof item === 'string' ? quoted(item) : String(item)}`,
-  )
-  return `{ ${parts.join(', ')} }`
-}
 
 function typesOf(object: ObjectSpec): Types {
   const imports = new Set<string>()
@@ -78,11 +50,6 @@ export function skeleton(object: ObjectSpec, name: string): string {
   const types = typesOf(object)
   const maps = object.maps.filter(({ section, type: kind }) => section === undefined && kind !== MAP_TYPES.struct_ops)
   const sections = object.maps.filter(({ section }) => section !== undefined && section !== '.kconfig')
-  const attached = object.programs.flatMap((program) => {
-    const found = attachCall(program)
-    return found === undefined ? [] : [found]
-  })
-  const uses = [...new Set(attached.map(({ use }) => use))]
   const raw = [...maps.map(mapTypes), ...sections.map(variablesOf)].join('\n').includes('rawBytes(')
   const layoutImports = [...types.imports, 'decode', 'encode'].sort()
   if (types.definitions.includes(`export const ${type} `))
@@ -103,7 +70,7 @@ export function skeleton(object: ObjectSpec, name: string): string {
   const lines = bytes.match(/.{1,120}/g) ?? []
   return `// Written by "typebpf gen skeleton": do not edit.
 import { readObject } from 'typebpf/elf'
-import { ${['BpfMap', ...uses, 'type Link', 'type LoadedObject', 'loadObject', 'type ProgramHandle', ...(raw ? ['rawBytes'] : []), 'realSys', 'type Sys'].join(', ')} } from 'typebpf/kernel'
+import { ${['attachAll', 'type AttachOptions', 'BpfMap', 'GlobalVariables', 'type Link', 'type LoadedObject', 'loadObject', 'type ProgramHandle', ...(raw ? ['rawBytes'] : []), 'realSys', 'type Sys'].join(', ')} } from 'typebpf/kernel'
 import { ${layoutImports.join(', ')}, type Layout, type ValueOf } from 'typebpf/layout'
 import type { MapSpec, ObjectSpec } from 'typebpf/spec'
 
@@ -140,7 +107,9 @@ export class ${type} {
   #object: ObjectSpec
   #loaded: LoadedObject | undefined
   #links: Link[] = []
-  /** First values of global variables; after the load the live ones are in \`loaded.maps\`. */
+  #globals: GlobalVariables | undefined
+  #live: ${type}['variables'] | undefined
+  /** First values of global variables, until the load; then see \`live\`. */
   readonly variables: { readonly [S in keyof Variables]: Values<Variables[S]> }
   readonly #sys: Sys
 
@@ -219,15 +188,43 @@ export class ${type} {
     return new BpfMap<unknown, unknown>(raw, MAPS[name] as never) as ${type}Maps[K]
   }
 
-  /** Attaches the programs whose section says where; the others need a choice (an interface, a cgroup): attach them by hand. */
-  attach(): this {
-${attached.map(({ call }) => `    this.#links.push(${call})`).join('\n')}
+  /** The global variables of the loaded programs as shared memory: programs see a write at once. Constants throw when set. */
+  get live(): ${type}['variables'] {
+    if (this.#live === undefined) {
+      const sections = Object.keys(VARIABLES)
+      const globals = new GlobalVariables(
+        this.loaded,
+        sections.flatMap((section) => placesOf(section).map(([name, { layout }]) => [name, layout] as const)),
+      )
+      this.#globals = globals
+      const section = (names: string[]): unknown =>
+        Object.defineProperties(
+          {},
+          Object.fromEntries(
+            names.map((name) => [
+              name,
+              { enumerable: true, get: () => globals.get(name), set: (value: unknown) => globals.set(name, value) },
+            ]),
+          ),
+        )
+      this.#live = Object.fromEntries(
+        sections.map((name) => [name, section(placesOf(name).map(([variable]) => variable))]),
+      ) as unknown as this['variables']
+    }
+    return this.#live
+  }
+
+  /** Attaches the programs whose section or \`options\` say where; others (an interface, a cgroup to choose) stay as they are. */
+  attach(options: AttachOptions = {}): this {
+    this.#links.push(...attachAll(this.loaded, { ...options, unplaced: 'skip' }))
     return this
   }
 
   /** Detaches and unloads; again is harmless. */
   close(): void {
     for (const link of this.#links.splice(0)) link.close()
+    this.#globals?.close()
+    this.#globals = this.#live = undefined
     this.#loaded?.close()
     this.#loaded = undefined
   }

@@ -107,14 +107,41 @@ export function attachProgram(program: ProgramHandle, spec: ProgramSpec, options
   return run(program, attach as never, options, spec.expectedAttachType)
 }
 
+/** What the options must name for a kind when its section does not. */
+const PLACES: { readonly [K in Kind]?: 'interface' | 'cgroup' } = {
+  xdp: 'interface',
+  tcx: 'interface',
+  tc: 'interface',
+  netkit: 'interface',
+  cgroup: 'cgroup',
+  lsm_cgroup: 'cgroup',
+}
+
+/** Whether a program's section and the options say where it attaches. */
+export function hasPlace({ attach }: ProgramSpec, options: AttachOptions = {}): boolean {
+  if (attach === undefined || attach.kind === 'struct_ops' || ATTACH[attach.kind] === undefined) return false
+  const place = PLACES[attach.kind]
+  return (
+    place === undefined ||
+    options[place] !== undefined ||
+    (attach as Readonly<Record<string, unknown>>)[place] !== undefined
+  )
+}
+
 /**
  * Attaches every program of an object whose section says where it belongs. When one fails, those before it are detached.
+ * `unplaced: 'skip'` leaves out those that need an interface or cgroup which the options do not name, as libbpf's skeletons do.
  */
-export function attachAll(loaded: LoadedObject, options: AttachOptions = {}): Link[] {
+export function attachAll(loaded: LoadedObject, options: AttachOptions & { readonly unplaced?: 'skip' } = {}): Link[] {
   const links: Link[] = []
   try {
     for (const { spec, result } of loaded.programs)
-      if (result.program !== undefined && spec.attach !== undefined && spec.attach.kind !== 'struct_ops')
+      if (
+        result.program !== undefined &&
+        spec.attach !== undefined &&
+        spec.attach.kind !== 'struct_ops' &&
+        (options.unplaced === undefined || hasPlace(spec, options))
+      )
         links.push(attachProgram(result.program, spec, options))
     for (const { name, structOps } of loaded.object.maps)
       if (structOps !== undefined) links.push(attachStructOps(loaded, name))

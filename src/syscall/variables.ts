@@ -16,10 +16,12 @@ export class GlobalVariables {
   readonly #variables: ReadonlyMap<string, VariableSpec>
   readonly #loaded: LoadedObject
   readonly #btf: Btf | undefined
-  readonly #layouts = new Map<string, Layout>()
+  readonly #layouts: Map<string, Layout>
 
-  constructor(loaded: LoadedObject) {
+  /** @param layouts by variable, instead of those of the object's BTF */
+  constructor(loaded: LoadedObject, layouts: Iterable<readonly [string, Layout]> = []) {
     this.#loaded = loaded
+    this.#layouts = new Map(layouts)
     this.#variables = new Map(loaded.object.variables.map((variable) => [variable.name, variable]))
     this.#btf = loaded.object.btf === undefined ? undefined : new Btf(loaded.object.btf, { what: loaded.object.name })
   }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { skeleton } from '../../src/cli/skeleton.ts'
 import { readObject } from '../../src/elf/index.ts'
-import { testRun } from '../../src/syscall/index.ts'
+import { attachAll, loadObject, realSys, testRun } from '../../src/syscall/index.ts'
 import { Counter } from '../fixtures/skeletons/counter.ts'
 import { testWith } from '../requirements.ts'
 
@@ -27,6 +27,17 @@ describe('skeleton', () => {
     const packet = new Uint8Array(64)
     const { sys, fd } = counter.program('count')
     testRun(sys, fd, { data: packet })
+    // its XDP programs need an interface: nothing to attach, and nothing to complain of
+    counter.attach()
+    const before = counter.live['.bss'].total
+    testRun(sys, fd, { data: packet })
+    expect(counter.live['.bss'].total).toBeGreaterThan(before)
+    counter.live['.bss'].total = 500n
+    testRun(sys, fd, { data: packet })
+    expect(counter.live['.bss'].total).toBeGreaterThan(500n)
+    expect(() => {
+      counter.live['.rodata'].limit = 4
+    }).toThrow(/constant/)
     const [key] = [...events.keys()]
     expect(events.get(key)).toEqual({ at: 0n, pid: key, comm: '', _anonymous1: { low: 0, high: 0 } })
     events.set(key, { at: 5n, pid: 9, comm: 'node', _anonymous1: { low: 1, high: 2 } })
@@ -37,5 +48,17 @@ describe('skeleton', () => {
     )
     counter.close()
     expect(() => counter.map('events')).toThrow(/not loaded/)
+  })
+
+  testWith('bpf')('attaches what its section places and leaves out what needs a choice', () => {
+    const read = (name: string) =>
+      readObject(readFileSync(new URL(`../fixtures/objects/${name}.el.o`, import.meta.url)))
+    using traced = loadObject(realSys(), read('externs'))
+    const links = attachAll(traced, { unplaced: 'skip' })
+    for (const link of links) link.close()
+    expect(links.length).toBe(1)
+    using counter = loadObject(realSys(), read('counter'))
+    expect(attachAll(counter, { unplaced: 'skip' })).toEqual([])
+    expect(() => attachAll(counter)).toThrow(/interface/)
   })
 })
