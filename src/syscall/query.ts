@@ -73,6 +73,8 @@ export interface TaskFd {
   /** The tracepoint's or function's name, the file of a uprobe. */
   readonly name: string
   readonly offset: bigint
+  /** Of a kprobe without a name. */
+  readonly address: bigint
 }
 
 /** BPF_TASK_FD_QUERY: what a perf event or raw tracepoint fd of a process runs. Linux 4.18. */
@@ -86,6 +88,7 @@ export function queryTaskFd(sys: Sys, pid: number, fd: number): TaskFd {
     kind: FD_TYPES[view.getUint32(layout.fd_type[0], true)],
     name: new TextDecoder().decode(name.bytes.slice(0, name.bytes.indexOf(0))),
     offset: view.getBigUint64(layout.probe_offset[0], true),
+    address: view.getBigUint64(layout.probe_addr[0], true),
   }
 }
 
