@@ -40,4 +40,28 @@ export const TOOLS: readonly ToolRow[] = [
     kernel: '5.8',
     load: () => import('./killsnoop/index.ts'),
   },
+  {
+    name: 'syscount',
+    summary: 'count system calls, by call or by process',
+    kernel: '4.7',
+    load: () => import('./syscount/index.ts'),
+  },
+  {
+    name: 'biolatency',
+    summary: 'show the latency of block I/O as a histogram',
+    kernel: '5.2',
+    load: () => import('./biolatency/index.ts'),
+  },
+  {
+    name: 'runqlat',
+    summary: 'show how long threads wait for a CPU, as a histogram',
+    kernel: '5.5',
+    load: () => import('./runqlat/index.ts'),
+  },
+  {
+    name: 'tcplife',
+    summary: 'show TCP connections with their duration and bytes',
+    kernel: '5.8',
+    load: () => import('./tcplife/index.ts'),
+  },
 ]

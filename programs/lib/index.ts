@@ -3,6 +3,7 @@
  * command line's arguments. A tool's kernel side imports nothing from here.
  */
 export { drawHistogram, histogramRows } from './histogram.ts'
+export { type Distribution, type HistogramReport, reportHistograms } from './histograms.ts'
 export { type Column, json, Output, printable } from './output.ts'
 export { type RunToolOptions, runTool } from './run-tool.ts'
 export { type Constants, constants, Session, type SessionOptions } from './session.ts'

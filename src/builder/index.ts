@@ -46,6 +46,7 @@ export {
   uprobe,
   uretprobe,
 } from './kinds/trace.ts'
+export type { ArgumentsBody, ProbeBody, ReturnProbeBody, TracepointBody, TracingBody } from './kinds/tracing.ts'
 export { XdpBody, type XdpCode, type XdpOptions, xdp } from './kinds/xdp.ts'
 export {
   type Bucket,

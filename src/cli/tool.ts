@@ -49,8 +49,10 @@ function commandOf(name: string, summary: string, kernel: string, tool: ToolShap
   const command = new Command(`typebpf tool ${name}`).description(summary).exitOverride()
   for (const [argument, description] of tool.arguments ?? []) command.argument(argument, description)
   for (const [flags, description] of tool.options) command.option(flags, description)
+  // a tool's own -d (a disk, a delimiter) goes before
+  const short = tool.options.some(([flags]) => flags.startsWith('-d,')) ? '' : '-d, '
   command
-    .option('-d, --duration <seconds>', 'end after so many seconds')
+    .option(`${short}--duration <seconds>`, 'end after so many seconds')
     .option('-j, --json', 'a line of JSON for each event or interval')
   const examples = (tool.examples ?? []).map((line) => `  typebpf tool ${line}\n`).join('')
   const text = examples === '' ? '' : `\nExamples:\n${examples}`
