@@ -22,7 +22,7 @@ export interface RecordedProgram {
 const ENOTSUPP = 524
 const REFUSED = /unknown func|invalid func|program of this type cannot use helper/
 
-function helpersOf(target: Target): Pick<RecordedProgram, 'helpers' | 'gplOnly' | 'conditional'> {
+export function helpersOf(target: Target): Pick<RecordedProgram, 'helpers' | 'gplOnly' | 'conditional'> {
   const helpers: string[] = []
   const gplOnly: string[] = []
   const conditional: Record<string, string> = {}

@@ -46,12 +46,15 @@ function cut(log: string | undefined): { log?: string; logTruncated?: true } {
 }
 
 /** `verify --batch`: one program a line, the model's answer a line. */
-async function verifyBatch(): Promise<void> {
+async function verifyBatch(btf: string | undefined): Promise<void> {
+  const running = (await import('../syscall/kernel-btf.ts')).kernelBtf
+  const kernelBtf = btf === undefined ? () => running() : readBtf(readFileSync(btf), btf)
   await runBatch(({ image, kernel, logLevel }) => {
     kernelVersions(kernel ?? DEFAULT_KERNEL)
     const { verdict, code, message, insn, processed, states, timeUs, log } = answerRow(image, {
       kernel: kernel ?? DEFAULT_KERNEL,
       logLevel,
+      kernelBtf,
     })
     return { verdict, code, message, insn, processed, states, timeUs, ...cut(log) }
   })
@@ -98,7 +101,9 @@ async function verifyFiles(paths: readonly string[], options: Options): Promise<
     const names = options.program === undefined ? object.programs.map(({ name }) => name) : [options.program]
     for (const name of names)
       for (const kernel of kernels)
-        rows.push(verifyProgram(object, name, path, { kernel, logLevel, topLines, type }, link))
+        rows.push(
+          verifyProgram(object, name, path, { kernel, logLevel, topLines, type, kernelBtf: link.kernelBtf }, link),
+        )
   }
   const base =
     options.compare === undefined ? undefined : parseBase(readFileSync(options.compare, 'utf8'), options.compare)
@@ -140,7 +145,7 @@ export function register(program: Command): void {
     .option('--batch', 'read one JSON request a line on standard input, answer one a line')
     .option('-j, --json', 'print JSON')
     .action(async (files: string[], options: Options) => {
-      if (options.batch === true) return await verifyBatch()
+      if (options.batch === true) return await verifyBatch(options.btf)
       if (files.length === 0) throw new UsageError('usage.file', 'an object or a module is needed (or --batch)')
       await verifyFiles(files, options)
     })

@@ -1,7 +1,9 @@
 /** Everything one verification shares: the program, its facts per instruction, the states under way, counters and the log. */
 import type { Btf } from '../btf/index.ts'
 import type { ProgramImage } from '../spec/index.ts'
+import type { AttachTarget } from './attach-target.ts'
 import { instructionText } from './disassembly.ts'
+import { KERNEL_OBJECT, KernelTypes } from './kernel-types.ts'
 import { Log, type LogPosition } from './log.ts'
 import { type Code, decodeProgram, type ProgramMap, type Subprogram } from './program.ts'
 import type { ProgramFacts, VerifierTables } from './prototype.ts'
@@ -60,6 +62,7 @@ export class Env {
   readonly code: Code
   readonly maps: readonly ProgramMap[]
   readonly btf: Btf | undefined
+  readonly target: AttachTarget | undefined
   readonly gpl: boolean
   readonly strictAlignment: boolean
   readonly testStateFrequency: boolean
@@ -116,12 +119,16 @@ export class Env {
     maps: readonly ProgramMap[],
     btf: Btf | undefined,
     logLevel: number,
+    kernel: () => KernelTypes | undefined = () => undefined,
+    target?: AttachTarget,
   ) {
     this.image = image
     this.facts = facts
     this.tables = tables
     this.maps = maps
     this.btf = btf
+    this.#kernel = kernel
+    this.target = target
     this.code = decodeProgram(image)
     this.gpl = isGplCompatible(image.license)
     this.strictAlignment = (image.flags & 1) !== 0 && (image.flags & 2) === 0
@@ -166,17 +173,28 @@ export class Env {
     return state
   }
 
+  readonly #kernel: () => KernelTypes | undefined
+  #programTypes: KernelTypes | undefined
   readonly #typeNames: string[] = ['']
 
-  /** A number for a kernel type's name; 0 when there is no name. */
-  btfType(name: string | undefined): number {
-    if (name === undefined) return 0
-    const at = this.#typeNames.indexOf(name)
-    return at >= 0 ? at : this.#typeNames.push(name) - 1
+  /** The types that a register's BTF id counts in. */
+  typesOf(object: number): KernelTypes | undefined {
+    if (object === KERNEL_OBJECT) return this.#kernel()
+    if (this.#programTypes === undefined && this.btf !== undefined) this.#programTypes = new KernelTypes(this.btf)
+    return this.#programTypes
   }
 
-  btfName(type: number): string {
-    return this.#typeNames[type] ?? ''
+  /** The id of a kernel type; below zero, for its name alone, where there is no BTF of the kernel; 0 without a name. */
+  btfType(name: string | undefined): number {
+    if (name === undefined) return 0
+    const id = this.#kernel()?.struct(name)
+    if (id !== undefined) return id
+    const at = this.#typeNames.indexOf(name)
+    return -(at >= 0 ? at : this.#typeNames.push(name) - 1)
+  }
+
+  btfName(type: number, object: number): string {
+    return type <= 0 ? (this.#typeNames[-type] ?? '') : (this.typesOf(object)?.name(type) ?? '')
   }
 
   newId(): number {

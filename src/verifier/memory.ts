@@ -46,6 +46,7 @@ import { socketAccess } from './sockets.ts'
 import { checkStackBounds, checkStackRead, checkStackWrite, variableText } from './stack.ts'
 import type { StackLiveness } from './stack-liveness.ts'
 import { registerBase } from './state.ts'
+import { checkTargetContext } from './target-context.ts'
 
 const MAX_VARIABLE_OFFSET = 1 << 29
 const S64_MIN = -(1n << 63n)
@@ -219,6 +220,10 @@ function checkContext(
   signExtending: boolean,
 ): void {
   checkUnmodified(env, register, false)
+  if (env.target !== undefined) {
+    checkTargetContext(env, env.target, off, size, write, value)
+    return
+  }
   const access = env.tables.context(env.facts, off, size, write, signExtending)
   if (access === undefined) {
     env.say(`invalid bpf_context access off=${off} size=${size}`)

@@ -6,6 +6,7 @@ import {
   ADD_CONST,
   ARENA,
   AUX,
+  AUX2,
   BASE_MASK,
   type Bank,
   BTF_ID,
@@ -104,7 +105,7 @@ export function registerText(env: Env, frame: Frame, b: number): string {
     if (m[b + FRAME] !== frame.index) text += `[${m[b + FRAME]}]`
     if (isConst(m, b)) return text + signedText(frame.s[i + VALUE] + BigInt(m[b + OFF]))
   }
-  if ((type & BASE_MASK) === BTF_ID) text += env.btfName(m[b + AUX])
+  if ((type & BASE_MASK) === BTF_ID) text += env.btfName(m[b + AUX], m[b + AUX2])
   const parts: string[] = []
   const id = m[b + ID]
   if (id !== 0) parts.push(`id=${id & ID_MASK}${(id & ADD_CONST) !== 0 ? plus(m[b + OFF]) : ''}`)

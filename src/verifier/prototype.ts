@@ -117,6 +117,8 @@ export interface ProgramFacts {
   readonly expectedAttachType: number
   /** BPF_F_SLEEPABLE. */
   readonly sleepable: boolean
+  /** Row of the recorded targets (`tracing-raw_tp`), of programs that have an attach target. */
+  readonly targetKey?: string
   /** Target's name (tracing, LSM, struct_ops member, iterator). */
   readonly attachTo?: string
 }
@@ -200,4 +202,8 @@ export interface VerifierTables {
   ): ContextAccess | undefined
   returns(program: ProgramFacts): ReturnRange | { readonly unsupported: string } | undefined
   unsupportedProgram(program: ProgramFacts): string | undefined
+  /** See ProfileTargets. */
+  tracepointNulls(name: string): number | undefined
+  /** A kernel function is open to this program; undefined where that was not recorded. */
+  mayCallKfunc(program: ProgramFacts, name: string): boolean | undefined
 }

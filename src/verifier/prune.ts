@@ -174,6 +174,8 @@ function stackSafe(old: Frame, current: Frame, exact: Exactness): boolean {
 
 function referencesSafe(old: State, current: State): boolean {
   if (old.references.length !== current.references.length || old.activeLocks !== current.activeLocks) return false
+  if (old.rcuLocks !== current.rcuLocks || old.preemptLocks !== current.preemptLocks) return false
+  if (!ids.same(old.irqId, current.irqId)) return false
   if (!ids.same(old.lockId, current.lockId) || old.lockOwner !== current.lockOwner) return false
   for (const [i, reference] of old.references.entries()) {
     const other = current.references[i]

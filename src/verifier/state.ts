@@ -115,6 +115,11 @@ export class State {
   current = 0
   references: readonly Reference[] = NO_REFERENCES
   activeLocks = 0
+  /** RCU read sections and sections without preemption that are open. */
+  rcuLocks = 0
+  preemptLocks = 0
+  /** Id of the innermost section without interrupts, 0 outside. */
+  irqId = 0
   lockId = 0
   lockOwner = 0
   branches = 0
@@ -186,6 +191,9 @@ export class StatePool {
     copy.current = state.current
     copy.references = state.references
     copy.activeLocks = state.activeLocks
+    copy.rcuLocks = state.rcuLocks
+    copy.preemptLocks = state.preemptLocks
+    copy.irqId = state.irqId
     copy.lockId = state.lockId
     copy.lockOwner = state.lockOwner
     copy.branches = state.branches

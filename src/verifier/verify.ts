@@ -2,11 +2,13 @@
 import { Btf } from '../btf/index.ts'
 import type { ProgramImage } from '../spec/index.ts'
 import { checkAttachRules } from './attach-rules.ts'
+import { type AttachTarget, resolveTarget } from './attach-target.ts'
 import { checkBtfInfo, checkBtfInfoEarly } from './btf-info.ts'
 import { checkCfg, computeLiveRegisters, computeLoops, computePostorder } from './cfg.ts'
 import { checkFunction } from './engine.ts'
 import { Env, Rejection, Unmodelled } from './env.ts'
 import { markFastcallPatterns, removeFastcallSpills } from './fastcall.ts'
+import { KernelTypes } from './kernel-types.ts'
 import { describeMap } from './program.ts'
 import { checkStackDepth } from './stack-depth.ts'
 import { addSubprograms, checkSubprograms, resolveImmediates } from './structure.ts'
@@ -17,6 +19,26 @@ export type VerifierVerdict = 'accept' | 'reject' | 'unsupported' | 'invalid'
 export interface VerifyOptions {
   /** Bits of the kernel's log level: 1 the last path's instructions, 2 every state, 4 statistics. Default 0: no log. */
   readonly logLevel?: number
+  /** The kernel's types (/sys/kernel/btf/vmlinux), or how to get them; asked only by programs that depend on them. */
+  readonly kernelBtf?: Btf | (() => Btf | undefined)
+}
+
+const kernels = new WeakMap<Btf, KernelTypes>()
+
+/** The kernel's types, read when first asked for and kept for as long as their BTF is. */
+function kernelOf(given: VerifyOptions['kernelBtf']): () => KernelTypes | undefined {
+  let known: KernelTypes | undefined
+  let asked = false
+  return () => {
+    if (asked) return known
+    asked = true
+    const btf = typeof given === 'function' ? given() : given
+    if (btf !== undefined) {
+      known = kernels.get(btf)
+      if (known === undefined) kernels.set(btf, (known = new KernelTypes(btf)))
+    }
+    return known
+  }
 }
 
 export interface VerifierResult {
@@ -70,12 +92,13 @@ function refusedLoad(image: ProgramImage): string | undefined {
   return tables.refusal(factsOf(image))
 }
 
-function factsOf(image: ProgramImage) {
+function factsOf(image: ProgramImage, target?: AttachTarget) {
   return {
     type: image.type,
     expectedAttachType: image.expectedAttachType,
     sleepable: (image.flags & SLEEPABLE) !== 0,
     ...(image.attachTo === undefined ? {} : { attachTo: image.attachTo.name }),
+    ...(target === undefined ? {} : { targetKey: target.key }),
   }
 }
 
@@ -98,7 +121,8 @@ const SOURCE_LINE = /^; .* @ \S+:\d+$/
 function lastLine(text: string): string | undefined {
   const tail = text.length > 65536 ? text.slice(-65536) : text
   const lines = tail.split('\n')
-  for (let i = lines.length - 1; i >= 0; i--) if (lines[i].trim() !== '' && !SOURCE_LINE.test(lines[i])) return lines[i].trimEnd()
+  for (let i = lines.length - 1; i >= 0; i--)
+    if (lines[i].trim() !== '' && !SOURCE_LINE.test(lines[i])) return lines[i].trimEnd()
   return undefined
 }
 
@@ -148,7 +172,10 @@ export function verify(image: ProgramImage, options: VerifyOptions = {}): Verifi
   const started = performance.now()
   const refusal = refusedLoad(image)
   if (refusal !== undefined) return nothing('invalid', 'load.invalid', refusal)
-  const facts = factsOf(image)
+  const kernel = kernelOf(options.kernelBtf)
+  const target = resolveTarget(image, kernel)
+  if (target !== undefined && 'unsupported' in target) return nothing('unsupported', 'unsupported', target.unsupported)
+  const facts = factsOf(image, target)
   const unsupported = tables.unsupportedProgram(facts)
   if (unsupported !== undefined) return nothing('unsupported', 'unsupported', unsupported)
   const btf = parseBtf(image)
@@ -156,7 +183,7 @@ export function verify(image: ProgramImage, options: VerifyOptions = {}): Verifi
   let env: Env | undefined
   try {
     const maps = image.maps.map((spec, index) => describeMap(spec, index, btf))
-    env = new Env(image, facts, tables, maps, btf, options.logLevel ?? 0)
+    env = new Env(image, facts, tables, maps, btf, options.logLevel ?? 0, kernel, target)
     judge(env)
     return answer(env, 'accept', undefined, started, options)
   } catch (error) {

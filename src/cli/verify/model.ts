@@ -1,3 +1,4 @@
+import type { Btf } from '../../btf/index.ts'
 import type { ProgramImage } from '../../spec/index.ts'
 import * as verifier from '../../verifier/index.ts'
 
@@ -17,6 +18,12 @@ export interface ModelAnswer {
   readonly logTruncated?: boolean
 }
 
-export const verify: (image: ProgramImage, options?: { readonly logLevel?: number }) => ModelAnswer = (
+export interface ModelOptions {
+  readonly logLevel?: number
+  /** The target kernel's types, or how to get them. */
+  readonly kernelBtf?: Btf | (() => Btf | undefined)
+}
+
+export const verify: (image: ProgramImage, options?: ModelOptions) => ModelAnswer = (
   verifier as unknown as { verify: typeof verify }
 ).verify

@@ -44,6 +44,8 @@ export interface VerifyOptions {
   readonly logLevel?: number
   /** How many of the costliest lines to count. */
   readonly topLines?: number
+  /** The target kernel's types, or how to get them. */
+  readonly kernelBtf?: Btf | (() => Btf | undefined)
   /** Program type for sections whose name does not tell it. */
   readonly type?: number
 }
@@ -60,8 +62,12 @@ export function kernelVersions(text: string): string[] {
   return versions
 }
 
+/** Tracing, struct_ops, extensions, LSM: their targets are types of the kernel. */
+const NEEDS_TARGET: ReadonlySet<number> = new Set([26, 27, 28, 29])
+
 /** True when linking the object asks for the kernel's types, symbols or configuration. */
 export function needsKernel(object: ObjectSpec): boolean {
+  if (object.programs.some(({ type }) => NEEDS_TARGET.has(type))) return true
   return [...object.programs, ...object.functions].some(({ instructions }) =>
     instructions.some(
       ({ core, reference }) => core !== undefined || ['kfunc', 'ksym', 'kconfig'].includes(reference?.kind ?? ''),
@@ -99,12 +105,13 @@ type AnswerPart = Omit<VerifyRow, 'object' | 'section' | 'program' | 'type' | 'k
 
 /** The model's answer to an image, with the diagnosis of a rejection. */
 export function answerRow(image: ProgramImage, options: VerifyOptions): AnswerPart {
-  const answer = verify(image, options.logLevel === undefined ? {} : { logLevel: options.logLevel })
+  const kernel = options.kernelBtf === undefined ? {} : { kernelBtf: options.kernelBtf }
+  const answer = verify(image, options.logLevel === undefined ? kernel : { ...kernel, logLevel: options.logLevel })
   const message = answer.message
   // The walk is only written down when somebody will look at it: a second run, for refusals that a walk explains.
   const walk = (reason: string): string | undefined => {
     if (((options.logLevel ?? 0) & 3) !== 0) return answer.log
-    return rowFor(reason).follow === 'none' ? undefined : verify(image, { logLevel: 1 }).log
+    return rowFor(reason).follow === 'none' ? undefined : verify(image, { ...kernel, logLevel: 1 }).log
   }
   const diagnosis =
     answer.verdict === 'reject' && message !== undefined
@@ -126,13 +133,13 @@ export function answerRow(image: ProgramImage, options: VerifyOptions): AnswerPa
     timeUs: answer.timeUs ?? 0,
     ...(options.logLevel === undefined || answer.log === undefined ? {} : { log: answer.log }),
     ...(diagnosis === undefined ? {} : { diagnosis }),
-    ...(options.topLines === undefined ? {} : { topLines: costliestLines(image, options.topLines) }),
+    ...(options.topLines === undefined ? {} : { topLines: costliestLines(image, options.topLines, options.kernelBtf) }),
   }
 }
 
 /** The source lines that were walked most, from the walk's own log. */
-function costliestLines(image: ProgramImage, count: number): LineCost[] {
-  const log = verify(image, { logLevel: 2 }).log ?? ''
+function costliestLines(image: ProgramImage, count: number, kernelBtf: VerifyOptions['kernelBtf']): LineCost[] {
+  const log = verify(image, { logLevel: 2, ...(kernelBtf === undefined ? {} : { kernelBtf }) }).log ?? ''
   const sources = lineStarts(image)
   const costs = new Map<string, { source?: SourceLocation; insn: number; processed: number }>()
   for (const match of log.matchAll(/^(\d+): \([0-9a-f]{2}\) /gm)) {

@@ -1,4 +1,5 @@
 import recorded from './x86_64-6.18.json' with { type: 'json' }
+import targets from './x86_64-6.18-targets.json' with { type: 'json' }
 
 /** One program type with one attach type (and sleepable or not) as recorded. */
 export interface ProfileProgram {
@@ -43,6 +44,29 @@ export interface Profile {
   readonly contexts: Readonly<Record<string, ProfileContext>>
   readonly accesses: Readonly<Record<string, string>>
 }
+
+/** One kind of attach target as recorded: keys of `helperSets` and `kfuncSets`. */
+export interface ProfileTarget {
+  readonly helpers: string
+  readonly gplOnly: string
+  readonly conditional?: Readonly<Record<string, string>>
+  readonly kfuncs: string
+}
+
+/** What programs with an attach target may call, and every program type's kernel functions. */
+export interface ProfileTargets {
+  /** By kind of target: `tracing-raw_tp`. */
+  readonly programs: Readonly<Record<string, ProfileTarget>>
+  readonly helperSets: Readonly<Record<string, readonly string[]>>
+  /** Arguments of tracepoints that may be null (bit 0) or an error (bit 1), four bits an argument. */
+  readonly tracepointNulls: Readonly<Record<string, number>>
+  /** Key of `kfuncSets` by program type. */
+  readonly kfuncs: Readonly<Record<string, string>>
+  readonly kfuncSets: Readonly<Record<string, readonly string[]>>
+}
+
+/** Linux 6.18 on x86-64: programs with an attach target. */
+export const TARGETS_6_18: ProfileTargets = targets as unknown as ProfileTargets
 
 /** Linux 6.18 on x86-64. */
 export const PROFILE_6_18: Profile = recorded as unknown as Profile

@@ -1,4 +1,10 @@
-import { HELPER_NAMES, HELPER_PROTOTYPES, type Profile, type ProfileProgram } from '../../uapi/index.ts'
+import {
+  HELPER_NAMES,
+  HELPER_PROTOTYPES,
+  type Profile,
+  type ProfileProgram,
+  type ProfileTargets,
+} from '../../uapi/index.ts'
 import type { ArgumentType, HelperPrototype, ReturnType, TypeFlag } from '../prototype.ts'
 
 /** `ARG_PTR_TO_MEM|MEM_FIXED_SIZE:8` or `ARG_PTR_TO_BTF_ID:task_struct` taken apart. */
@@ -18,15 +24,15 @@ function typeOf(word: string): { base: string; flags?: readonly TypeFlag[]; size
 
 function prototypeOf(
   type: string,
-  program: ProfileProgram | undefined,
-  profile: Profile,
+  program: Pick<ProfileProgram, 'gplFree' | 'conditional' | 'sleepable'> | undefined,
+  gplOnlyNames: readonly string[],
   id: number,
   name: string,
 ): HelperPrototype | undefined {
   const rows = HELPER_PROTOTYPES.prototypes[name]
   if (rows === undefined) return undefined
   const [returns, parameters, flags] = rows[HELPER_PROTOTYPES.choice[type]?.[name] ?? 0]
-  const gplOnly = profile.gplOnly.includes(name) && program?.gplFree?.includes(name) !== true
+  const gplOnly = gplOnlyNames.includes(name) && program?.gplFree?.includes(name) !== true
   const prototype: HelperPrototype = {
     id,
     name,
@@ -49,6 +55,34 @@ function prototypeOf(
 export function helpersOfProgram(profile: Profile, program: ProfileProgram): readonly (HelperPrototype | undefined)[] {
   const available = new Set(profile.helperSets[program.helpers])
   return HELPER_NAMES.map((name, id) =>
-    available.has(name) ? prototypeOf(program.type, program, profile, id, name) : undefined,
+    available.has(name) ? prototypeOf(program.type, program, profile.gplOnly, id, name) : undefined,
+  )
+}
+
+/** What tracing programs on functions call besides what those on tracepoints do (tracing_prog_func_proto). */
+const OF_FUNCTIONS = ['get_func_arg', 'get_func_arg_cnt']
+const OF_RESULTS = ['get_func_ret']
+const SLEEPABLE_ONLY = ['copy_from_user', 'copy_from_user_task']
+
+/** Prototypes for a program with an attach target, by the recorded kind of target; undefined for one that is not known. */
+export function helpersOfTarget(
+  targets: ProfileTargets,
+  key: string,
+): readonly (HelperPrototype | undefined)[] | undefined {
+  const sleepable = key.endsWith('-sleepable')
+  const bare = sleepable ? key.slice(0, -'-sleepable'.length) : key
+  const isFunction = /^tracing-(fentry|fexit|modify_return)$/.test(bare)
+  const row = targets.programs[isFunction ? 'tracing-raw_tp' : key] ?? targets.programs[bare]
+  if (row === undefined) return undefined
+  const available = new Set(targets.helperSets[row.helpers])
+  if (isFunction) {
+    for (const name of OF_FUNCTIONS) available.add(name)
+    if (bare !== 'tracing-fentry') for (const name of OF_RESULTS) available.add(name)
+    if (sleepable) for (const name of SLEEPABLE_ONLY) available.add(name)
+  }
+  const gplOnly = targets.helperSets[row.gplOnly]
+  const type = key.startsWith('tracing') ? 'tracing' : 'struct_ops'
+  return HELPER_NAMES.map((name, id) =>
+    available.has(name) ? prototypeOf(type, { conditional: row.conditional, sleepable }, gplOnly, id, name) : undefined,
   )
 }

@@ -8,15 +8,17 @@ import {
   PROGRAM_TYPES,
   type Profile,
   type ProfileProgram,
+  type ProfileTargets,
   programTypeName,
+  TARGETS_6_18,
 } from '../../uapi/index.ts'
 import type { HelperPrototype, ProgramFacts, ReturnRange, VerifierTables } from '../prototype.ts'
 import { ContextTable } from './contexts.ts'
-import { helpersOfProgram } from './helpers.ts'
+import { helpersOfProgram, helpersOfTarget } from './helpers.ts'
 
 interface Facts {
   readonly helpers: readonly (HelperPrototype | undefined)[]
-  readonly context: ContextTable
+  readonly context: ContextTable | undefined
   readonly returns: ReturnRange | undefined
 }
 
@@ -27,13 +29,35 @@ export type LoadRefusal = (program: ProgramFacts) => string | undefined
 
 class ProfileTables implements VerifierTables {
   #profile: Profile
+  #targets: ProfileTargets
+  #ofTargets = new Map<string, Facts | undefined>()
+  #kfuncSets = new Map<string, ReadonlySet<string>>()
   #contexts = new Map<string, ContextTable>()
   #facts = new Map<number, Facts | undefined>()
   #lastKey = -1
   #last: Facts | undefined
 
-  constructor(profile: Profile) {
+  constructor(profile: Profile, targets: ProfileTargets) {
     this.#profile = profile
+    this.#targets = targets
+  }
+
+  tracepointNulls(name: string): number | undefined {
+    return this.#targets.tracepointNulls[name]
+  }
+
+  mayCallKfunc(program: ProgramFacts, name: string): boolean | undefined {
+    const targets = this.#targets
+    const { targetKey } = program
+    const row =
+      targetKey === undefined
+        ? targets.kfuncs[programTypeName(program.type) ?? '']
+        : (targets.programs[targetKey] ?? targets.programs[targetKey.startsWith('tracing') ? 'tracing-raw_tp' : ''])
+            ?.kfuncs
+    if (row === undefined) return undefined
+    let set = this.#kfuncSets.get(row)
+    if (set === undefined) this.#kfuncSets.set(row, (set = new Set(targets.kfuncSets[row])))
+    return set.has(name)
   }
 
   helper(program: ProgramFacts, id: number): HelperPrototype | undefined {
@@ -45,7 +69,7 @@ class ProfileTables implements VerifierTables {
   }
 
   context(program: ProgramFacts, offset: number, size: number, write: boolean, signExtending: boolean) {
-    return this.#of(program)?.context.access(offset, size, write, signExtending)
+    return this.#of(program)?.context?.access(offset, size, write, signExtending)
   }
 
   returns(program: ProgramFacts): ReturnRange | { readonly unsupported: string } | undefined {
@@ -72,6 +96,23 @@ class ProfileTables implements VerifierTables {
   }
 
   #of(program: ProgramFacts): Facts | undefined {
+    return program.targetKey === undefined ? this.#ofType(program) : this.#ofTarget(program.targetKey)
+  }
+
+  #ofTarget(key: string): Facts | undefined {
+    if (this.#ofTargets.has(key)) return this.#ofTargets.get(key)
+    const helpers = helpersOfTarget(this.#targets, key)
+    const returns = /^tracing-f/.test(key)
+      ? { minimum: 0, maximum: 0, return32: false }
+      : key.startsWith('tracing-iter')
+        ? { minimum: 0, maximum: 1, return32: false }
+        : undefined
+    const facts = helpers === undefined ? undefined : { helpers, context: undefined, returns }
+    this.#ofTargets.set(key, facts)
+    return facts
+  }
+
+  #ofType(program: ProgramFacts): Facts | undefined {
     const key = program.type * 1024 + program.expectedAttachType * 2 + (program.sleepable ? 1 : 0)
     if (key === this.#lastKey) return this.#last
     let facts = this.#facts.get(key)
@@ -108,9 +149,12 @@ class ProfileTables implements VerifierTables {
 }
 
 /** The tables of a recorded kernel. */
-export function tablesOf(profile: Profile): VerifierTables & { readonly refusal: LoadRefusal } {
-  return new ProfileTables(profile)
+export function tablesOf(
+  profile: Profile,
+  targets: ProfileTargets,
+): VerifierTables & { readonly refusal: LoadRefusal } {
+  return new ProfileTables(profile, targets)
 }
 
 /** Linux 6.18, x86-64. */
-export const tables: VerifierTables & { readonly refusal: LoadRefusal } = tablesOf(PROFILE_6_18)
+export const tables: VerifierTables & { readonly refusal: LoadRefusal } = tablesOf(PROFILE_6_18, TARGETS_6_18)
