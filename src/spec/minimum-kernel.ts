@@ -2,12 +2,18 @@ import type { Instruction } from '../asm/index.ts'
 import { Btf } from '../btf/index.ts'
 import {
   ALU,
+  attachTypeName,
+  attachTypeSince,
   CLASS,
+  helperName,
+  helperSince,
   JMP,
+  kfuncSince,
   LD_IMM64,
   MAP_TYPES_SINCE,
   MODE,
   mapTypeName,
+  PROGRAM_FLAGS,
   PROGRAM_TYPES_SINCE,
   PSEUDO_CALL,
   PSEUDO_LD,
@@ -27,13 +33,20 @@ export interface MinimumKernel {
 const EARLIEST = '3.18'
 
 /**
- * A lower bound for one program: program type, map types, instruction set, calls. Helpers, verifier limits and struct
- * fields (CO-RE) are not looked at, so that an older kernel surely refuses, and this one may still.
+ * A lower bound for one program: program, attach and map types, load flags, instruction set, helpers, kernel functions.
+ * Verifier limits and struct fields (CO-RE) are not looked at, so that an older kernel surely refuses, and this one may still.
+ * Weak kernel functions do not count: the program can do without.
  */
 export function minimumKernel(object: ObjectSpec, program: ProgramSpec): MinimumKernel {
   const needs: (readonly [version: string, why: string])[] = []
   const typeName = programTypeName(program.type)
   if (typeName !== undefined) needs.push([PROGRAM_TYPES_SINCE[typeName], `program type ${typeName}`])
+  const attachSince = typeName === 'struct_ops' ? undefined : attachTypeSince(program.expectedAttachType)
+  if (attachSince !== undefined) needs.push([attachSince, `attach type ${attachTypeName(program.expectedAttachType)}`])
+  if ((program.flags & PROGRAM_FLAGS.sleepable) !== 0 && typeName !== 'syscall')
+    needs.push(['5.10', 'sleepable programs'])
+  if ((program.flags & PROGRAM_FLAGS.xdp_has_frags) !== 0) needs.push(['5.18', 'XDP fragments'])
+  if (program.exceptionCallback !== undefined) needs.push(['6.7', 'exception callbacks'])
   const functions = new Map<string, FunctionSpec>(object.functions.map((spec) => [spec.name, spec]))
   const seen = new Set<string>()
   const visit = (spec: FunctionSpec): void => {
@@ -44,10 +57,12 @@ export function minimumKernel(object: ObjectSpec, program: ProgramSpec): Minimum
       const need = instructionSince(instruction)
       if (need !== undefined) needs.push(need)
       const { reference } = instruction
+      if (reference?.kind === 'kfunc' && reference.weak !== true)
+        needs.push([kfuncSince(reference.name), `kernel function ${reference.name}`])
       if (reference?.kind === 'function') {
         const callee = functions.get(reference.name)
         if (callee !== undefined) visit(callee)
-      } else if (reference?.kind === 'map') {
+      } else if (reference?.kind === 'map' || reference?.kind === 'mapValue') {
         const type = object.maps.find(({ name }) => name === reference.name)?.type
         const name = type === undefined ? undefined : mapTypeName(type)
         if (name !== undefined) needs.push([MAP_TYPES_SINCE[name], `map type ${name}`])
@@ -82,7 +97,8 @@ function instructionSince({ opcode, src, offset, imm }: Instruction): readonly [
   if (cls === CLASS.jmp && op === JMP.call) {
     if (src === PSEUDO_CALL.local) return ['4.16', 'subprograms']
     if (src === PSEUDO_CALL.kfunc) return ['5.13', 'kernel functions']
-    return undefined
+    const since = src === 0 ? helperSince(imm) : undefined
+    return since === undefined ? undefined : [since, `helper bpf_${helperName(imm)}`]
   }
   if (cls === CLASS.jmp && op === JMP.jcond) return ['6.10', 'may_goto']
   if (cls === CLASS.jmp32) return op === JMP.ja ? ['6.6', 'long jumps (ISA v4)'] : ['5.1', '32-bit jumps (ISA v3)']
@@ -93,6 +109,8 @@ function instructionSince({ opcode, src, offset, imm }: Instruction): readonly [
   }
   if (cls === CLASS.alu || cls === CLASS.alu64) {
     if ((op === ALU.div || op === ALU.mod) && offset === 1) return ['6.6', 'signed division (ISA v4)']
+    if (op === ALU.mov && offset === 1 && imm !== 0 && cls === CLASS.alu64) return ['6.9', 'arena pointers']
+    if (op === ALU.mov && offset === -1) return ['6.11', 'per-CPU addresses']
     if (op === ALU.mov && offset !== 0) return ['6.6', 'sign-extending moves (ISA v4)']
     if (op === ALU.end && cls === CLASS.alu64) return ['6.6', 'byte swaps (ISA v4)']
   }

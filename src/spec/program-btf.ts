@@ -1,4 +1,4 @@
-import { Btf, type BtfDatasec, readHeader, StringTable } from '../btf/index.ts'
+import { Btf, type BtfDatasec, type BtfFunc, readHeader, StringTable } from '../btf/index.ts'
 import { ByteWriter } from '../bytes/index.ts'
 import type { ObjectSpec } from './object.ts'
 
@@ -77,7 +77,8 @@ const GLOBAL = 1
 
 /**
  * The object's BTF without what the kernel refuses, ids unchanged: extern functions and variables become global ones, a
- * section of kernel symbols becomes one of integers, .kconfig gets the places of its values.
+ * section of kernel symbols becomes one of integers, .kconfig gets the places of its values, nameless parameters of functions
+ * get a name.
  */
 function forKernel(bytes: Uint8Array, object: ObjectSpec): Uint8Array {
   const btf = new Btf(bytes, { what: `${object.name}: BTF` })
@@ -96,6 +97,8 @@ function forKernel(bytes: Uint8Array, object: ObjectSpec): Uint8Array {
       view.setUint32(btf.place(id) + 4, ((view.getUint32(btf.place(id) + 4, le) & ~0xffff) | GLOBAL) >>> 0, le)
       changed = true
     }
+    if (kind === 'func' && nameParameters(btf, view, (btf.type(id) as BtfFunc).type, view.getUint32(btf.place(id), le)))
+      changed = true
     if (kind === 'var' && view.getUint32(btf.place(id) + 12, le) === EXTERN) {
       view.setUint32(btf.place(id) + 12, GLOBAL, le)
       changed = true
@@ -190,12 +193,19 @@ function writeEntries(
   })
 }
 
-/** Declarations have parameters without names; the kernel wants every parameter of a function named. */
-function nameParameters(btf: Btf, view: DataView, protoId: number, nameOffset: number): void {
+/**
+ * Compilers leave parameters without names that the source does not name; the kernel wants every one of a function named.
+ * Answers whether there were such.
+ */
+function nameParameters(btf: Btf, view: DataView, protoId: number, nameOffset: number): boolean {
   const proto = btf.type(protoId)
-  if (proto.kind !== 'func_proto') return
+  if (proto.kind !== 'func_proto') return false
   const at = btf.place(protoId) + 12
+  let named = false
   proto.params.forEach(({ name, type }, i) => {
-    if (name === '' && type !== 0) view.setUint32(at + 8 * i, nameOffset, btf.littleEndian)
+    if (name !== '' || type === 0) return
+    view.setUint32(at + 8 * i, nameOffset, btf.littleEndian)
+    named = true
   })
+  return named
 }
