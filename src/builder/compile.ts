@@ -56,6 +56,7 @@ export interface EntryPoint {
 /** The BTF of a parameter of a global function. */
 function parameterType(btf: BtfBuilder, parameter: FunctionParameter, contextType: string): number {
   if (parameter.kind === 'ctx') return btf.pointer(btf.add({ kind: 'struct', name: contextType, size: 0, members: [] }))
+  if (parameter.kind === 'void') return btf.pointer(0)
   if (parameter.kind === 'memory') return btf.pointer(addBtf(btf, parameter.to))
   return addBtf(btf, parameter as Type)
 }
@@ -79,7 +80,7 @@ export function contributionOfUnit(
   ]
   const functions = [...unit.functions.values()].map((used: UsedFunction): FunctionSpec => {
     const params = used.params.map(({ name, type }) => ({ name, type: parameterType(btf, type, entry.contextType) }))
-    const returnType = used.result === 'void' ? 0 : addBtf(btf, used.result)
+    const returnType = used.result === 'void' ? 0 : used.result === 'int' ? int : addBtf(btf, used.result)
     const type = btf.add({ kind: 'func_proto', returnType, params })
     return {
       name: used.name,

@@ -5,7 +5,7 @@ import type { ExternSpec, MapSpec, VariableSpec } from '../spec/index.ts'
 import { programTypeName } from '../uapi/index.ts'
 import { hasHelper, helperSince, PROFILE_GPL_ONLY, SLEEPABLE_ONLY } from './facts.ts'
 import { Emitter } from './ir/emitter.ts'
-import type { Operand } from './ir/ops.ts'
+import type { Operand, Reg } from './ir/ops.ts'
 import { captureSite } from './source.ts'
 import type { Type } from './types/types.ts'
 
@@ -33,9 +33,14 @@ export interface UsedFunction {
   readonly linkage: 'static' | 'global'
   readonly fn: FunctionContext
   readonly params: readonly { readonly name: string; readonly type: FunctionParameter }[]
-  readonly result: Type | 'void'
+  readonly result: Type | 'void' | 'int'
 }
-export type FunctionParameter = Type | { readonly kind: 'ctx' } | { readonly kind: 'memory'; readonly to: Type }
+/** A parameter: an integer, the context, memory of a type, or any pointer. */
+export type FunctionParameter =
+  | Type
+  | { readonly kind: 'ctx' }
+  | { readonly kind: 'memory'; readonly to: Type }
+  | { readonly kind: 'void' }
 
 /** license_is_gpl_compatible() (include/linux/license.h). */
 const GPL_COMPATIBLE = new Set([
@@ -142,25 +147,41 @@ export class Unit {
   }
 }
 
+/** What user code returns as an operand of the function's result; throws when it is none. */
+export type CodeOf = (fn: FunctionContext, code: unknown) => Operand | undefined
+
 /** One function while it is built. */
 export class FunctionContext {
   readonly unit: Unit
   readonly emitter: Emitter
-  /** Turns what user code returns into the program's return value; throws when it is none. */
-  readonly leave: (code: unknown) => void
+  readonly codeOf: CodeOf
   /** The context's register (r1 at entry); subprograms have none. */
   context: Operand | undefined
+  /** The function is a callback that uses values of the function around it. */
+  closure: Closure | undefined
   /** What must be given back before the function may end: how to do that, innermost last. */
   readonly held: (() => void)[] = []
+  /** How many callbacks it has so far: their names count. */
+  callbacks = 0
 
-  constructor(unit: Unit, name: string, leave: (fn: FunctionContext, code: unknown) => void) {
+  constructor(unit: Unit, name: string, codeOf: CodeOf) {
     this.unit = unit
     this.emitter = new Emitter(name)
     this.emitter.held = () => this.held.length
-    this.leave = (code) => {
-      this.giveBack(0)
-      leave(this, code)
-    }
+    this.codeOf = codeOf
+  }
+
+  /** Ends the function with this code. Inside a callback it ends the function around it, too. */
+  leave(code: unknown): void {
+    this.giveBack(0)
+    if (this.closure !== undefined) this.closure.leave(code)
+    else this.emitter.exit(this.codeOf(this, code))
+  }
+  /** The same with a code that is an operand already. */
+  leaveWith(code: Operand): void {
+    this.giveBack(0)
+    if (this.closure !== undefined) this.closure.leaveWith(code)
+    else this.emitter.exit(code)
   }
 
   /** Emits what gives back everything held beyond the first `keep`. */
@@ -168,11 +189,53 @@ export class FunctionContext {
     for (let i = this.held.length - 1; i >= keep; i--) this.held[i]()
   }
 
+  /** An operand of `owner` as this function reaches it: its own, or captured by a callback. */
+  reach(owner: FunctionContext, operand: Operand): Operand {
+    if (owner === this || (typeof operand === 'object' && operand.kind !== 'frame')) return operand
+    if (this.closure === undefined)
+      throw buildError(
+        'build.foreign',
+        'this value belongs to another BPF function',
+        'pass it as an argument of the function, or keep it in a map',
+      )
+    return this.closure.capture(owner, operand)
+  }
+  /** The value of a variable of this function or, in a callback, of one around it. */
+  readVariable(owner: FunctionContext, reg: Reg): Operand {
+    if (owner === this) return this.emitter.getVariable(reg)
+    return this.#around().read(owner, reg)
+  }
+  writeVariable(owner: FunctionContext, reg: Reg, value: Operand): void {
+    if (owner === this) this.emitter.setVariable(reg, value)
+    else this.#around().write(owner, reg, value)
+  }
+  #around(): Closure {
+    if (this.closure === undefined)
+      throw buildError(
+        'build.foreign',
+        'this variable belongs to another BPF function',
+        'pass its value as an argument, or keep it in a map',
+      )
+    return this.closure
+  }
+
   /** Operations from here on belong to the user's line that is now on the stack. */
   mark(): Emitter {
     this.emitter.site = this.unit.siteOf(captureSite())
     return this.emitter
   }
+}
+
+/** How a callback reaches what is around it. */
+export interface Closure {
+  capture(owner: FunctionContext, operand: Operand): Operand
+  read(owner: FunctionContext, reg: Reg): Operand
+  write(owner: FunctionContext, reg: Reg, value: Operand): void
+  /** Ends the callback and then the function around it. */
+  leave(code: unknown): void
+  leaveWith(code: Operand | undefined): void
+  /** Ends this call of the callback; `stop`: it is not called again. */
+  next(stop: boolean): void
 }
 
 let current: FunctionContext | undefined

@@ -12,7 +12,7 @@ describe('what tools need', () => {
       const image = linkProgram(object, object.programs[0].name, { kernelBtf: kernelBtf() })
       const answer = await createJudge().judge(image, { logLevel: 1 })
       expect(answer.verdict, `${answer.message}\n${answer.log}`).toBe('accept')
-      const model = verify(image, { kernelBtf: kernelBtf() })
+      const model = verify(image)
       expect(model.verdict, `the model: ${model.message}`).toBe('accept')
     })
 })

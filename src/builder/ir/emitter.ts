@@ -174,6 +174,10 @@ export class Emitter {
   packetChanged(): void {
     this.#packet = ++this.#packets
   }
+  /** Whether anything here may have moved the packet. */
+  get packetMoved(): boolean {
+    return this.#packets > 0
+  }
   /** A pointer into the packet as it is now. */
   packetBase(base: Operand): void {
     const [root] = this.#root(base, 0)

@@ -1,8 +1,8 @@
 import type { Instruction } from '../../asm/index.ts'
 import type { MapSpec } from '../../spec/index.ts'
 import { LD_IMM64, MAP_TYPES } from '../../uapi/index.ts'
-import { buildError, type FunctionContext, here } from '../context.ts'
-import { constant, type Operand } from '../ir/ops.ts'
+import { buildError, type FunctionContext, here, inside } from '../context.ts'
+import type { Operand } from '../ir/ops.ts'
 import { materialize } from '../maps/keys.ts'
 import type { IntName } from '../types/forms.ts'
 import { type Fields, type IntType, type StructType, type Type, u32, u64 } from '../types/types.ts'
@@ -14,17 +14,21 @@ import { CONTEXT, type Place } from '../values/place.ts'
 import { Variable } from '../values/variable.ts'
 import { type Init, type StructView, type View, view, zero } from '../values/views.ts'
 import { HelperCalls, helper } from './helper-calls.ts'
+import { callbackLoop, type LoopForm, type RangeOptions, range } from './loops.ts'
 
 /** What every program's callback gets: control flow, variables, memory of its own. */
 export abstract class Body<R> extends HelperCalls {
-  declare protected readonly returns: R;
+  declare protected readonly returns: R
+  /** The function this body was made for: its context is what `b` stands for, in callbacks too. @internal */
+  protected readonly home = inside();
 
   /** @internal */
   [CONTEXT](): Operand {
-    const { context } = here('the context')
-    if (context === undefined)
-      throw buildError('build.context', 'a function has no context of its own', 'use the context in the program itself')
-    return context
+    const fn = here('the context')
+    const { home } = this
+    if (home?.context === undefined)
+      throw buildError('build.context', 'a function has no context of its own', 'give it a parameter: { ctx: context }')
+    return fn.reach(home, home.context)
   }
 
   /** Runs `then` where the condition holds, else `otherwise`. */
@@ -125,75 +129,45 @@ export abstract class Body<R> extends HelperCalls {
   }
 
   /**
-   * Runs `body` with 0, 1, … `count` − 1. A running `count` needs `max`, which bounds it for the kernel. Linux 5.3; for older
-   * targets a constant count is unrolled.
+   * Runs `body` with 0, 1, … `count` − 1. A running `count` needs `max`, which bounds it for the kernel. How it becomes BPF
+   * code is chosen by `max` and the target, or by hand with `as` ({@link LoopForm}).
    */
   range(count: number, body: (i: Int<'u32'>) => void): void
-  range(count: Int<'u32'>, options: { readonly max: number }, body: (i: Int<'u32'>) => void): void
+  range(count: number, options: { readonly as?: LoopForm }, body: (i: Int<'u32'>) => void): void
+  range(count: Int<'u32'>, options: RangeOptions, body: (i: Int<'u32'>) => void): void
   range(count: number | Int<'u32'>, options: unknown, last?: (i: Int<'u32'>) => void): void {
     const fn = here('b.range')
-    const { emitter } = fn
     const body = (typeof options === 'function' ? options : last) as (i: Int<'u32'>) => void
-    const make = (operand: Operand): Int<'u32'> => new Int(u32, operand, fn)
-    if (typeof count === 'number') {
-      if (!Number.isInteger(count) || count < 0)
-        throw buildError('build.range', `b.range(${count})`, 'give a whole number of rounds')
-      if (count === 0) return
-      if (!fn.unit.atLeast(5, 3)) {
-        for (let i = 0; i < count; i++) emitter.scope(() => body(make(constant(i))))
-        return
-      }
-      const i = emitter.variable(constant(0), BigInt(count))
-      emitter.repeat(
-        () => body(make(emitter.getVariable(i))),
-        () => {
-          const next = emitter.alu('add', 64, emitter.getVariable(i), constant(1))
-          emitter.setVariable(i, next)
-          return { kind: 'compare', cmp: 'ne', width: 64, a: next, b: constant(count), site: emitter.site }
-        },
-      )
-      return
-    }
-    fn.unit.need(5, 3, 'a loop', 'use a constant count')
-    const { max } = options as { max: number }
-    const limit = operandOf(fn, count.type, count)
-    const i = emitter.variable(constant(0), BigInt(max))
-    const loop = (): void =>
-      emitter.loop(
-        () => {
-          const now = emitter.getVariable(i)
-          const { site } = emitter
-          return {
-            kind: 'and',
-            left: { kind: 'compare', cmp: 'lt', width: 64, a: now, b: constant(max), site },
-            right: () => ({ kind: 'compare', cmp: 'lt', width: 64, a: now, b: limit, site }),
-          }
-        },
-        () => body(make(emitter.getVariable(i))),
-        () => emitter.setVariable(i, emitter.alu('add', 64, emitter.getVariable(i), constant(1))),
-      )
-    loop()
+    range(fn, count, typeof options === 'function' ? {} : (options as Partial<RangeOptions>), body)
+  }
+
+  /**
+   * Runs `body` up to `count` times (at most 8,388,608), as a callback that the kernel calls: the verifier looks at the body
+   * once. Values and variables from around it are there; `b.break()`, `b.continue()` and `b.return(code)` do what they
+   * do in any loop. Linux 5.17.
+   */
+  loop(count: Like<'u32'>, body: (i: Int<'u32'>) => void): void {
+    const fn = here('b.loop')
+    callbackLoop(fn, operandOf(fn, u32, count), body)
   }
 
   /** Leaves the innermost loop. */
   break(): void {
-    const fn = here('b.break')
-    const { emitter } = fn
-    const frame = emitter.loops.at(-1)
-    if (frame === undefined)
-      throw buildError('build.loop', 'b.break() outside a loop', 'use it inside b.while or b.range')
-    fn.giveBack(frame.held)
-    emitter.jump(frame.exit)
+    this.#jump('break', true)
   }
   /** Goes on with the next round of the innermost loop. */
   continue(): void {
-    const fn = here('b.continue')
+    this.#jump('continue', false)
+  }
+  #jump(what: 'break' | 'continue', stop: boolean): void {
+    const fn = here(`b.${what}`)
     const { emitter } = fn
     const frame = emitter.loops.at(-1)
-    if (frame === undefined)
-      throw buildError('build.loop', 'b.continue() outside a loop', 'use it inside b.while or b.range')
-    fn.giveBack(frame.held)
-    emitter.jump(frame.next)
+    if (frame !== undefined) {
+      fn.giveBack(frame.held)
+      emitter.jump(stop ? frame.exit : frame.next)
+    } else if (fn.closure !== undefined) fn.closure.next(stop)
+    else throw buildError('build.loop', `b.${what}() outside a loop`, 'use it inside b.while, b.range or b.loop')
   }
 
   /** Runs the case whose number equals the value, else `otherwise`. */

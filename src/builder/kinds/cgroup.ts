@@ -5,7 +5,7 @@ import { materialize } from '../maps/keys.ts'
 import { i64, u32, u64 } from '../types/types.ts'
 import { Int, type Like, operandOf } from '../values/int.ts'
 import type { Maybe } from '../values/maybe.ts'
-import { PLACE } from '../values/place.ts'
+import { CONTEXT, placeOf } from '../values/place.ts'
 import {
   contextFullSocket,
   contextSocket,
@@ -47,12 +47,12 @@ export class CgroupSkbBody extends SkbBody<Verdict, typeof SK_BUFF_CGROUP, 'read
   readonly REJECT: Verdict = REJECT
   /** The packet's socket (Linux 5.1). */
   socket(): Maybe<SocketCommon> {
-    return contextSocket(here('b.socket'), this.context, SKB_SOCKET)
+    return contextSocket(here('b.socket'), this[CONTEXT](), SKB_SOCKET)
   }
   /** The id of the cgroup of the packet's socket (Linux 4.18). */
   packetCgroupId(): Int<'u64'> {
     const fn = here('b.packetCgroupId')
-    return new Int(u64, fn.emitter.call(helper('skb_cgroup_id'), [this.context]), fn)
+    return new Int(u64, fn.emitter.call(helper('skb_cgroup_id'), [this[CONTEXT]()]), fn)
   }
 }
 /** Packets of a cgroup's sockets, in or out. The packet starts at the IP header and is read-only. */
@@ -83,10 +83,8 @@ export class CgroupBody<C extends ContextFields> extends TaskBody<Verdict> {
   readonly REJECT: Verdict = REJECT
   /** The context's fields. */
   readonly ctx: ContextView<C>
-  protected readonly context: Operand
   constructor(fn: FunctionContext, context: Operand, fields: C) {
     super()
-    this.context = context
     this.ctx = contextView(fn, context, fields)
   }
   /** The errno that the system call gives when the answer is REJECT (Linux 5.18); else it is EPERM. */
@@ -108,11 +106,11 @@ type SockHook = keyof typeof SOCK_HOOKS
 export class CgroupSockBody<C extends ContextFields> extends CgroupBody<C> {
   /** The socket, for its storage (Linux 5.10). */
   socket(): KernelObject {
-    return { [POINTER]: { fn: here('b.socket'), operand: this.context } }
+    return { [POINTER]: { fn: here('b.socket'), operand: this[CONTEXT]() } }
   }
   /** A number that is the socket's own as long as it lives (Linux 5.10 here). */
   socketCookie(): Int<'u64'> {
-    return cookie(this.context)
+    return cookie(this[CONTEXT]())
   }
 }
 /** Creation, release and binding of a cgroup's sockets. */
@@ -163,26 +161,24 @@ export class CgroupSockAddrBody<H extends AddressHook> extends TaskBody<AddressC
   readonly REJECT: (typeof ADDR_HOOKS)[H][2] extends true ? Verdict : never
   /** The context's fields. */
   readonly ctx: ContextView<(typeof ADDR_HOOKS)[H][1]>
-  readonly #context: Operand
   constructor(fn: FunctionContext, context: Operand, hook: H) {
     super()
     const [, fields, rejects] = ADDR_HOOKS[hook]
-    this.#context = context
     this.ctx = contextView(fn, context, fields as (typeof ADDR_HOOKS)[H][1])
     this.ALLOW = (rejects ? ALLOW : ALLOW_ONLY) as AddressCode<H>
     this.REJECT = REJECT as never
   }
   /** The socket (Linux 5.8). */
   socket(): Maybe<Socket> {
-    return contextFullSocket(here('b.socket'), this.#context, SOCK_ADDR_SOCKET)
+    return contextFullSocket(here('b.socket'), this[CONTEXT](), SOCK_ADDR_SOCKET)
   }
   /** A number that is the socket's own as long as it lives (Linux 5.8 here). */
   socketCookie(): Int<'u64'> {
-    return cookie(this.#context)
+    return cookie(this[CONTEXT]())
   }
   /** Sets a 32-bit socket option, as setsockopt(2) (Linux 5.8). 0 or a negative errno. */
   setSockopt(level: number, option: number, value: Like<'u32'>): Int<'i64'> {
-    return setSockopt(this.#context, level, option, value)
+    return setSockopt(this[CONTEXT](), level, option, value)
   }
 }
 /**
@@ -223,26 +219,24 @@ function setSockopt(context: Operand, level: number, option: number, value: Like
 }
 
 export class SockOpsBody extends VerdictBody<typeof SOCK_OPS> {
-  readonly #context: Operand
   constructor(fn: FunctionContext, context: Operand) {
     super(fn, context, SOCK_OPS)
-    this.#context = context
   }
   /** The socket, where there is a full one (Linux 5.3). */
   socket(): Maybe<Socket> {
-    return contextFullSocket(here('b.socket'), this.#context, SOCK_OPS_SOCKET)
+    return contextFullSocket(here('b.socket'), this[CONTEXT](), SOCK_OPS_SOCKET)
   }
   socketCookie(): Int<'u64'> {
-    return cookie(this.#context)
+    return cookie(this[CONTEXT]())
   }
   /** Which further events this socket reports: 1 RTO, 2 retransmission, 4 state, 8 RTT, 16 … header options. Linux 4.16. */
   setCallbacks(flags: Like<'u32'>): Int<'i64'> {
     const fn = here('b.setCallbacks')
-    return call('b.setCallbacks', 'sock_ops_cb_flags_set', this.#context, operandOf(fn, u32, flags))
+    return call('b.setCallbacks', 'sock_ops_cb_flags_set', this[CONTEXT](), operandOf(fn, u32, flags))
   }
   /** Sets a 32-bit socket option, as setsockopt(2). 0 or a negative errno. Linux 4.13. */
   setSockopt(level: number, option: number, value: Like<'u32'>): Int<'i64'> {
-    return setSockopt(this.#context, level, option, value)
+    return setSockopt(this[CONTEXT](), level, option, value)
   }
 }
 /** Events of a cgroup's TCP sockets. */
@@ -295,10 +289,10 @@ export class CgroupSysctlBody extends CgroupBody<typeof CGROUP_SYSCTL> {
   /** The file's name below /proc/sys ("net/ipv4/tcp_mem"); the answer is its length or a negative errno. */
   sysctlName(into: BytesView<number, 'shared'>, options: { readonly lastPartOnly?: boolean } = {}): Int<'i64'> {
     const fn = here('b.sysctlName')
-    const place = into[PLACE]
+    const place = placeOf(into)
     const to = fn.emitter.address(place.base, place.offset)
     const flags = constant(options.lastPartOnly ? 1 : 0)
-    const raw = fn.emitter.call(helper('sysctl_get_name'), [this.context, to, constant(into.length), flags])
+    const raw = fn.emitter.call(helper('sysctl_get_name'), [this[CONTEXT](), to, constant(into.length), flags])
     fn.emitter.touch(place.region)
     return new Int(i64, raw, fn)
   }

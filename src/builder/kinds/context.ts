@@ -42,13 +42,14 @@ export function contextView<C extends ContextFields>(fn: FunctionContext, base: 
     Object.defineProperty(out, name, {
       enumerable: true,
       get() {
-        here(`ctx.${name}`)
+        const now = here(`ctx.${name}`)
+        const own = now.reach(fn, base)
         if (field.writable) {
-          const place: Place = { fn, region: 'ctx', base, offset: field.offset, access: 'write' }
+          const place: Place = { fn: now, region: 'ctx', base: own, offset: field.offset, access: 'write' }
           return view(field.type, place)
         }
-        const raw = fn.emitter.load('ctx', field.type.size as LoadSize, base, field.offset)
-        return field.type.kind === 'int' ? new Int(field.type, raw, fn) : new WireValue(field.type, raw, fn)
+        const raw = now.emitter.load('ctx', field.type.size as LoadSize, own, field.offset)
+        return field.type.kind === 'int' ? new Int(field.type, raw, now) : new WireValue(field.type, raw, now)
       },
     })
   return out as ContextView<C>

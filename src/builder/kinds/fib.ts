@@ -2,7 +2,7 @@ import { here } from '../context.ts'
 import { constant, type Operand } from '../ir/ops.ts'
 import { be16, be32, i64, ipv6, mac, struct, u8, u16, u32, union } from '../types/types.ts'
 import { Int } from '../values/int.ts'
-import { PLACE } from '../values/place.ts'
+import { placeOf } from '../values/place.ts'
 import type { StructView } from '../values/views.ts'
 import { helper } from './helper-calls.ts'
 
@@ -37,7 +37,7 @@ export function fibLookup(
 ): Int<'i64'> {
   const fn = here('b.fibLookup')
   const { emitter } = fn
-  const place = params[PLACE]
+  const place = placeOf(params)
   const args = [context, emitter.address(place.base, place.offset), constant(FibLookup.size), constant(flags)]
   const raw = emitter.call(helper('fib_lookup'), args)
   emitter.touch(place.region)

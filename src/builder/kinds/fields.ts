@@ -37,10 +37,8 @@ export class VerdictBody<C extends ContextFields> extends FieldsBody<Verdict, C>
 /** Socket-buffer programs that may look at the packet's bytes. */
 export class SkbBody<R, C extends ContextFields, A extends Access> extends FieldsBody<R, C> {
   readonly packet: Packet<A>
-  protected readonly context: Operand
   constructor(fn: FunctionContext, context: Operand, fields: C) {
     super(fn, context, fields)
-    this.context = context
     this.packet = new Packet(fn, context, SKB_PACKET)
   }
 }

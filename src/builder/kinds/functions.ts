@@ -37,10 +37,7 @@ export function fn<const P extends Params, N extends IntName>(
     const { unit } = caller
     if (options.global) unit.need(5, 6, 'a global function')
     if (!unit.functions.has(name)) {
-      const inner = new FunctionContext(unit, name, (context, code) => {
-        const operand = operandOf(context, result, code as Like<N>)
-        context.emitter.exit(operand)
-      })
+      const inner = new FunctionContext(unit, name, (context, code) => operandOf(context, result, code as Like<N>))
       unit.functions.set(name, {
         name,
         linkage: options.global ? 'global' : 'static',

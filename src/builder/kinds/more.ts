@@ -4,7 +4,7 @@ import type { Operand } from '../ir/ops.ts'
 import { constant } from '../ir/ops.ts'
 import { i64, u64 } from '../types/types.ts'
 import { Int } from '../values/int.ts'
-import { PLACE, type Place } from '../values/place.ts'
+import { CONTEXT, PLACE, type Place, placeOf } from '../values/place.ts'
 import { Body } from './body.ts'
 import { NONE, SK_BUFF } from './contexts.ts'
 import { define } from './define.ts'
@@ -120,18 +120,13 @@ export function flowDissector(
 
 /** An iterator over kernel objects (Linux 5.8): `task`, `bpf_map`, `tcp` … The text goes to the reader of its file. */
 export class IterBody extends TracingBody<Any> {
-  readonly #context: Operand
-  constructor(context: Operand) {
-    super()
-    this.#context = context
-  }
   #meta(): Operand {
-    return here('b.meta').emitter.load('ctx', 8, this.#context, 0, { pointer: true })
+    return here('b.meta').emitter.load('ctx', 8, this[CONTEXT](), 0, { pointer: true })
   }
   /** Whether this call is the last one, without an object. */
   object(): Int<'u64'> {
     const fn = here('b.object')
-    return new Int(u64, fn.emitter.load('ctx', 8, this.#context, 8, { pointer: true }), fn)
+    return new Int(u64, fn.emitter.load('ctx', 8, this[CONTEXT](), 8, { pointer: true }), fn)
   }
   /** How many objects there were before this one. */
   sequence(): Int<'u64'> {
@@ -141,7 +136,7 @@ export class IterBody extends TracingBody<Any> {
   /** Writes bytes of a value to the reader. */
   write(view: { readonly [PLACE]: Place }, sizeBytes: number): Int<'i64'> {
     const fn = here('b.write')
-    const place = view[PLACE]
+    const place = placeOf(view)
     const seq = fn.emitter.load('kernel', 8, this.#meta(), 0, { pointer: true })
     const from = fn.emitter.address(place.base, place.offset)
     return new Int(i64, fn.emitter.call(helper('seq_write'), [seq, from, constant(sizeBytes)]), fn)
@@ -163,7 +158,7 @@ export function iter(
       attachTo: { name: over },
       attach: { kind: 'iter', target: over },
       since: [5, 8],
-      body: (_fn, context) => new IterBody(context),
+      body: () => new IterBody(),
     },
     name,
     options,
@@ -186,7 +181,7 @@ export function kprobeMulti(
       contextType: 'pt_regs',
       attach: { kind: 'kprobe_multi', pattern: options.pattern },
       since: [5, 18],
-      body: (_fn, context) => new ProbeBody(context),
+      body: () => new ProbeBody(),
     },
     name,
     { target: '5.18', ...options },
@@ -208,7 +203,7 @@ export function freplace(
       attachTo: { name: options.function },
       attach: { kind: 'freplace', function: options.function },
       since: [5, 6],
-      body: (fn, context) => new ArgumentsBody<Any>(fn, context),
+      body: () => new ArgumentsBody<Any>(),
     },
     name,
     options,

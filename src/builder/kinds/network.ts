@@ -4,6 +4,7 @@ import type { Operand } from '../ir/ops.ts'
 import type { Type } from '../types/types.ts'
 import type { Int, Like } from '../values/int.ts'
 import type { Maybe } from '../values/maybe.ts'
+import { CONTEXT } from '../values/place.ts'
 import type { View } from '../values/views.ts'
 import { SK_BUFF, SK_LOOKUP, SK_MSG, SK_REUSEPORT } from './contexts.ts'
 import { define } from './define.ts'
@@ -13,15 +14,13 @@ import type { BpfProgram, ProgramOptions } from './program.ts'
 
 /** A classic socket filter: the answer is how many bytes to keep (0 drops). The packet is read by `load`. */
 export class SocketFilterBody extends FieldsBody<number | Int<'u32'>, typeof SK_BUFF> {
-  readonly #context: Operand
   constructor(fn: FunctionContext, context: Operand) {
     super(fn, context, SK_BUFF)
-    this.#context = context
   }
   /** Copies bytes at a packet offset into memory of its own; missing when the packet is shorter. */
   load<T extends Type>(offset: Like<'u32'>, type: T): Maybe<View<T, 'shared'>> {
     const fn = here('b.load')
-    return loadBytes(fn, 'skb_load_bytes', this.#context, offset, type)
+    return loadBytes(fn, 'skb_load_bytes', this[CONTEXT](), offset, type)
   }
 }
 /** A filter on a socket: `socketFilter('name', (b) => b.ctx.len)`. */

@@ -5,7 +5,7 @@ import { i64, type Type, u32 } from '../types/types.ts'
 import { Bool } from '../values/bool.ts'
 import { Int, type Like, operandOf, ownOperand, type Wire } from '../values/int.ts'
 import { Maybe } from '../values/maybe.ts'
-import { PLACE, type Place } from '../values/place.ts'
+import { PLACE, type Place, placeOf } from '../values/place.ts'
 import { type InitOf, typeOfView, type View, view } from '../values/views.ts'
 import { helper } from './helper-calls.ts'
 
@@ -70,7 +70,7 @@ function memory(fn: FunctionContext, from: AnyView | undefined): readonly [Opera
   const type = typeOfView(from)
   if (type.size % 4 !== 0)
     throw buildError('build.checksum', `a checksum over ${type.size} bytes`, 'the kernel takes multiples of four bytes')
-  const place = from[PLACE]
+  const place = placeOf(from)
   return [fn.emitter.address(place.base, place.offset), constant(type.size)]
 }
 

@@ -34,7 +34,9 @@ export class Packet<A extends Access> {
   }
 
   #pointer(offset: number): Operand {
-    return this.#fn.emitter.load('ctx', this.#fields.size ?? 4, this.#context, offset, { pointer: true })
+    const fn = here('the packet')
+    const context = fn.reach(this.#fn, this.#context)
+    return fn.emitter.load('ctx', this.#fields.size ?? 4, context, offset, { pointer: true })
   }
   /** @internal */
   start(): Operand {
@@ -112,10 +114,10 @@ export class Cursor<A extends Access> {
   #look<T extends Type>(type: T, move: boolean): Maybe<View<T, A>> {
     const fn = here(move ? 'cursor.take' : 'cursor.peek')
     const { emitter } = fn
-    const base = emitter.getVariable(this.#at)
+    const base = fn.readVariable(this.#fn, this.#at)
     const inside = this.#packet.within(fn, base, type.size)
     return new Maybe(fn, inside, () => {
-      if (move) emitter.setVariable(this.#at, emitter.alu('add', 64, base, constant(type.size)))
+      if (move) fn.writeVariable(this.#fn, this.#at, emitter.alu('add', 64, base, constant(type.size)))
       return view<T, A>(type, this.#packet.place(fn, base, 0))
     })
   }
@@ -123,14 +125,14 @@ export class Cursor<A extends Access> {
   skip(count: number | Int<'u32'> | Int<'u16'> | Int<'u8'>): void {
     const fn = here('cursor.skip')
     const { emitter } = fn
-    const base = emitter.getVariable(this.#at)
+    const base = fn.readVariable(this.#fn, this.#at)
     if (typeof count === 'number') {
-      emitter.setVariable(this.#at, emitter.alu('add', 64, base, constant(count)))
+      fn.writeVariable(this.#fn, this.#at, emitter.alu('add', 64, base, constant(count)))
       return
     }
     const by = ownOperand(fn, count)
     const safe = emitter.mask(by, 0x7fffn)
-    emitter.setVariable(this.#at, emitter.alu('add', 64, base, safe))
+    fn.writeVariable(this.#fn, this.#at, emitter.alu('add', 64, base, safe))
   }
   get owner(): FunctionContext {
     return this.#fn

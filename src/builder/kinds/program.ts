@@ -5,7 +5,7 @@ import { contributionOfUnit } from '../compile.ts'
 import { buildError, building, FunctionContext, located, Unit } from '../context.ts'
 import { constant, type Operand } from '../ir/ops.ts'
 import { captureSite } from '../source.ts'
-import { Int } from '../values/int.ts'
+import { Int, ownOperand } from '../values/int.ts'
 
 /** A return code of one kind of program. */
 export class ReturnCode<K extends string = string> {
@@ -74,7 +74,7 @@ export class BpfProgram<K extends string = string> implements SpecContribution {
       attachType: shape.attachType,
       sleepable: shape.flags?.includes('sleepable') ?? false,
     })
-    const fn = new FunctionContext(unit, this.name, leaveWithCode)
+    const fn = new FunctionContext(unit, this.name, programCode)
     const context = fn.emitter.param()
     fn.context = context
     building(fn, () => {
@@ -106,18 +106,16 @@ export class BpfProgram<K extends string = string> implements SpecContribution {
   }
 }
 
-/** Writes the program's return value. */
-export function leaveWithCode(fn: FunctionContext, code: unknown): void {
-  const { emitter } = fn
-  if (code instanceof ReturnCode) emitter.exit(constant(BigInt.asUintN(32, BigInt(code.value))))
-  else if (code instanceof Int) emitter.exit(code.operand)
-  else if (typeof code === 'number' && Number.isInteger(code)) emitter.exit(constant(BigInt.asUintN(32, BigInt(code))))
-  else
-    throw buildError(
-      'build.return',
-      `${emitter.ir.name}: a program ends with a return code, this path has ${code === undefined ? 'none' : String(typeof code)}`,
-      'return one of the codes (return b.PASS), also on early returns',
-    )
+/** A program's return value. */
+export function programCode(fn: FunctionContext, code: unknown): Operand {
+  if (code instanceof ReturnCode) return constant(BigInt.asUintN(32, BigInt(code.value)))
+  if (code instanceof Int) return ownOperand(fn, code)
+  if (typeof code === 'number' && Number.isInteger(code)) return constant(BigInt.asUintN(32, BigInt(code)))
+  throw buildError(
+    'build.return',
+    `${fn.emitter.ir.name}: a program ends with a return code, this path has ${code === undefined ? 'none' : String(typeof code)}`,
+    'return one of the codes (return b.PASS), also on early returns',
+  )
 }
 
 function parseTarget(text: string): readonly [number, number] {

@@ -2,7 +2,7 @@ import { here } from '../context.ts'
 import { constant } from '../ir/ops.ts'
 import { u32, u64 } from '../types/types.ts'
 import { Int } from '../values/int.ts'
-import { PLACE } from '../values/place.ts'
+import { placeOf } from '../values/place.ts'
 import type { BytesView } from '../values/views.ts'
 import { Body } from './body.ts'
 import { helper } from './helper-calls.ts'
@@ -45,7 +45,7 @@ export abstract class TaskBody<R> extends Body<R> {
   /** The name of the current task into a text field (16 bytes hold every name). */
   comm(into: BytesView<number, 'shared'>): void {
     const fn = here('b.comm')
-    const place = into[PLACE]
+    const place = placeOf(into)
     fn.emitter.call(helper('get_current_comm'), [fn.emitter.address(place.base, place.offset), constant(into.length)], {
       result: false,
     })

@@ -4,6 +4,7 @@ import { i32, type Type, u16, u32, u64 } from '../types/types.ts'
 import { Bool } from '../values/bool.ts'
 import { Int, type Like, operandOf } from '../values/int.ts'
 import type { Maybe } from '../values/maybe.ts'
+import { CONTEXT } from '../values/place.ts'
 import { contextSocket, type SocketCommon } from '../values/socket.ts'
 import type { InitOf, StructView, View } from '../values/views.ts'
 import { SK_BUFF_TC } from './contexts.ts'
@@ -45,7 +46,7 @@ export class TcBody extends SkbBody<TcCode | Int<'i32'>, typeof SK_BUFF_TC, 'wri
 
   /** Makes the first `bytes` of the packet readable directly (0: all of the linear part writable); all earlier headers are gone. Linux 4.9. */
   pull(bytes: Like<'u32'>): Int<'i64'> {
-    return changing('b.pull', 'skb_pull_data', this.context, operandOf(here('b.pull'), u32, bytes))
+    return changing('b.pull', 'skb_pull_data', this[CONTEXT](), operandOf(here('b.pull'), u32, bytes))
   }
   /** Sends the packet out (or in) at another interface; the answer is the return code. */
   redirect(ifindex: Like<'u32'>, ingress = false): Int<'i32'> {
@@ -69,23 +70,23 @@ export class TcBody extends SkbBody<TcCode | Int<'i32'>, typeof SK_BUFF_TC, 'wri
   cloneRedirect(ifindex: Like<'u32'>, ingress = false): Int<'i64'> {
     const fn = here('b.cloneRedirect')
     const args = [operandOf(fn, u32, ifindex), constant(ingress ? 1 : 0)] as const
-    return changing('b.cloneRedirect', 'clone_redirect', this.context, ...args)
+    return changing('b.cloneRedirect', 'clone_redirect', this[CONTEXT](), ...args)
   }
   /** Copies packet bytes at an offset, from any part of the packet. */
   load<T extends Type>(offset: Like<'u32'>, type: T): Maybe<View<T, 'shared'>> {
-    return loadBytes(here('b.load'), 'skb_load_bytes', this.context, offset, type)
+    return loadBytes(here('b.load'), 'skb_load_bytes', this[CONTEXT](), offset, type)
   }
   /** Writes a value into the packet at an offset; `recompute` keeps the buffer's own checksum right. 0 or a negative errno. */
   store<T extends Type>(offset: Like<'u32'>, type: T, value: InitOf<T>, options: StoreOptions = {}): Int<'i64'> {
     const flags = (options.recompute ? 1 : 0) | (options.invalidateHash ? 2 : 0)
-    return storeBytes(here('b.store'), 'skb_store_bytes', this.context, offset, type, value, flags)
+    return storeBytes(here('b.store'), 'skb_store_bytes', this[CONTEXT](), offset, type, value, flags)
   }
   /**
    * Brings the IP checksum at a packet offset up to date: `from` became `to`, 16 or 32 bits in network order; or a sum of
    * {@link checksumDiff} as `to` alone. 0 or a negative errno.
    */
   replaceL3Checksum(offset: Like<'u32'>, change: ChecksumChange): Int<'i64'> {
-    return replaceChecksum('l3_csum_replace', this.context, offset, change, 0)
+    return replaceChecksum('l3_csum_replace', this[CONTEXT](), offset, change, 0)
   }
   /** The same for TCP and UDP: `pseudo` when the change is an address (part of the pseudo header), `udp` keeps 0 as no checksum. */
   replaceL4Checksum(
@@ -93,7 +94,7 @@ export class TcBody extends SkbBody<TcCode | Int<'i32'>, typeof SK_BUFF_TC, 'wri
     change: ChecksumChange & { readonly pseudo?: boolean; readonly udp?: boolean },
   ): Int<'i64'> {
     const flags = (change.pseudo ? 0x10 : 0) | (change.udp ? 0x20 : 0)
-    return replaceChecksum('l4_csum_replace', this.context, offset, change, flags)
+    return replaceChecksum('l4_csum_replace', this[CONTEXT](), offset, change, flags)
   }
   /** The unfolded sum of 16-bit words: what `to` has more than `from` ({@link checksumFold}). Linux 4.6. */
   checksumDiff(diff: ChecksumDiff): Int<'i64'> {
@@ -102,67 +103,67 @@ export class TcBody extends SkbBody<TcCode | Int<'i32'>, typeof SK_BUFF_TC, 'wri
   /** Makes the packet this long: cut, or grown by zeros. 0 or a negative errno. Linux 4.9. */
   changeTail(length: Like<'u32'>): Int<'i64'> {
     const fn = here('b.changeTail')
-    return changing('b.changeTail', 'skb_change_tail', this.context, operandOf(fn, u32, length), constant(0))
+    return changing('b.changeTail', 'skb_change_tail', this[CONTEXT](), operandOf(fn, u32, length), constant(0))
   }
   /** Makes room in front of the packet. 0 or a negative errno. Linux 4.10. */
   changeHead(bytes: Like<'u32'>): Int<'i64'> {
     const fn = here('b.changeHead')
-    return changing('b.changeHead', 'skb_change_head', this.context, operandOf(fn, u32, bytes), constant(0))
+    return changing('b.changeHead', 'skb_change_head', this[CONTEXT](), operandOf(fn, u32, bytes), constant(0))
   }
   /** Grows or shrinks the packet behind its Ethernet ('mac') or IP ('net') header. 0 or a negative errno. Linux 4.13, 'mac' 5.0. */
   adjustRoom(bytes: number | Int<'i32'>, mode: 'net' | 'mac', flags = 0): Int<'i64'> {
     const fn = here('b.adjustRoom')
     if (mode === 'mac') fn.unit.need(5, 0, "adjustRoom with 'mac'")
     const args = [bytesOperand(fn, bytes), constant(mode === 'mac' ? 1 : 0), constant(flags)] as const
-    return changing('b.adjustRoom', 'skb_adjust_room', this.context, ...args)
+    return changing('b.adjustRoom', 'skb_adjust_room', this[CONTEXT](), ...args)
   }
   /** Changes the packet between IPv4 (0x0800) and IPv6 (0x86dd). 0 or a negative errno. Linux 4.8. */
   changeProtocol(protocol: 0x0800 | 0x86dd): Int<'i64'> {
     const swapped = ((protocol & 0xff) << 8) | (protocol >> 8)
-    return changing('b.changeProtocol', 'skb_change_proto', this.context, constant(swapped), constant(0))
+    return changing('b.changeProtocol', 'skb_change_proto', this[CONTEXT](), constant(swapped), constant(0))
   }
   /** Adds a VLAN tag. 0 or a negative errno. Linux 4.3. */
   vlanPush(tci: Like<'u16'>, protocol: 0x8100 | 0x88a8 = 0x8100): Int<'i64'> {
     const fn = here('b.vlanPush')
     const swapped = ((protocol & 0xff) << 8) | (protocol >> 8)
-    return changing('b.vlanPush', 'skb_vlan_push', this.context, constant(swapped), operandOf(fn, u16, tci))
+    return changing('b.vlanPush', 'skb_vlan_push', this[CONTEXT](), constant(swapped), operandOf(fn, u16, tci))
   }
   /** Takes the VLAN tag away. 0 or a negative errno. Linux 4.3. */
   vlanPop(): Int<'i64'> {
-    return changing('b.vlanPop', 'skb_vlan_pop', this.context)
+    return changing('b.vlanPop', 'skb_vlan_pop', this[CONTEXT]())
   }
   /** Sets the type of the packet: 0 to this host, 1 broadcast, 2 multicast, 3 to another host. Linux 4.8. */
   changeType(type: Like<'u32'>): Int<'i64'> {
-    return call('b.changeType', 'skb_change_type', this.context, operandOf(here('b.changeType'), u32, type))
+    return call('b.changeType', 'skb_change_type', this[CONTEXT](), operandOf(here('b.changeType'), u32, type))
   }
   /** The flow's hash, computed when it is not known yet. Linux 4.8. */
   flowHash(): Int<'u32'> {
     const fn = here('b.flowHash')
-    return new Int(u32, fn.emitter.zext(32, fn.emitter.call(helper('get_hash_recalc'), [this.context])), fn)
+    return new Int(u32, fn.emitter.zext(32, fn.emitter.call(helper('get_hash_recalc'), [this[CONTEXT]()])), fn)
   }
   /** The packet's mark of congestion (ECN CE); false when the packet cannot carry it. Linux 5.1. */
   markCongestion(): Bool {
     const fn = here('b.markCongestion')
-    const a = fn.emitter.call(helper('skb_ecn_set_ce'), [this.context])
+    const a = fn.emitter.call(helper('skb_ecn_set_ce'), [this[CONTEXT]()])
     return new Bool({ kind: 'compare', cmp: 'ne', width: 64, a, b: constant(0), site: fn.emitter.site }, fn)
   }
   /** When the packet leaves (fq qdisc; ns of CLOCK_MONOTONIC by default). Linux 5.18; before, write `b.ctx.tstamp`. */
   setDepartureTime(ns: Like<'u64'>): Int<'i64'> {
     const fn = here('b.setDepartureTime')
-    return call('b.setDepartureTime', 'skb_set_tstamp', this.context, operandOf(fn, u64, ns), constant(1))
+    return call('b.setDepartureTime', 'skb_set_tstamp', this[CONTEXT](), operandOf(fn, u64, ns), constant(1))
   }
   /** The id of the cgroup of the packet's socket (egress; Linux 4.18). */
   packetCgroupId(): Int<'u64'> {
     const fn = here('b.packetCgroupId')
-    return new Int(u64, fn.emitter.call(helper('skb_cgroup_id'), [this.context]), fn)
+    return new Int(u64, fn.emitter.call(helper('skb_cgroup_id'), [this[CONTEXT]()]), fn)
   }
   /** Asks the routing table ({@link FibLookup}); the answer is BPF_FIB_LKUP_RET_* (0: found). Linux 4.18. */
   fibLookup(params: StructView<typeof FibLookup.fields, 'shared'>, flags = 0): Int<'i64'> {
-    return fibLookup(this.context, params, flags)
+    return fibLookup(this[CONTEXT](), params, flags)
   }
   /** The packet's socket (Linux 5.1). */
   socket(): Maybe<SocketCommon> {
-    return contextSocket(here('b.socket'), this.context, SKB_SOCKET)
+    return contextSocket(here('b.socket'), this[CONTEXT](), SKB_SOCKET)
   }
 }
 export interface StoreOptions {

@@ -1,4 +1,4 @@
-import { buildError, type FunctionContext, here } from '../context.ts'
+import { buildError, here } from '../context.ts'
 import { constant, type LoadSize, type Operand } from '../ir/ops.ts'
 import { type StackOptions, stackFlags } from '../maps/handles.ts'
 import { unwritten } from '../maps/keys.ts'
@@ -7,7 +7,7 @@ import { type IntType, i64, type Type, u64 } from '../types/types.ts'
 import { Bool } from '../values/bool.ts'
 import { convert, Int, ownOperand } from '../values/int.ts'
 import { Maybe } from '../values/maybe.ts'
-import { CONTEXT, PLACE } from '../values/place.ts'
+import { CONTEXT, placeOf } from '../values/place.ts'
 import { type ArrayView, type BytesView, type View, view } from '../values/views.ts'
 import { helper } from './helper-calls.ts'
 import { TaskBody } from './task.ts'
@@ -45,7 +45,7 @@ export abstract class TracingBody<R> extends TaskBody<R> {
   #text(name: string, into: BytesView<number, 'shared'>, address: Int<'u64'>): Int<'i64'> {
     const fn = here(name)
     fn.unit.need(5, 5, name)
-    const place = into[PLACE]
+    const place = placeOf(into)
     const to = fn.emitter.address(place.base, place.offset)
     const result = fn.emitter.call(helper(name), [to, constant(into.length), ownOperand(fn, address)])
     fn.emitter.touch(place.region)
@@ -54,7 +54,7 @@ export abstract class TracingBody<R> extends TaskBody<R> {
   /** Copies the current stack's addresses, innermost first; the answer is how many bytes, or a negative errno. Linux 4.18. */
   stack(into: ArrayView<IntType<'u64'>, number, 'shared'>, options: StackOptions = {}): Int<'i64'> {
     const fn = here('b.stack')
-    const place = into[PLACE]
+    const place = placeOf(into)
     const to = fn.emitter.address(place.base, place.offset)
     const args = [this[CONTEXT](), to, constant(8 * into.length), constant(stackFlags(options))]
     const raw = fn.emitter.call(helper('get_stack'), args)
@@ -85,7 +85,7 @@ export class TracepointBody<A> extends TracingBody<number | Int<'u32'>> {
     const fn = here('b.dynamicText')
     const { emitter } = fn
     const offset = emitter.mask(ownOperand(fn, field), 0xffffn)
-    const place = into[PLACE]
+    const place = placeOf(into)
     const to = emitter.address(place.base, place.offset)
     const args = [to, constant(into.length), emitter.alu('add', 64, this[CONTEXT](), offset)]
     const raw = emitter.call(helper('probe_read_kernel_str'), args)
@@ -96,19 +96,12 @@ export class TracepointBody<A> extends TracingBody<number | Int<'u32'>> {
 
 /** Programs whose context is an array of 64-bit arguments (raw tracepoints, fentry, fexit, tp_btf, lsm). */
 export class ArgumentsBody<R> extends TracingBody<R> {
-  readonly #fn: FunctionContext
-  readonly #context: Operand
-  constructor(fn: FunctionContext, context: Operand) {
-    super()
-    this.#fn = fn
-    this.#context = context
-  }
   /** An argument by position as an integer of a type; pointers are u64. */
   arg<N extends IntName = 'u64'>(index: number, type?: IntType<N>): Int<N> {
     const fn = here('b.arg')
     if (!Number.isInteger(index) || index < 0 || index > 11)
       throw buildError('build.argument', `argument ${index}`, 'arguments are 0 to 11')
-    const raw = this.#fn.emitter.load('ctx', 8, this.#context, 8 * index, { pointer: true })
+    const raw = fn.emitter.load('ctx', 8, this[CONTEXT](), 8 * index, { pointer: true })
     return new Int((type ?? u64) as IntType<N>, convert(fn.emitter, 'u64', (type ?? u64).id, raw), fn)
   }
 }
@@ -119,13 +112,8 @@ const X86_RESULT = 80
 
 /** Probes: the registers at the place. */
 export class ProbeBody extends TracingBody<number | Int<'u32'>> {
-  readonly #context: Operand
-  constructor(context: Operand) {
-    super()
-    this.#context = context
-  }
   #register(offset: number): Operand {
-    return here('a register').emitter.load('ctx', 8 as LoadSize, this.#context, offset)
+    return here('a register').emitter.load('ctx', 8 as LoadSize, this[CONTEXT](), offset)
   }
   /** An argument of the probed function (0 to 5, x86-64). */
   arg<N extends IntName = 'u64'>(index: number, type?: IntType<N>): Int<N> {
@@ -141,15 +129,10 @@ export class ProbeBody extends TracingBody<number | Int<'u32'>> {
 }
 /** Return probes. */
 export class ReturnProbeBody extends TracingBody<number | Int<'u32'>> {
-  readonly #context: Operand
-  constructor(context: Operand) {
-    super()
-    this.#context = context
-  }
   /** What the probed function returns (x86-64). */
   result<N extends IntName = 'u64'>(type?: IntType<N>): Int<N> {
     const fn = here('b.result')
-    const raw = fn.emitter.load('ctx', 8, this.#context, X86_RESULT)
+    const raw = fn.emitter.load('ctx', 8, this[CONTEXT](), X86_RESULT)
     return new Int((type ?? u64) as IntType<N>, convert(fn.emitter, 'u64', (type ?? u64).id, raw), fn)
   }
 }

@@ -4,6 +4,7 @@ import { constant, type Operand } from '../ir/ops.ts'
 import { type Type, u32 } from '../types/types.ts'
 import { Int, type Like, operandOf } from '../values/int.ts'
 import type { Maybe } from '../values/maybe.ts'
+import { CONTEXT } from '../values/place.ts'
 import type { InitOf, StructView, View } from '../values/views.ts'
 import { Body } from './body.ts'
 import { type FibLookup, fibLookup } from './fib.ts'
@@ -35,17 +36,15 @@ export class XdpBody extends Body<XdpCode | Int<'u32'>> {
   readonly packet: Packet<'write'>
   /** Bytes in front of the packet for tc programs and AF_XDP, made by {@link adjustMeta}. */
   readonly metadata: Packet<'write'>
-  readonly #context: Operand
 
   constructor(fn: FunctionContext, context: Operand) {
     super()
-    this.#context = context
     this.packet = new Packet(fn, context, MD)
     this.metadata = new Packet(fn, context, { data: MD.dataMeta, dataEnd: MD.data })
   }
   #field(offset: number): Int<'u32'> {
     const fn = here('a context field')
-    return new Int(u32, fn.emitter.load('ctx', 4, this.#context, offset), fn)
+    return new Int(u32, fn.emitter.load('ctx', 4, this[CONTEXT](), offset), fn)
   }
   /** The interface the packet came in on. */
   get ingressIfindex(): Int<'u32'> {
@@ -57,28 +56,28 @@ export class XdpBody extends Body<XdpCode | Int<'u32'>> {
 
   /** Moves the packet's start: below 0 makes room for a header, above 0 takes one away. 0 or a negative errno. Linux 4.10. */
   adjustHead(bytes: number | Int<'i32'>): Int<'i64'> {
-    return changing('b.adjustHead', 'xdp_adjust_head', this.#context, bytesOperand(here('b.adjustHead'), bytes))
+    return changing('b.adjustHead', 'xdp_adjust_head', this[CONTEXT](), bytesOperand(here('b.adjustHead'), bytes))
   }
   /** Moves the packet's end: below 0 cuts, above 0 grows (Linux 5.8). 0 or a negative errno. Linux 4.18. */
   adjustTail(bytes: number | Int<'i32'>): Int<'i64'> {
-    return changing('b.adjustTail', 'xdp_adjust_tail', this.#context, bytesOperand(here('b.adjustTail'), bytes))
+    return changing('b.adjustTail', 'xdp_adjust_tail', this[CONTEXT](), bytesOperand(here('b.adjustTail'), bytes))
   }
   /** Moves the start of the metadata in front of the packet: below 0 makes room. 0 or a negative errno. Linux 4.15. */
   adjustMeta(bytes: number | Int<'i32'>): Int<'i64'> {
-    return changing('b.adjustMeta', 'xdp_adjust_meta', this.#context, bytesOperand(here('b.adjustMeta'), bytes))
+    return changing('b.adjustMeta', 'xdp_adjust_meta', this[CONTEXT](), bytesOperand(here('b.adjustMeta'), bytes))
   }
   /** All of the packet's bytes, those behind the first buffer too (Linux 5.18). */
   totalLength(): Int<'u32'> {
     const fn = here('b.totalLength')
-    return new Int(u32, fn.emitter.zext(32, fn.emitter.call(helper('xdp_get_buff_len'), [this.#context])), fn)
+    return new Int(u32, fn.emitter.zext(32, fn.emitter.call(helper('xdp_get_buff_len'), [this[CONTEXT]()])), fn)
   }
   /** Copies packet bytes at an offset, from any buffer (Linux 5.18). */
   load<T extends Type>(offset: Like<'u32'>, type: T): Maybe<View<T, 'shared'>> {
-    return loadBytes(here('b.load'), 'xdp_load_bytes', this.#context, offset, type)
+    return loadBytes(here('b.load'), 'xdp_load_bytes', this[CONTEXT](), offset, type)
   }
   /** Writes a value into the packet at an offset, in any buffer (Linux 5.18). 0 or a negative errno. */
   store<T extends Type>(offset: Like<'u32'>, type: T, value: InitOf<T>): Int<'i64'> {
-    return storeBytes(here('b.store'), 'xdp_store_bytes', this.#context, offset, type, value, undefined)
+    return storeBytes(here('b.store'), 'xdp_store_bytes', this[CONTEXT](), offset, type, value, undefined)
   }
   /** The unfolded sum of 16-bit words: what `to` has more than `from` ({@link checksumFold}). Linux 4.6. */
   checksumDiff(diff: ChecksumDiff): Int<'i64'> {
@@ -92,7 +91,7 @@ export class XdpBody extends Body<XdpCode | Int<'u32'>> {
   }
   /** Asks the routing table ({@link FibLookup}); the answer is BPF_FIB_LKUP_RET_* (0: found). Linux 4.18. */
   fibLookup(params: StructView<typeof FibLookup.fields, 'shared'>, flags = 0): Int<'i64'> {
-    return fibLookup(this.#context, params, flags)
+    return fibLookup(this[CONTEXT](), params, flags)
   }
 }
 

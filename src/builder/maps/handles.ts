@@ -6,7 +6,7 @@ import { i64, type Type, u32 } from '../types/types.ts'
 import { Bool } from '../values/bool.ts'
 import { Int, type Like, operandOf } from '../values/int.ts'
 import { Maybe, nullable } from '../values/maybe.ts'
-import { CONTEXT, PLACE, type Place } from '../values/place.ts'
+import { CONTEXT, PLACE, type Place, placeOf } from '../values/place.ts'
 import type { InitOf, StructView } from '../values/views.ts'
 import { typeOfView } from '../values/views.ts'
 import { MapDefinition, type MapOptions } from './definition.ts'
@@ -99,7 +99,7 @@ export class PerfEventArray<T extends Type = Type> extends MapDefinition {
     options: PerfOptions = {},
   ): Int<'i64'> {
     const { fn } = this.use('send')
-    const place = record[PLACE]
+    const place = placeOf(record)
     return this.#output(b, fn.emitter.address(place.base, place.offset), typeOfView(record).size, options)
   }
   #output(b: WithContext, from: Operand, size: number, { packetBytes = 0 }: PerfOptions): Int<'i64'> {

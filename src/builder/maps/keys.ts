@@ -2,7 +2,7 @@ import { buildError, type FunctionContext } from '../context.ts'
 import { constant, type LoadSize, type Operand, operandKey } from '../ir/ops.ts'
 import type { Type } from '../types/types.ts'
 import { operandOf, wireOperand } from '../values/int.ts'
-import { PLACE, type Place } from '../values/place.ts'
+import { PLACE, type Place, placeOf } from '../values/place.ts'
 import { assign, zero } from '../values/views.ts'
 import { zeroBytes } from './strings.ts'
 
@@ -47,7 +47,7 @@ export function materialize(fn: FunctionContext, type: Type, value: unknown, wha
     PLACE in value &&
     (type.kind === 'struct' || type.kind === 'union' || type.kind === 'bytes')
   ) {
-    const place = (value as { [PLACE]: Place })[PLACE]
+    const place = placeOf(value as { [PLACE]: Place })
     if (typeof place.base === 'object' && place.base.kind === 'frame') return emitter.address(place.base, place.offset)
   }
   if (type.kind === 'int' || type.kind === 'wire') {

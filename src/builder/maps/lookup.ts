@@ -1,12 +1,13 @@
 import type { MapType } from '../../uapi/index.ts'
 import { UPDATE_FLAGS } from '../../uapi/index.ts'
-import { type FunctionContext, here } from '../context.ts'
+import type { FunctionContext } from '../context.ts'
 import { constant, type Operand } from '../ir/ops.ts'
-import type { IntType, StructType, Type } from '../types/types.ts'
+import { callback } from '../kinds/closure.ts'
+import { helper } from '../kinds/helper-calls.ts'
+import type { IntType, Type } from '../types/types.ts'
 import { i64 } from '../types/types.ts'
 import { Int, type Like } from '../values/int.ts'
 import { Maybe, nullable } from '../values/maybe.ts'
-import type { Access } from '../values/place.ts'
 import { type InitOf, type View, view } from '../values/views.ts'
 import { MapDefinition, type MapOptions } from './definition.ts'
 import { materialize, zeroed } from './keys.ts'
@@ -64,6 +65,24 @@ export class LookupMap<K extends Type, V extends Type, T extends MapType = MapTy
   delete(key: InitOf<K>): Int<'i64'> {
     const { fn, handle } = this.use('delete')
     return new Int(i64, fn.emitter.call(DELETE, [handle, this.key(fn, key)]), fn)
+  }
+
+  /**
+   * Runs `body` with every entry (hash, array, LRU and per-CPU maps): its key read-only, its value in place. `b.break()` ends
+   * it. Values and variables from around it are there. Linux 5.13.
+   */
+  forEach(body: (key: View<K, 'read'>, value: View<V, 'shared'>) => void): void {
+    const { fn, handle } = this.use('forEach')
+    const target = helper('for_each_map_elem')
+    const params = ['map', 'key', 'value'].map((name) => ({ name, type: { kind: 'void' } as const }))
+    const { address, finish } = callback(fn, 'each', params, (inner, [, key, value]) => {
+      const place = { fn: inner, region: 'map', offset: 0 } as const
+      body(
+        view<K, 'read'>(this.keyType, { ...place, base: key, access: 'read' }),
+        view<V, 'shared'>(this.valueType, { ...place, base: value, access: 'shared' }),
+      )
+    })
+    finish((memory) => fn.emitter.call(target, [handle, address, memory, constant(0)]))
   }
 
   /** A pointer to the entry, which is made (from `initial`, else zero) when it is missing; 0 when the map is full. */
@@ -134,5 +153,3 @@ export function lookupMap<K extends Type, V extends Type, T extends MapType>(
     ) => AnyLookupMap<K, V, T>
   )(type, name, key, value, maxEntries, options)
 }
-export type { Access, StructType }
-export { here }

@@ -4,7 +4,7 @@ import { helper } from '../kinds/helper-calls.ts'
 import { i64, type StructType, type Type, u64 } from '../types/types.ts'
 import { Int, ownOperand } from '../values/int.ts'
 import { Maybe, nullable } from '../values/maybe.ts'
-import { PLACE, type Place } from '../values/place.ts'
+import { PLACE, type Place, placeOf } from '../values/place.ts'
 import { assign, type Init, type InitOf, type View, view, zero } from '../values/views.ts'
 import { MapDefinition, type MapOptions } from './definition.ts'
 import { isWhole, materialize, unwritten } from './keys.ts'
@@ -87,7 +87,7 @@ export class RingBuffer<T extends Type> extends MapDefinition {
       emitter.choose(less, () => emitter.setVariable(capped, now))
       bytes = emitter.getVariable(capped)
     }
-    const place = record[PLACE]
+    const place = placeOf(record)
     const from = emitter.address(place.base, place.offset)
     return new Int(i64, emitter.call(helper('ringbuf_output'), [handle, from, bytes, constant(0)]), fn)
   }

@@ -1,4 +1,4 @@
-import { buildError, type FunctionContext, here } from '../context.ts'
+import { buildError, building, type FunctionContext, here, inside } from '../context.ts'
 import type { Condition } from '../ir/emitter.ts'
 import { constant, type Operand } from '../ir/ops.ts'
 import { Value } from './value.ts'
@@ -43,7 +43,14 @@ export const constantBool = (value: boolean): Bool => new Bool({ kind: 'constant
 
 /** The condition of what a user passed where a Bool is expected. */
 export function conditionOf(value: unknown): Condition {
-  if (value instanceof Bool) return value.condition
+  if (value instanceof Bool) {
+    const fn = inside()
+    const { owner } = value
+    if (owner === undefined || fn === undefined || owner === fn) return value.condition
+    // a condition from around a callback: decided there
+    const made = building(owner, () => boolOperand(value))
+    return { kind: 'compare', cmp: 'ne', width: 64, a: fn.reach(owner, made), b: constant(0), site: fn.emitter.site }
+  }
   if (typeof value === 'boolean') return { kind: 'constant', value }
   throw buildError(
     'build.condition',

@@ -6,7 +6,7 @@ import { INT_FORMS, type IntName, type WireName } from '../types/forms.ts'
 import type { BitsType, EnumType, IntType, UnsignedName, WireType } from '../types/types.ts'
 import { Bool, boolOperand, conditionOf } from './bool.ts'
 import { canonical, Int, type Like, type LikeWire, operandOf, ownOperand, Wire, wireOperand } from './int.ts'
-import { PLACE, type Place } from './place.ts'
+import { PLACE, type Place, placeOf } from './place.ts'
 
 /** Reads an integer of this type from memory into register form. */
 export function loadInt(place: Place, type: IntType): Operand {
@@ -25,7 +25,7 @@ export class IntField<N extends IntName = IntName> extends Int<N> {
   }
   set(value: Like<N>): void {
     const fn = here('set')
-    const { region, base, offset } = this[PLACE]
+    const { region, base, offset } = placeOf(this)
     fn.emitter.store(region, this.type.size as LoadSize, base, offset, operandOf(fn, this.type, value))
   }
 }
@@ -36,7 +36,7 @@ export type AtomicName = 'u32' | 'u64' | 'i32' | 'i64'
 export class AtomicField<N extends AtomicName = AtomicName> extends IntField<N> {
   #atomic(what: string, operation: number, value: Like<N>, fetch: boolean): Int<N> {
     const fn = here(what)
-    const { region, base, offset } = this[PLACE]
+    const { region, base, offset } = placeOf(this)
     const size = this.type.size as 4 | 8
     if (operation !== ATOMIC.add) fn.unit.need(5, 12, `the atomic operation ${what}`)
     else if (fetch) fn.unit.need(5, 12, `the atomic operation ${what}`)
@@ -78,7 +78,7 @@ export class AtomicField<N extends AtomicName = AtomicName> extends IntField<N> 
   compareExchange(expected: Like<N>, value: Like<N>): Int<N> {
     const fn = here('compareExchange')
     fn.unit.need(5, 12, 'the atomic operation compareExchange')
-    const { region, base, offset } = this[PLACE]
+    const { region, base, offset } = placeOf(this)
     const size = this.type.size as 4 | 8
     const old = fn.emitter.atomic(
       region,
@@ -103,7 +103,7 @@ export class WireField<N extends WireName = WireName> extends Wire<N> {
   }
   set(value: LikeWire<N>): void {
     const fn = here('set')
-    const { region, base, offset } = this[PLACE]
+    const { region, base, offset } = placeOf(this)
     fn.emitter.store(region, this.type.size as LoadSize, base, offset, wireOperand(fn, this.type, value))
   }
 }
@@ -118,7 +118,7 @@ export class BoolField extends Bool {
   }
   set(value: Bool | boolean): void {
     const fn = here('set')
-    const { region, base, offset } = this[PLACE]
+    const { region, base, offset } = placeOf(this)
     conditionOf(value)
     const operand = typeof value === 'boolean' ? constant(value ? 1 : 0) : boolOperand(value)
     fn.emitter.store(region, 1, base, offset, operand)
@@ -143,7 +143,7 @@ export class BitsField<N extends UnsignedName = UnsignedName> extends Int<N> {
   set(value: Like<N>): void {
     const fn = here('set')
     const { emitter } = fn
-    const { region, base, offset } = this[PLACE]
+    const { region, base, offset } = placeOf(this)
     const size = this.bits.base.size as LoadSize
     const width = size === 8 ? 64 : 32
     const mask = ((1n << BigInt(this.bits.width)) - 1n) << BigInt(this.bit)
@@ -182,7 +182,7 @@ export class EnumField<V extends Record<string, number> = Record<string, number>
   }
   set(value: (keyof V & string) | Like<'i32' | 'u32'>): void {
     const fn = here('set')
-    const { region, base, offset } = this[PLACE]
+    const { region, base, offset } = placeOf(this)
     const number = typeof value === 'string' ? this.enumeration.values[value] : value
     const operand = number instanceof Int ? ownOperand(fn, number) : operandOf(fn, this.type, number)
     fn.emitter.store(region, 4, base, offset, operand)

@@ -267,18 +267,12 @@ export function intType<N extends IntName>(id: N): IntType<N> {
   return TYPES[id] as unknown as IntType<N>
 }
 
-/** The register of a value, which must belong to the function being built. */
+/** The register of a value in the function being built: its own, or captured by a callback. */
 export function ownOperand(
   fn: FunctionContext,
   value: { readonly operand: Operand; readonly owner?: FunctionContext },
 ): Operand {
-  if (value.owner !== undefined && value.owner !== fn)
-    throw buildError(
-      'build.foreign',
-      'this value belongs to another BPF function',
-      'pass it as an argument of the function, or keep it in a map',
-    )
-  return value.operand
+  return value.owner === undefined ? value.operand : fn.reach(value.owner, value.operand)
 }
 
 /** The register of an integer or literal of this type. */

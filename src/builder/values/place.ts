@@ -1,4 +1,4 @@
-import type { FunctionContext } from '../context.ts'
+import { type FunctionContext, inside } from '../context.ts'
 import type { Region } from '../ir/emitter.ts'
 import type { Operand } from '../ir/ops.ts'
 
@@ -28,3 +28,11 @@ export const TYPE: unique symbol = Symbol('type')
 
 /** How a body gives its context to helpers that need it. */
 export const CONTEXT: unique symbol = Symbol('context')
+
+/** The place of a view, as the function being built reaches it: a closure captures the address. */
+export function placeOf(view: { readonly [PLACE]: Place }): Place {
+  const place = view[PLACE]
+  const fn = inside()
+  if (fn === undefined || fn === place.fn) return place
+  return { ...place, fn, base: fn.reach(place.fn, place.base) }
+}

@@ -18,11 +18,11 @@ export class Variable<N extends IntName = IntName> {
   /** Its value at this line. */
   get(): Int<N> {
     const fn = here('get')
-    return new Int(this.type, fn.emitter.getVariable(this.#reg), this.#fn)
+    return new Int(this.type, fn.readVariable(this.#fn, this.#reg), fn)
   }
   set(value: Like<N>): void {
     const fn = here('set')
-    fn.emitter.setVariable(this.#reg, operandOf(fn, this.type, value))
+    fn.writeVariable(this.#fn, this.#reg, operandOf(fn, this.type, value))
   }
   /** `v.update((x) => x.add(1))` */
   update(change: (value: Int<N>) => Like<N>): void {

@@ -28,7 +28,7 @@ import {
 } from './fields.ts'
 import { type Int, intType, type Like, type LikeWire, operandOf, type Wire } from './int.ts'
 import { Maybe } from './maybe.ts'
-import { type Access, PLACE, type Place, shifted, TYPE } from './place.ts'
+import { type Access, PLACE, type Place, placeOf, shifted, TYPE } from './place.ts'
 import { Value } from './value.ts'
 
 /** How a type appears to code: integers as values, structs and arrays as views of their memory. */
@@ -159,16 +159,16 @@ function makeClass(type: StructType): new (place: Place) => object {
         const member = type.members.find((it) => it.name === name)
         if (member === undefined)
           throw buildError('build.member', `struct ${type.tag} has no member ${name}`, `it has ${memberNames(type)}`)
-        assign(member.type, shifted(this[PLACE], member.offset), value, member)
+        assign(member.type, shifted(placeOf(this), member.offset), value, member)
       }
     }
     $zero(): void {
       here('$zero')
-      zero(this[PLACE], type.size)
+      zero(placeOf(this), type.size)
     }
     $copy(from: { readonly [PLACE]: Place }): void {
       here('$copy')
-      copy(this[PLACE], from[PLACE], type.size)
+      copy(placeOf(this), placeOf(from), type.size)
     }
   }
   for (const member of type.members)
@@ -176,7 +176,7 @@ function makeClass(type: StructType): new (place: Place) => object {
       enumerable: true,
       get(this: Struct) {
         here(`${type.tag}.${member.name}`)
-        return viewOf(member.type, shifted(this[PLACE], member.offset), member)
+        return viewOf(member.type, shifted(placeOf(this), member.offset), member)
       },
       set() {
         throw buildError(
@@ -198,7 +198,7 @@ const memberNames = (type: StructType): string => type.members.map((member) => m
 export function assign(type: Type, place: Place, value: unknown, member?: Member): void {
   if (type.kind === 'struct' || type.kind === 'union') {
     if (typeof value === 'object' && value !== null && PLACE in value) {
-      copy(place, (value as { [PLACE]: Place })[PLACE], type.size)
+      copy(place, placeOf(value as { [PLACE]: Place }), type.size)
       return
     }
     for (const [name, inner] of Object.entries(value as Record<string, unknown>)) {
@@ -268,7 +268,7 @@ export class BytesView<L extends number = number, A extends Access = Access> ext
   at(index: number): A extends 'read' ? Int<'u8'> : IntField<'u8'> {
     here('at')
     checkIndex(index, this.length)
-    return new IntField(intType('u8'), shifted(this[PLACE], index)) as A extends 'read' ? Int<'u8'> : IntField<'u8'>
+    return new IntField(intType('u8'), shifted(placeOf(this), index)) as A extends 'read' ? Int<'u8'> : IntField<'u8'>
   }
   /**
    * `length` bytes from a running offset on: missing where they would pass the end. Texts one behind the other in one
@@ -276,7 +276,7 @@ export class BytesView<L extends number = number, A extends Access = Access> ext
    */
   part<const N extends number>(offset: Int<'u32'> | Int<'u16'> | Int<'u8'>, length: N): Maybe<BytesView<N, A>> {
     const fn = here('part')
-    const place = this[PLACE]
+    const place = placeOf(this)
     const { emitter } = fn
     if (!Number.isInteger(length) || length < 1 || length > this.length)
       throw buildError('build.length', `a part of ${length} bytes of ${this.length}`, `1 to ${this.length} bytes`)
@@ -300,21 +300,21 @@ export class BytesView<L extends number = number, A extends Access = Access> ext
           'cut them or make the field longer',
         )
       for (let i = 0; i < this.length; i++)
-        this[PLACE].fn.emitter.store(
-          this[PLACE].region,
+        placeOf(this).fn.emitter.store(
+          placeOf(this).region,
           1,
-          this[PLACE].base,
-          this[PLACE].offset + i,
+          placeOf(this).base,
+          placeOf(this).offset + i,
           constant(value[i] ?? 0),
         )
       return
     }
-    copy(this[PLACE], (value as BytesView)[PLACE], this.length)
+    copy(placeOf(this), placeOf(value as BytesView), this.length)
   }
   /** Exchanges the bytes of two fields. */
   swap(other: A extends 'read' ? never : BytesView<L, 'write' | 'shared'>): void {
     here('swap')
-    const [one, two] = [this[PLACE], (other as BytesView)[PLACE]]
+    const [one, two] = [placeOf(this), placeOf(other as BytesView)]
     const { emitter } = one.fn
     const pieces = [...chunks(this.length, one, two)].map(
       ([at, step]) =>
@@ -334,19 +334,19 @@ export class BytesView<L extends number = number, A extends Access = Access> ext
   eq(other: BytesView<L, Access> | Uint8Array | string): Bool {
     const fn = here('eq')
     const { emitter } = fn
-    const place = this[PLACE]
+    const place = placeOf(this)
     const right = other instanceof BytesView ? undefined : constantBytes(other, this.length)
     let all: Bool | undefined
-    for (const [at, step] of chunks(this.length, place, ...(other instanceof BytesView ? [other[PLACE]] : []))) {
+    for (const [at, step] of chunks(this.length, place, ...(other instanceof BytesView ? [placeOf(other)] : []))) {
       const compare = (): Bool => {
         const a = emitter.load(place.region, step, place.base, place.offset + at)
         const b: Operand =
           right === undefined
             ? emitter.load(
-                (other as BytesView)[PLACE].region,
+                placeOf(other as BytesView).region,
                 step,
-                (other as BytesView)[PLACE].base,
-                (other as BytesView)[PLACE].offset + at,
+                placeOf(other as BytesView).base,
+                placeOf(other as BytesView).offset + at,
               )
             : constant(littleEndian(right, at, step))
         const wide =
@@ -417,7 +417,7 @@ export class ArrayView<E extends Type = Type, L extends number = number, A exten
   at(index: Int<'u32'> | Int<'u64'> | Int<'u16'> | Int<'u8'>): Maybe<View<E, A>>
   at(index: number | Int): unknown {
     const fn = here('at')
-    const place = this[PLACE]
+    const place = placeOf(this)
     const { element, length } = this.type
     if (typeof index === 'number') {
       checkIndex(index, length)
@@ -442,7 +442,7 @@ export class ArrayView<E extends Type = Type, L extends number = number, A exten
     return this.#element(i) as View<E, A>
   }
   #element(i: Operand): unknown {
-    const place = this[PLACE]
+    const place = placeOf(this)
     const { emitter } = place.fn
     const base = emitter.alu('add', 64, place.base, emitter.alu('mul', 64, i, constant(this.type.element.size)))
     return viewOf(this.type.element, { ...place, base })
