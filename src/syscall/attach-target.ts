@@ -1,8 +1,11 @@
-import type { Btf, BtfKind } from '../btf/index.ts'
+import { Btf, type BtfKind } from '../btf/index.ts'
 import { UsageError } from '../errors/index.ts'
 import type { ProgramImage } from '../spec/index.ts'
 import { ATTACH_TYPES, PROGRAM_TYPES } from '../uapi/index.ts'
+import { btfBytes, programInfo } from './info.ts'
 import { kernelBtf } from './kernel-btf.ts'
+import { openById } from './objects.ts'
+import type { Sys } from './sys.ts'
 
 /** How an attach target's name is spelled in the kernel's BTF: by attach type for tracing, else by program type. */
 interface Spelling {
@@ -45,13 +48,29 @@ function find(types: Btf, image: ProgramImage, name: string): AttachTarget | und
 }
 
 /**
- * The BTF id that a program's `attachTo` names.
- * @throws UsageError `load.attach-target` when this kernel has no such function, tracepoint, hook or iterator
+ * The BTF id of a function in another program: what freplace, and fentry and fexit of programs, attach to.
+ * @throws UsageError `load.attach-target` when the program has no BTF or no such function
  */
-export function resolveAttachTarget(image: ProgramImage): AttachTarget | undefined {
+export function programFunctionId(sys: Sys, programFd: number, name: string): number {
+  const { btfId, id } = programInfo(sys, programFd)
+  using btf = btfId === 0 ? undefined : openById(sys, 'btf', btfId)
+  if (btf === undefined)
+    throw new UsageError('load.attach-target', `program ${id} has no BTF: its functions cannot be attached to`)
+  const found = new Btf(btfBytes(sys, btf.fd), { what: `BTF of program ${id}` }).idByName(name, 'func')
+  if (found === undefined)
+    throw new UsageError('load.attach-target', `program ${id} has no function ${JSON.stringify(name)}`)
+  return found
+}
+
+/**
+ * The BTF id that a program's `attachTo` names: in the kernel, a module, or another program.
+ * @throws UsageError `load.attach-target` when there is no such function, tracepoint, hook or iterator
+ */
+export function resolveAttachTarget(image: ProgramImage, sys: Sys): AttachTarget | undefined {
   const wanted = image.attachTo
   if (image.attachBtfId !== undefined) return { btfId: image.attachBtfId }
-  if (wanted === undefined || wanted.programFd !== undefined) return undefined
+  if (wanted === undefined) return undefined
+  if (wanted.programFd !== undefined) return { btfId: programFunctionId(sys, wanted.programFd, wanted.name) }
   const types = kernelBtf(wanted.module)
   if (types === undefined)
     throw new UsageError('load.no-btf', `the running kernel has no BTF for ${wanted.module ?? 'vmlinux'}`)

@@ -2,19 +2,27 @@ import { UnsupportedError, UsageError } from '../errors/index.ts'
 import type { AttachSpec, ProgramSpec } from '../spec/index.ts'
 import { ATTACH_TYPES, attachTypeName } from '../uapi/index.ts'
 import { attachCgroup } from './links/cgroup.ts'
-import { attachIterator } from './links/iterator.ts'
+import { attachFreplace } from './links/freplace.ts'
+import { attachIterator, type IteratorOptions } from './links/iterator.ts'
+import { attachKprobe, attachKsyscall } from './links/kprobe.ts'
+import { attachKprobeMulti } from './links/kprobe-multi.ts'
 import type { Link, ProgramHandle } from './links/link.ts'
 import { attachNetfilter } from './links/netfilter.ts'
+import { attachNetkit } from './links/netkit.ts'
 import { attachNetns } from './links/netns.ts'
 import { attachPerfEvent } from './links/perf-event.ts'
 import { attachRawTracepoint } from './links/raw-tracepoint.ts'
+import { attachSocketFilter } from './links/socket.ts'
+import { attachSockmap } from './links/sockmap.ts'
 import { attachStructOps } from './links/struct-ops.ts'
-import { attachTcx } from './links/tcx.ts'
+import { attachTc, attachTrafficControl } from './links/tc.ts'
 import { attachTracepoint } from './links/tracepoint.ts'
 import { attachUprobe } from './links/uprobe.ts'
 import { attachUprobeMulti } from './links/uprobe-multi.ts'
+import { attachUsdt, UsdtSpecs } from './links/usdt.ts'
 import { attachXdp } from './links/xdp.ts'
 import type { LoadedObject } from './load-object.ts'
+import type { RawMap } from './raw-map.ts'
 
 /** What a section name leaves open. */
 export interface AttachOptions {
@@ -26,7 +34,33 @@ export interface AttachOptions {
   readonly cookie?: bigint
   /** Where tracefs is mounted. */
   readonly tracefs?: string
+  /** The fd of the socket that a socket filter or a reuseport program serves. */
+  readonly socket?: number
+  /** The program whose function an ext program replaces, when it is another one than it was loaded for. */
+  readonly target?: { readonly fd: number }
+  /** What an iterator walks. */
+  readonly iterator?: IteratorOptions
+  /** The object's live maps by name: for sockmap verdicts and USDT arguments. `attachAll` gives them. */
+  readonly maps?: ReadonlyMap<string, RawMap>
 }
+
+const usdtSpecs = new WeakMap<RawMap, UsdtSpecs>()
+
+/** The rows of an object's USDT arguments; undefined when its programs read none. */
+function specsOf(maps: AttachOptions['maps']): UsdtSpecs | undefined {
+  const map = maps?.get('__bpf_usdt_specs')
+  if (map === undefined) return undefined
+  const specs = usdtSpecs.get(map) ?? new UsdtSpecs(map)
+  usdtSpecs.set(map, specs)
+  return specs
+}
+
+const SOCKMAP_TYPES = {
+  [ATTACH_TYPES.sk_msg_verdict]: 'sk_msg_verdict',
+  [ATTACH_TYPES.sk_skb_stream_parser]: 'sk_skb_stream_parser',
+  [ATTACH_TYPES.sk_skb_stream_verdict]: 'sk_skb_stream_verdict',
+  [ATTACH_TYPES.sk_skb_verdict]: 'sk_skb_verdict',
+} as const satisfies Readonly<Record<number, string>>
 
 type Kind = AttachSpec['kind']
 type Attach<K extends Kind> = (
@@ -41,13 +75,22 @@ function needed<T>(value: T | undefined, what: string): T {
   return value
 }
 
-/** How each kind is attached; kinds without a row cannot be attached here yet. */
-const ATTACH: { readonly [K in Kind]?: Attach<K> } = {
+/** How each kind is attached. A struct_ops program is part of a map, which is what {@link attachAll} attaches. */
+const ATTACH: { readonly [K in Exclude<Kind, 'struct_ops'>]: Attach<K> } = {
+  kprobe: (program, { function: name, offset, retprobe }, { cookie }) =>
+    attachKprobe(program, { function: name, offset, returns: retprobe, cookie }),
+  kprobe_multi: (program, { pattern, retprobe, session }, { tracefs }) =>
+    attachKprobeMulti(program, { functions: pattern, returns: retprobe, session, tracefs }),
+  ksyscall: (program, { syscall, retprobe }, { cookie }) =>
+    attachKsyscall(program, { syscall, returns: retprobe, cookie }),
   tracepoint: (program, { category, name }, { cookie, tracefs }) =>
     attachTracepoint(program, { category, name, cookie, tracefs }),
   raw_tracepoint: (program, { name }, { cookie }) => attachRawTracepoint(program, { name, cookie }),
   tracing: (program, _spec, { cookie }) => attachRawTracepoint(program, { cookie }),
-  iter: (program) => attachIterator(program),
+  iter: (program, _spec, { iterator }) => attachIterator(program, iterator),
+  lsm_cgroup: (program, spec, options) =>
+    attachCgroup(program, { cgroup: needed(options.cgroup ?? spec.cgroup, 'the cgroup'), type: 'lsm_cgroup' }),
+  freplace: (program, { function: name }, { target }) => attachFreplace(program, { target, function: name }),
   uprobe: (program, { binary, function: name, offset, retprobe, pid }, options) =>
     attachUprobe(program, {
       binary,
@@ -59,15 +102,43 @@ const ATTACH: { readonly [K in Kind]?: Attach<K> } = {
     }),
   uprobe_multi: (program, { binary, pattern, retprobe, session, pid }, options) =>
     attachUprobeMulti(program, { binary, functions: pattern, returns: retprobe, session, pid: options.pid ?? pid }),
+  usdt: (program, { binary, provider, name, pid }, options) =>
+    attachUsdt(program, {
+      binary,
+      provider,
+      name,
+      pid: options.pid ?? pid,
+      cookie: options.cookie,
+      specs: specsOf(options.maps),
+    }),
   xdp: (program, spec, options) =>
     attachXdp(program, {
       interface: needed(options.interface ?? spec.interface, 'the interface'),
       mode: spec.mode,
     }),
   tcx: (program, spec, options) =>
-    attachTcx(program, {
+    attachTrafficControl(program, {
       interface: needed(options.interface ?? spec.interface, 'the interface'),
       direction: spec.direction,
+    }),
+  tc: (program, spec, options) =>
+    attachTc(program, {
+      interface: needed(options.interface ?? spec.interface, 'the interface'),
+      direction: spec.direction,
+      priority: spec.priority,
+      handle: spec.handle,
+    }),
+  netkit: (program, spec, options) =>
+    attachNetkit(program, {
+      interface: needed(options.interface ?? spec.interface, 'the interface'),
+      end: spec.end,
+    }),
+  socket: (program, { reuseport }, { socket }) =>
+    attachSocketFilter(program, needed(socket, 'the socket'), { reuseport }),
+  sockmap: (program, { map }, { maps }, type) =>
+    attachSockmap(program, {
+      map: needed(maps?.get(map), `the map ${map}`),
+      type: needed(SOCKMAP_TYPES[type as keyof typeof SOCKMAP_TYPES], 'the attach type'),
     }),
   cgroup: (program, spec, options, type) =>
     attachCgroup(program, {
@@ -101,9 +172,9 @@ export function attachProgram(program: ProgramHandle, spec: ProgramSpec, options
   const { attach } = spec
   if (attach === undefined)
     throw new UsageError('attach.where', `${spec.name} (${spec.section}): its section does not say where it attaches`)
-  const run = ATTACH[attach.kind] as Attach<Kind> | undefined
-  if (run === undefined)
-    throw new UnsupportedError('attach.kind', `${spec.name}: attaching ${attach.kind} programs is not there yet`)
+  if (attach.kind === 'struct_ops')
+    throw new UnsupportedError('attach.kind', `${spec.name}: attach its struct_ops map (attachStructOps)`)
+  const run = ATTACH[attach.kind] as Attach<Kind>
   return run(program, attach as never, options, spec.expectedAttachType)
 }
 
@@ -134,6 +205,7 @@ export function hasPlace({ attach }: ProgramSpec, options: AttachOptions = {}): 
  */
 export function attachAll(loaded: LoadedObject, options: AttachOptions & { readonly unplaced?: 'skip' } = {}): Link[] {
   const links: Link[] = []
+  const withMaps = { maps: loaded.maps, ...options }
   try {
     for (const { spec, result } of loaded.programs)
       if (
@@ -142,7 +214,7 @@ export function attachAll(loaded: LoadedObject, options: AttachOptions & { reado
         spec.attach.kind !== 'struct_ops' &&
         (options.unplaced === undefined || hasPlace(spec, options))
       )
-        links.push(attachProgram(result.program, spec, options))
+        links.push(attachProgram(result.program, spec, withMaps))
     for (const { name, structOps } of loaded.object.maps)
       if (structOps !== undefined) links.push(attachStructOps(loaded, name))
     return links

@@ -17,13 +17,16 @@ export class FakeSys implements Sys {
   readonly #chunks: Chunk[] = []
   readonly #arena: Arena
   readonly #bpf: FakeBpf
+  readonly #files: Readonly<Record<string, string>>
   readonly #call: (name: SyscallName, args: readonly number[], sys: FakeSys) => number
   #top = 0x1000_0000
 
   constructor(
     bpf: FakeBpf = () => -ERRNO.ENOSYS,
     call: (name: SyscallName, args: readonly number[], sys: FakeSys) => number = () => 0,
+    files: Readonly<Record<string, string>> = {},
   ) {
+    this.#files = files
     this.#bpf = bpf
     this.#call = call
     this.#arena = new Arena((length) => this.#chunk(length))
@@ -58,6 +61,10 @@ export class FakeSys implements Sys {
 
   async callAsync(name: SyscallName, ...args: readonly number[]): Promise<number> {
     return this.call(name, ...args)
+  }
+
+  readText(path: string): string | undefined {
+    return Object.hasOwn(this.#files, path) ? this.#files[path] : undefined
   }
 
   alloc(size: number): Block {

@@ -261,7 +261,7 @@ export function loadImage(sys: Sys, image: ProgramImage, options: LoadImageOptio
   try {
     if (image.littleEndian === false)
       throw new UnsupportedError('load.byte-order', 'a big-endian program cannot be loaded into this kernel')
-    const target = resolveAttachTarget(image)
+    const target = resolveAttachTarget(image, sys)
     if (image.btf !== undefined && options.btfFd === undefined) owned.btf = loadBtf(sys, image.btf)
     const btfFd = options.btfFd ?? owned.btf?.fd
     if (image.maps.length > 0) owned.maps = createMapSet(sys, image.maps, { given: options.maps, btfFd })

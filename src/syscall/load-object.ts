@@ -8,7 +8,7 @@ import {
   type ProgramImage,
   type ProgramSpec,
 } from '../spec/index.ts'
-import { MAP_TYPES } from '../uapi/index.ts'
+import { MAP_TYPES, PROGRAM_TYPES } from '../uapi/index.ts'
 import { type LiveBtf, loadBtf } from './btf.ts'
 import { type LoadImageOptions, type LoadResult, loadImage, refusal } from './load-image.ts'
 import { createMapSet, fdBytes } from './map-set.ts'
@@ -21,6 +21,8 @@ export interface LoadObjectOptions extends LoadImageOptions {
   readonly programs?: readonly string[]
   /** The kernel to link for; default the running one. */
   readonly kernel?: LinkProgramOptions
+  /** The loaded program whose functions ext (freplace) programs replace; fentry and fexit of its functions too. */
+  readonly target?: { readonly fd: number }
   /** Maps to use instead of the object's own, by name. Not closed. */
   readonly mapsByName?: ReadonlyMap<string, RawMap>
 }
@@ -42,6 +44,14 @@ export interface LoadedObject {
   readonly maps: ReadonlyMap<string, RawMap>
   close(): void
   [Symbol.dispose](): void
+}
+
+/** An ext program names a function of another program; tracing programs may. */
+function aimedAt(image: ProgramImage, target: { readonly fd: number } | undefined): ProgramImage {
+  const aimed = image.type === PROGRAM_TYPES.ext || image.type === PROGRAM_TYPES.tracing
+  return target === undefined || image.attachTo === undefined || !aimed
+    ? image
+    : { ...image, attachTo: { ...image.attachTo, programFd: target.fd } }
 }
 
 /** The maps of an image and those that stand in their slots, by name. */
@@ -95,7 +105,7 @@ export function loadObject(sys: Sys, object: ObjectSpec, options: LoadObjectOpti
       maps.set(name, made[index])
     })
     const given = new Map(image.maps.map((_, index) => [index, made[index]]))
-    return loadImage(sys, image, { ...options, maps: given, btfFd })
+    return loadImage(sys, aimedAt(image, options.target), { ...options, maps: given, btfFd })
   }
   try {
     for (const spec of specs) {

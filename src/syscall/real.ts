@@ -1,4 +1,4 @@
-import { closeSync } from 'node:fs'
+import { closeSync, readFileSync } from 'node:fs'
 import type { DataType } from 'ffi-rs'
 import { SystemError, UnsupportedError } from '../errors/index.ts'
 import { Arena, type Chunk } from './arena.ts'
@@ -131,6 +131,14 @@ class RealSys implements Sys {
 
   alloc(size: number): Block {
     return this.#arena.alloc(size)
+  }
+
+  readText(path: string): string | undefined {
+    try {
+      return readFileSync(path, 'utf8')
+    } catch {
+      return undefined
+    }
   }
 
   mmap(length: number, protection: number, flags: number, fd: number, offset: number): Mapping {

@@ -74,6 +74,8 @@ export interface Sys {
   callAsync(name: SyscallName, ...args: readonly number[]): Promise<number>
   /** Zeroed memory at a fixed address. @throws SystemError `sys.enomem` */
   alloc(size: number): Block
+  /** A small text file of the system (/proc, /sys), undefined when it is not there or may not be read. */
+  readText(path: string): string | undefined
   /** mmap(2) of an fd. @throws SystemError with the errno */
   mmap(length: number, protection: number, flags: number, fd: number, offset: number): Mapping
 }

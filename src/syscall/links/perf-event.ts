@@ -64,6 +64,18 @@ export function openPerfEvent(sys: Sys, spec: PerfEventSpec): OwnedFd {
   return new OwnedFd(sys, fd, 'perf event')
 }
 
+/** The dynamic event source of kprobes or uprobes: its type, and the bit of `config` that means the return. */
+export function probeEventSource(
+  sys: Sys,
+  name: 'kprobe' | 'uprobe',
+): { readonly type: number; readonly returnBit: bigint } | undefined {
+  const folder = `/sys/bus/event_source/devices/${name}`
+  const type = sys.readText(`${folder}/type`)
+  if (type === undefined) return undefined
+  const bit = /config:(\d+)/.exec(sys.readText(`${folder}/format/retprobe`) ?? '')?.[1] ?? '0'
+  return { type: Number(type), returnBit: 1n << BigInt(bit) }
+}
+
 export function enablePerfEvent(event: OwnedFd): void {
   const result = event.sys.call('ioctl', event.fd, IOC_ENABLE, 0)
   if (result < 0) throw callError('ioctl(PERF_EVENT_IOC_ENABLE)', -result)

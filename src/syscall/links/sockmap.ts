@@ -1,5 +1,10 @@
 import { ATTACH_TYPES } from '../../uapi/index.ts'
-import { createLink, type Link, type ProgramHandle } from './link.ts'
+import { bpf, tryBpf } from '../command.ts'
+import { ERRNO } from '../errno.ts'
+import { explainErrno } from '../explain.ts'
+import { undoAtExit } from '../undo.ts'
+import { Link, type ProgramHandle } from './link.ts'
+import { LinklessAttachment } from './linkless.ts'
 
 export interface SockmapOptions {
   /** The sockmap or sockhash. */
@@ -7,10 +12,21 @@ export interface SockmapOptions {
   readonly type: 'sk_msg_verdict' | 'sk_skb_stream_parser' | 'sk_skb_stream_verdict' | 'sk_skb_verdict'
 }
 
-/** Runs a program for the sockets of a sockmap or sockhash. Linux 6.10. */
+/**
+ * Runs a program for the sockets of a sockmap or sockhash. A link from Linux 6.10; before, BPF_PROG_ATTACH (4.14), which the
+ * kernel keeps as long as the map: undone when this is closed or the process ends.
+ */
 export function attachSockmap(program: ProgramHandle, options: SockmapOptions): Link {
-  return createLink(program, `${options.type} on a sockmap`, '6.10', {
-    target_fd: options.map.fd,
-    attach_type: ATTACH_TYPES[options.type],
+  const { sys } = program
+  const { map } = options
+  const attach_type = ATTACH_TYPES[options.type]
+  const what = `${options.type} on a sockmap`
+  const fd = tryBpf(sys, 'link_create', { prog_fd: program.fd, target_fd: map.fd, attach_type })
+  if (fd >= 0) return new Link(sys, fd, what)
+  if (fd !== -ERRNO.EINVAL) throw explainErrno('link_create', -fd, `${what} (Linux 6.10)`)
+  bpf(sys, 'prog_attach', { target_fd: map.fd, attach_bpf_fd: program.fd, attach_type }, what)
+  const undo = undoAtExit(() => {
+    tryBpf(sys, 'prog_detach', { target_fd: map.fd, attach_bpf_fd: program.fd, attach_type })
   })
+  return new LinklessAttachment(sys, what, undo)
 }

@@ -84,19 +84,16 @@ function kernelValue(spec: MapSpec, loaded: LoadedObject, kernel: KernelStruct):
   return value
 }
 
-/**
- * Puts a struct_ops map of a loaded object into force: its programs implement the kernel struct (a TCP congestion control,
- * a scheduler). Linux 5.6; as a link that ends with its fd 6.4, which is what this function makes: the map must be of the
- * section `.struct_ops.link`.
- * @throws UsageError `link.struct-ops` when struct, member or program is missing
- */
-export function attachStructOps(loaded: LoadedObject, name: string): StructOpsLink {
+/** The struct_ops map of a loaded object with its value: the map's own update checks it. */
+function filledMap(loaded: LoadedObject, name: string, legacy: boolean): RawMap {
   const spec = loaded.object.maps.find((map) => map.name === name)
   if (spec?.structOps === undefined) throw new UsageError('link.struct-ops', `there is no struct_ops map ${name}`)
-  if (spec.structOps.legacy === true)
+  if ((spec.structOps.legacy === true) !== legacy)
     throw new UsageError(
       'link.struct-ops',
-      `${name}: move it to the section .struct_ops.link, so that it can be a link`,
+      legacy
+        ? `${name} is of the section .struct_ops.link: it is put into force by a link`
+        : `${name}: move it to the section .struct_ops.link, so that it can be a link`,
     )
   const { sys } = loaded
   const kernel = kernelStruct(spec.structOps.typeName)
@@ -110,10 +107,36 @@ export function attachStructOps(loaded: LoadedObject, name: string): StructOpsLi
   )
   try {
     map.update(new Uint8Array(4), value)
+    return map
+  } catch (error) {
+    map.close()
+    throw error
+  }
+}
+
+/**
+ * Puts a struct_ops map of a loaded object into force: its programs implement the kernel struct (a TCP congestion control,
+ * a scheduler). Linux 5.6; as a link that ends with its fd 6.4, which is what this function makes: the map must be of the
+ * section `.struct_ops.link`.
+ * @throws UsageError `link.struct-ops` when struct, member or program is missing
+ */
+export function attachStructOps(loaded: LoadedObject, name: string): StructOpsLink {
+  const { sys } = loaded
+  const map = filledMap(loaded, name, false)
+  try {
     const link = createLink({ sys, fd: map.fd }, `struct_ops ${name}`, '6.4', { attach_type: ATTACH_TYPES.struct_ops })
     return new StructOpsLink(sys, link.release(), `struct_ops ${name}`, map)
   } catch (error) {
     map.close()
     throw error
   }
+}
+
+/**
+ * Puts a struct_ops map of the section `.struct_ops` into force. Linux 5.6. It has no link: it stays in force after its fd
+ * and this process, until its element 0 is deleted.
+ * @throws UsageError `link.struct-ops`
+ */
+export function registerStructOps(loaded: LoadedObject, name: string): RawMap {
+  return filledMap(loaded, name, true)
 }
