@@ -1,10 +1,22 @@
 #!/usr/bin/env node
-import { main } from './main.ts'
+import * as nodeModule from 'node:module'
+import { wordsMain } from './words/main.ts'
+import { printToDescriptor } from './words/output.ts'
 
-// `typebpf … | head` closes the pipe early: that is no error
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0)
-  throw error
-})
+// compiled code is kept between runs where Node can (22.8)
+;(nodeModule as { enableCompileCache?: () => unknown }).enableCompileCache?.()
 
-process.exitCode = await main(process.argv.slice(2))
+printToDescriptor()
+const args = process.argv.slice(2)
+const code = await wordsMain(args)
+if (code !== undefined) process.exitCode = code
+else {
+  // `typebpf … | head` closes the pipe early: that is no error
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(0)
+      throw error
+    })
+  const { main } = await import('./main.ts')
+  process.exitCode = await main(args)
+}

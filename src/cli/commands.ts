@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 
-/** A subcommand: its file is loaded only when it is the one that runs. */
+/** A subcommand with options of its own: its file is loaded only when it is the one that runs. */
 export interface CommandRow {
   readonly name: string
   readonly summary: string
@@ -8,16 +8,13 @@ export interface CommandRow {
   readonly load: () => Promise<{ register(program: Command): void }>
 }
 
-/** All subcommands, in the order of `--help`. */
+/** All subcommands besides the nouns of words/nouns.ts (prog, map, link …), in the order of `--help`. */
 export const COMMANDS: readonly CommandRow[] = [
   {
     name: 'build',
     summary: 'build the programs of a TypeScript module, show their instructions, write an object file',
     load: () => import('./build.ts'),
   },
-  { name: 'prog', summary: 'show and dump the programs in the kernel', load: () => import('./prog.ts') },
-  { name: 'map', summary: 'show, read and change the maps in the kernel', load: () => import('./map.ts') },
-  { name: 'link', summary: 'show, pin and detach links', load: () => import('./link.ts') },
   {
     name: 'top',
     summary: 'a live table of what the programs in the kernel cost',
@@ -32,11 +29,6 @@ export const COMMANDS: readonly CommandRow[] = [
     name: 'init',
     summary: 'make a new project: a program, its test, package.json, CI',
     load: () => import('./init.ts'),
-  },
-  {
-    name: 'feature',
-    summary: 'what of BPF the running kernel offers',
-    load: () => import('./feature.ts'),
   },
   {
     name: 'doctor',
@@ -92,11 +84,6 @@ export const COMMANDS: readonly CommandRow[] = [
     name: 'conformance-plugin',
     summary: 'run one program of the bpf_conformance protocol',
     load: () => import('./conformance-plugin.ts'),
-  },
-  {
-    name: 'btf',
-    summary: 'print BTF types: raw, JSON, as a C header, as TypeScript definitions',
-    load: () => import('./btf.ts'),
   },
   {
     name: 'inspect',

@@ -1,6 +1,9 @@
 import { Command } from 'commander'
 import { UsageError } from '../errors/index.ts'
 import { COMMANDS } from './commands.ts'
+import { FLAGS } from './words/arguments.ts'
+import type { Noun, Verb } from './words/noun.ts'
+import { NOUNS } from './words/nouns.ts'
 
 /** One command's words, as completion needs them. */
 interface Node {
@@ -20,14 +23,40 @@ function walk(command: Command, path: string): Node[] {
   return [own, ...command.commands.flatMap((child) => walk(child, `${path} ${child.name()}`.trim()))]
 }
 
+const GLOBAL: Node['options'] = FLAGS.map(({ short, long, summary }) => ({
+  flags: [`-${short}`, `--${long}`],
+  summary,
+}))
+
+/** The small words of a usage line: what is typed as it stands (`id`, `pinned`, `xlated`). */
+function keywords(usage: string): string[] {
+  return [...new Set(usage.match(/(?<![A-Za-z_])[a-z][a-z0-9_]*(?![A-Za-z_])/g) ?? [])]
+}
+
+function nounNodes({ name: noun, verbs }: Noun): Node[] {
+  const names = (verb: Verb): string[] => (verb.alias === undefined ? [verb.name] : [verb.name, verb.alias])
+  const children = verbs.flatMap((verb) => names(verb).map((name) => ({ name, summary: verb.summary })))
+  const own: Node = { path: noun, children, options: GLOBAL }
+  return [
+    own,
+    ...verbs.flatMap((verb) =>
+      names(verb).map((name) => ({
+        path: `${noun} ${name}`,
+        children: keywords(verb.words).map((word) => ({ name: word, summary: `${noun} ${name}` })),
+        options: GLOBAL,
+      })),
+    ),
+  ]
+}
+
 async function tree(): Promise<Node[]> {
-  const nodes: Node[] = []
+  const nodes: Node[] = NOUNS.flatMap(nounNodes)
   for (const row of COMMANDS) {
     const program = new Command('typebpf')
     ;(await row.load()).register(program)
     for (const command of program.commands) nodes.push(...walk(command, command.name()))
   }
-  const children = COMMANDS.map(({ name, summary }) => ({ name, summary }))
+  const children = [...NOUNS, ...COMMANDS].map(({ name, summary }) => ({ name, summary }))
   return [{ path: '', children, options: [{ flags: ['--version'], summary: 'show the version' }] }, ...nodes]
 }
 
@@ -74,18 +103,18 @@ function zsh(nodes: readonly Node[]): string {
   return `#compdef typebpf
 # zsh completion of typebpf: typebpf completion zsh > "\${fpath[1]}/_typebpf"
 _typebpf() {
-  local path="" word
+  local place="" word
   local -a found
   for word in "\${words[@]:1:$((CURRENT - 2))}"; do
     [[ $word == -* ]] && continue
-    case "\${path:+$path }$word" in
+    case "\${place:+$place }$word" in
 ${nodes
   .filter((node) => node.path !== '')
-  .map((node) => `      '${node.path}') path='${node.path}' ;;`)
+  .map((node) => `      '${node.path}') place='${node.path}' ;;`)
   .join('\n')}
     esac
   done
-  case "$path" in
+  case "$place" in
 ${nodes.map((node) => `    '${node.path}') found=(${describe(node)}) ;;`).join('\n')}
   esac
   _describe 'typebpf' found
@@ -96,13 +125,22 @@ compdef _typebpf typebpf
 }
 
 function fish(nodes: readonly Node[]): string {
-  const lines = ['# fish completion of typebpf: typebpf completion fish > ~/.config/fish/completions/typebpf.fish']
+  const places = nodes.filter(({ path }) => path !== '').map(({ path }) => `'${path}'`)
+  const lines = [
+    '# fish completion of typebpf: typebpf completion fish > ~/.config/fish/completions/typebpf.fish',
+    `set -g __typebpf_places ${places.join(' ')}`,
+    'function __typebpf_at',
+    '  set -l place ""',
+    '  for word in (commandline -opc)[2..-1]',
+    "    string match -q -- '-*' $word; and continue",
+    '    set -l next (string trim -- "$place $word")',
+    '    contains -- $next $__typebpf_places; and set place $next',
+    '  end',
+    '  test "$place" = "$argv[1]"',
+    'end',
+  ]
   for (const node of nodes) {
-    const seen = node.path.split(' ').filter((word) => word !== '')
-    const names = node.children.map(({ name }) => name).join(' ')
-    const conditions = seen.map((word) => `__fish_seen_subcommand_from ${word}`)
-    if (names !== '') conditions.push(`not __fish_seen_subcommand_from ${names}`)
-    const when = conditions.length === 0 ? '' : ` -n '${conditions.join('; and ')}'`
+    const when = ` -n '__typebpf_at "${node.path}"'`
     for (const { name, summary } of node.children)
       lines.push(`complete -c typebpf${when} -f -a '${name}' -d '${quoted(summary)}'`)
     for (const { flags, summary } of node.options) {

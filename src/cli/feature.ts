@@ -1,5 +1,4 @@
-import type { Command } from 'commander'
-import { EXIT, UnsupportedError, UsageError } from '../errors/index.ts'
+import { UnsupportedError, UsageError } from '../errors/index.ts'
 import {
   type Feature,
   helperFeature,
@@ -20,8 +19,10 @@ import {
 } from '../uapi/index.ts'
 import { collectFacts, type HostFacts } from './doctor/facts.ts'
 import type { Json } from './objects/json.ts'
-import { type OutputOptions, printJson, wantsJson, withOutput } from './objects/options.ts'
+import { printJson } from './objects/options.ts'
 import { fullWord } from './objects/select.ts'
+import type { Context } from './words/noun.ts'
+import { print } from './words/output.ts'
 
 /** Kernel options that bpftool reports, in its order. */
 const OPTIONS = [
@@ -189,7 +190,8 @@ function toMacros({ facts, programTypes, mapTypes, helpers, misc }: Found, prefi
   return out
 }
 
-function probeCommand(words: readonly string[], options: OutputOptions): void {
+/** `feature probe [kernel] [full] [macros [prefix PREFIX]]`. */
+export function probeWords(words: readonly string[], context: Context): void {
   let full = false
   let macros = false
   let prefix = ''
@@ -210,8 +212,8 @@ function probeCommand(words: readonly string[], options: OutputOptions): void {
       throw new UsageError('cli.words', `expected kernel, full, macros or prefix NAME, got ${JSON.stringify(words[i])}`)
   }
   const found = probe(realSys(), full)
-  if (wantsJson(options)) printJson(toTree(found), options)
-  else process.stdout.write(macros ? toMacros(found, prefix) : toText(found))
+  if (context.json === true) printJson(toTree(found), context)
+  else print(macros ? toMacros(found, prefix) : toText(found))
 }
 
 const BUILTINS: Readonly<Record<string, () => readonly string[]>> = {
@@ -222,22 +224,15 @@ const BUILTINS: Readonly<Record<string, () => readonly string[]>> = {
   helpers: () => HELPERS.slice(1),
 }
 
-export function register(program: Command): void {
-  const feature = program.command('feature').description('what of BPF the running kernel offers')
-  withOutput(feature.command('probe'))
-    .description('ask the kernel for program types, map types, helpers per program type, instruction sets')
-    .argument('[word...]', 'kernel, full, macros, prefix NAME')
-    .action(probeCommand)
-  withOutput(feature.command('list_builtins'))
-    .description('what this version knows by name')
-    .argument('<group>', Object.keys(BUILTINS).join(', '))
-    .action((group: string, options: OutputOptions) => {
-      const key = fullWord(group, Object.keys(BUILTINS))
-      if (key === undefined)
-        throw new UsageError('cli.words', `expected ${Object.keys(BUILTINS).join(', ')}, got ${JSON.stringify(group)}`)
-      const list = BUILTINS[key]()
-      if (wantsJson(options)) printJson([...list], options)
-      else process.stdout.write(`${list.join('\n')}\n`)
-      process.exitCode = EXIT.ok
-    })
+/** `feature list_builtins GROUP`. */
+export function listBuiltins(words: readonly string[], context: Context): void {
+  const key = words.length === 1 ? fullWord(words[0], Object.keys(BUILTINS)) : undefined
+  if (key === undefined)
+    throw new UsageError(
+      'cli.words',
+      `expected ${Object.keys(BUILTINS).join(', ')}, got ${JSON.stringify(words.join(' '))}`,
+    )
+  const list = BUILTINS[key]()
+  if (context.json === true) printJson([...list], context)
+  else print(`${list.join('\n')}\n`)
 }

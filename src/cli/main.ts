@@ -1,23 +1,14 @@
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
-import { BpfError, EXIT } from '../errors/index.ts'
-import { COMMANDS } from './commands.ts'
+import { EXIT } from '../errors/index.ts'
+import { COMMANDS, type CommandRow } from './commands.ts'
+import { wordsMain } from './words/main.ts'
+import { NOUNS } from './words/nouns.ts'
+import { debugStack, failureOf, failureText } from './words/report.ts'
+import { packageVersion } from './words/version.ts'
 
 const JSON_FLAGS = new Set(['-j', '--json', '-p', '--pretty'])
 
-function version(): string {
-  for (const up of ['../../package.json', '../../../package.json']) {
-    try {
-      const text = readFileSync(new URL(up, import.meta.url), 'utf8')
-      return (JSON.parse(text) as { version: string }).version
-    } catch {
-      // the package file is one level higher from dist/src/cli
-    }
-  }
-  return 'unknown'
-}
-
-/** Flags that stand before the subcommand move to the end, so that `typebpf -j prog show` equals `typebpf prog show -j`. */
+/** Flags that stand before the subcommand move to the end, so that `typebpf -j verify x` equals `typebpf verify x -j`. */
 function normalize(argv: readonly string[]): string[] {
   let first = 0
   while (first < argv.length && JSON_FLAGS.has(argv[first])) first++
@@ -29,41 +20,56 @@ function normalize(argv: readonly string[]): string[] {
     : [...rest.slice(0, end), ...argv.slice(0, first), ...rest.slice(end)]
 }
 
+/** The command that a word means: its name, or the only one that it begins. */
+function findCommand(word: string | undefined): CommandRow | undefined {
+  if (word === undefined || word === '') return undefined
+  const exact = COMMANDS.find(({ name }) => name === word)
+  if (exact !== undefined) return exact
+  const begun = COMMANDS.filter(({ name }) => name.startsWith(word))
+  return begun.length === 1 ? begun[0] : undefined
+}
+
+/** The same for the subcommands of a command (`gen skel`). */
+function wholeSubcommand(program: Command, argv: readonly string[]): string[] {
+  const [first, word, ...rest] = argv
+  const children = program.commands[0]?.commands.map((child) => child.name()) ?? []
+  if (word === undefined || children.includes(word) || word.startsWith('-')) return [...argv]
+  const begun = children.filter((name) => name.startsWith(word))
+  return begun.length === 1 ? [first, begun[0], ...rest] : [...argv]
+}
+
 /** One readable line for people, an object for scripts. A stack trace only with TYPEBPF_DEBUG=1. */
 function report(error: unknown, json: boolean): number {
-  const known = error instanceof BpfError
-  const message = error instanceof Error ? error.message : String(error)
-  if (json) {
-    const body = { error: { code: known ? error.code : 'internal', message, details: known ? error.details : [] } }
-    process.stdout.write(`${JSON.stringify(body)}\n`)
-  } else {
-    process.stderr.write(`typebpf: ${message}\n`)
-    if (known) for (const line of error.details) process.stderr.write(`  ${line}\n`)
-  }
-  if (process.env['TYPEBPF_DEBUG'] === '1' && error instanceof Error) process.stderr.write(`${error.stack}\n`)
-  return known ? error.exitCode : EXIT.usage
+  const failure = failureOf(error)
+  const { code, message, details, exitCode } = failure
+  if (json) process.stdout.write(`${JSON.stringify({ error: { code, message, details } })}\n`)
+  else process.stderr.write(failureText(failure))
+  debugStack(error)
+  return exitCode
 }
 
 /** Runs one command line; the answer is the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
+  const inWords = await wordsMain(args)
+  if (inWords !== undefined) return inWords
   const argv = normalize(args)
   const json = argv.some((arg) => arg === '-j' || arg === '--json')
   const program = new Command('typebpf')
     .description('Write, verify, test, load and inspect Linux BPF programs from TypeScript.')
-    .version(version())
+    .version(packageVersion())
     .helpCommand('help [command]', 'show the help of a command')
     .exitOverride()
     .configureOutput({ writeErr: (text) => process.stderr.write(text.replace(/^error: /, 'typebpf: ')) })
-  const wanted = argv[0]
-  const row = COMMANDS.find(({ name }) => name === wanted)
+  const row = findCommand(argv[0])
   try {
     if (row !== undefined) {
       ;(await row.load()).register(program)
-    } else if (wanted === 'help' && argv[1] !== undefined && COMMANDS.some(({ name }) => name === argv[1])) {
-      return await main([argv[1], '--help'])
-    } else {
-      for (const { name, summary } of COMMANDS) program.command(name).description(summary)
-    }
+      argv[0] = row.name
+    } else if (argv[0] === 'help' && argv[1] !== undefined) {
+      if (NOUNS.some(({ name }) => name === argv[1])) return await main([...argv.slice(1), '--help'])
+      const helped = findCommand(argv[1])
+      if (helped !== undefined) return await main([helped.name, '--help'])
+    } else for (const { name, summary } of [...COMMANDS, ...NOUNS]) program.command(name).description(summary)
     // exitOverride is not inherited by commands that exist already
     const guard = (command: Command): void => {
       command.exitOverride()
@@ -75,7 +81,7 @@ export async function main(args: readonly string[]): Promise<number> {
       program.outputHelp()
       return EXIT.usage
     }
-    await program.parseAsync(argv, { from: 'user' })
+    await program.parseAsync(row === undefined ? argv : wholeSubcommand(program, argv), { from: 'user' })
     return Number(process.exitCode ?? EXIT.ok)
   } catch (error) {
     if (error instanceof CommanderError) {

@@ -26,8 +26,19 @@ function bitField(data: DataView, bit: number, bits: number, plain: boolean): Js
  * fields and 128-bit integers in hex, pointers as numbers (hex text in `plain`).
  * @throws InputError `btf.*` for types without a value and endless nesting, `bytes.truncated` when the data is too short
  */
-export function btfValue(btf: Btf, typeId: number, data: DataView, plain: boolean): Json {
-  return read(btf, typeId, data, 0, plain, 0)
+export function btfValue(btf: Btf, typeId: number, data: DataView, plain: boolean, pointer?: PointerText): Json {
+  return read({ btf, data, plain, pointer }, typeId, 0, 0)
+}
+
+/** What stands for an address, by the type that it points at; undefined: the number. */
+export type PointerText = (targetId: number, address: bigint) => string | undefined
+
+/** What stays the same while a value is read. */
+interface Reading {
+  readonly btf: Btf
+  readonly data: DataView
+  readonly plain: boolean
+  readonly pointer: PointerText | undefined
 }
 
 function sizeOf(btf: Btf, id: number, depth: number): number {
@@ -85,8 +96,9 @@ function characters(btf: Btf, elementId: number, count: number, data: DataView, 
   return undefined
 }
 
-/** @param bit the value's first bit from the start of `data` */
-function read(btf: Btf, id: number, data: DataView, bit: number, plain: boolean, depth: number): Json {
+/** @param bit the value's first bit from the start of the data */
+function read(reading: Reading, id: number, bit: number, depth: number): Json {
+  const { btf, data, plain } = reading
   if (depth > MAX_DEPTH) throw new InputError('btf.cycle', `${btf.what}: type [${id}] has itself inside`)
   const type = btf.type(id)
   const at = bit >> 3
@@ -97,7 +109,7 @@ function read(btf: Btf, id: number, data: DataView, bit: number, plain: boolean,
     case 'restrict':
     case 'type_tag':
     case 'var':
-      return read(btf, type.type, data, bit, plain, depth + 1)
+      return read(reading, type.type, bit, depth + 1)
     case 'int': {
       if (type.bitOffset !== 0 || type.bits % 8 !== 0 || bit % 8 !== 0)
         return bitField(data, bit + type.bitOffset, type.bits, plain)
@@ -112,6 +124,8 @@ function read(btf: Btf, id: number, data: DataView, bit: number, plain: boolean,
     }
     case 'ptr': {
       const address = data.getBigUint64(at, true)
+      const text = reading.pointer?.(type.type, address)
+      if (text !== undefined) return text
       return plain ? (address === 0n ? '(nil)' : `0x${address.toString(16)}`) : address
     }
     case 'enum':
@@ -130,9 +144,7 @@ function read(btf: Btf, id: number, data: DataView, bit: number, plain: boolean,
           'bytes.truncated',
           `${btf.what}: an array of ${type.count} does not fit ${data.byteLength} bytes`,
         )
-      return Array.from({ length: type.count }, (_, i) =>
-        read(btf, type.type, data, (at + i * step) * 8, plain, depth + 1),
-      )
+      return Array.from({ length: type.count }, (_, i) => read(reading, type.type, (at + i * step) * 8, depth + 1))
     }
     case 'struct':
     case 'union': {
@@ -141,14 +153,14 @@ function read(btf: Btf, id: number, data: DataView, bit: number, plain: boolean,
         members[name] =
           bitSize > 0
             ? bitField(data, bit + bitOffset, bitSize, plain)
-            : read(btf, member, data, bit + bitOffset, plain, depth + 1)
+            : read(reading, member, bit + bitOffset, depth + 1)
       return members
     }
     case 'datasec':
       return {
         [type.name]: type.entries.map(({ type: variable, offset }) => {
           const row = btf.type(variable)
-          return { [row.kind === 'var' ? row.name : '']: read(btf, variable, data, bit + offset * 8, plain, depth + 1) }
+          return { [row.kind === 'var' ? row.name : '']: read(reading, variable, bit + offset * 8, depth + 1) }
         }),
       }
     case 'float':

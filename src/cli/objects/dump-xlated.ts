@@ -49,7 +49,7 @@ function heads(details: ProgramDetails, btf: Btf | undefined): (slot: number) =>
   }
 }
 
-const namesOf = (details: ProgramDetails, symbols: KernelSymbols): KernelNames =>
+export const namesOf = (details: ProgramDetails, symbols: KernelSymbols): KernelNames =>
   xlatedNames({ callBase: symbols.callBase, symbolAt: symbols.nameAt, jitedAddresses: details.ksyms })
 
 /** The translated program as `bpftool prog dump xlated` prints it. */

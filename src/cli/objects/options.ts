@@ -1,4 +1,6 @@
 import type { Command } from 'commander'
+import { print } from '../words/output.ts'
+import type { Holder } from './holders.ts'
 import { type Json, toJson } from './json.ts'
 
 /** What all inspecting commands share. */
@@ -16,7 +18,7 @@ export const wantsJson = ({ json, pretty }: OutputOptions): boolean => json === 
 
 /** One JSON document on standard output. */
 export function printJson(value: Json, { pretty }: OutputOptions): void {
-  process.stdout.write(`${toJson(value, pretty === true)}\n`)
+  print(`${toJson(value, pretty === true)}\n`)
 }
 
 /** Bytes as bpftool's JSON has them: an array of "0x0f". */
@@ -31,3 +33,10 @@ export function hexText(bytes: Uint8Array): string {
   })
   return out
 }
+
+/** The paths where an object is pinned, a line each. */
+export const pinnedText = (paths: readonly string[]): string => paths.map((path) => `\n\tpinned ${path}`).join('')
+
+/** The processes that hold an object. */
+export const pidsText = (holders: readonly Holder[]): string =>
+  holders.length === 0 ? '' : `\n\tpids ${holders.map(({ pid, comm }) => `${comm}(${pid})`).join(', ')}`

@@ -54,3 +54,9 @@ export function functionSignature(btf: Btf, funcId: number): string | undefined 
   if (func.kind !== 'func') return undefined
   return btf.type(func.type).kind === 'func_proto' ? signature(btf, func.type, func.name, 0) : undefined
 }
+
+/** `int (struct sock * sk)` of a FUNC_PROTO behind modifiers; undefined for another kind. */
+export function prototypeText(btf: Btf, id: number): string | undefined {
+  const type = btf.type(id)
+  return type.kind === 'func_proto' ? signature(btf, id, '', 0) : undefined
+}
