@@ -1,7 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, mkdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect } from 'vitest'
 import { readObject } from '../../src/elf/index.ts'
 import {
@@ -32,63 +31,19 @@ import {
 } from '../../src/syscall/index.ts'
 import { ATTACH_TYPES, MAP_TYPES } from '../../src/uapi/index.ts'
 import { testWith, unmet } from '../requirements.ts'
+import { enterOwnNamespace, type OwnNamespace, sendDatagrams } from './own-namespace.ts'
 import { counter, imageOf } from './programs.ts'
 
-const CLONE_NEWNS = 0x0002_0000
-const CLONE_NEWNET = 0x4000_0000
-const MS_REC_PRIVATE = 0x4000 | (1 << 18)
 const bpfTest = testWith('bpf', 'program:ip')
 let folder = ''
+let own: OwnNamespace | undefined
 
-function mount(type: string, target: string): void {
-  const sys = realSys()
-  const text = (value: string) => {
-    const block = sys.alloc(value.length + 1)
-    block.bytes.set(new TextEncoder().encode(value))
-    return block
-  }
-  using source = text('none')
-  using path = text(target)
-  using name = text(type)
-  expect(sys.call('mount', source.address, path.address, name.address, 0, 0)).toBe(0)
-}
-
-// A network and a mount namespace of this test's own; they end with the process.
 beforeAll(() => {
   if (unmet('bpf', 'program:ip') !== undefined) return
-  const sys = realSys()
-  expect(sys.call('unshare', CLONE_NEWNET | CLONE_NEWNS)).toBe(0)
-  using root = sys.alloc(8)
-  root.bytes.set(new TextEncoder().encode('/'))
-  expect(sys.call('mount', 0, root.address, 0, MS_REC_PRIVATE, 0)).toBe(0)
-  folder = mkdtempSync(`${tmpdir()}/typebpf-links-`)
-  for (const type of ['tracefs', 'cgroup2', 'bpf']) {
-    mkdirSync(`${folder}/${type}`)
-    mount(type, `${folder}/${type}`)
-  }
-  execFileSync('ip', ['link', 'set', 'lo', 'up'])
-  execFileSync('ip', ['link', 'add', 'left', 'type', 'veth', 'peer', 'name', 'right'])
-  for (const name of ['left', 'right']) execFileSync('ip', ['link', 'set', name, 'up'])
+  own = enterOwnNamespace()
+  folder = own.folder
 })
-
-afterAll(() => {
-  if (folder === '') return
-  for (const type of ['tracefs', 'cgroup2', 'bpf']) execFileSync('umount', ['-l', `${folder}/${type}`])
-  rmSync(folder, { recursive: true })
-})
-
-/** Sends datagrams to this namespace's own loopback. */
-function sendDatagrams(count: number): void {
-  const sys = realSys()
-  const socket = sys.call('socket', 2, 2, 0)
-  using to = sys.alloc(16)
-  to.view.setUint16(0, 2, true)
-  to.view.setUint16(2, 9999)
-  to.view.setUint32(4, 0x7f000001)
-  using data = sys.alloc(64)
-  for (let i = 0; i < count; i++) sys.call('sendto', socket, data.address, 64, 0, to.address, 16)
-  sys.call('close', socket)
-}
+afterAll(() => own?.close())
 
 describe('network hooks', () => {
   bpfTest('XDP: runs, is replaced, shows its info, leaves', () => {
