@@ -128,3 +128,22 @@ export function interfaceMac(sys: Sys, name: string): string {
   return decode(mac, request.bytes.subarray(18, 24), 'little')
 }
 const [AF_INET, SOCK_DGRAM, SIOCGIFHWADDR] = [2, 2, 0x8927]
+
+/** An IPv6 address as programs keep it in four numbers. */
+export interface Quad {
+  readonly a: number
+  readonly b: number
+  readonly c: number
+  readonly d: number
+}
+export function quad(bytes: Uint8Array): Quad {
+  const [a, b, c, d] = [0, 4, 8, 12].map((at) => addressNumber(bytes.subarray(at, at + 4)))
+  return { a, b, c, d }
+}
+/** The text of such an address; mapped ones (::ffff:192.0.2.1) are shown as the IPv4 address. */
+export function quadText({ a, b, c, d }: Quad): string {
+  const bytes = new Uint8Array(16)
+  const view = new DataView(bytes.buffer)
+  for (const [i, word] of [a, b, c, d].entries()) view.setUint32(4 * i, word)
+  return addressText(a === 0 && b === 0 && c === 0xffff ? bytes.subarray(12) : bytes)
+}
