@@ -64,4 +64,28 @@ export const TOOLS: readonly ToolRow[] = [
     kernel: '5.8',
     load: () => import('./tcplife/index.ts'),
   },
+  {
+    name: 'offcputime',
+    summary: 'show where threads wait, by stack',
+    kernel: '5.2',
+    load: () => import('./offcputime/index.ts'),
+  },
+  {
+    name: 'profile',
+    summary: 'show where processes spend their time, by sampling stacks',
+    kernel: '5.2',
+    load: () => import('./profile/index.ts'),
+  },
+  {
+    name: 'tc-shaper',
+    summary: 'limit what leaves an interface by a token bucket, for all or for each remote address',
+    kernel: '6.6',
+    load: () => import('./tc-shaper/index.ts'),
+  },
+  {
+    name: 'cgroup-connect',
+    summary: 'let a command or a cgroup connect only to the addresses on a list',
+    kernel: '5.8',
+    load: () => import('./cgroup-connect/index.ts'),
+  },
 ]

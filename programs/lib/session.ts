@@ -74,7 +74,8 @@ export function constants<F extends Fields>(
   const layout = layoutOf(type) as Layout<Js<StructType<F>>>
   const bytes = Uint8Array.from(spec.contents?.[0]?.[1] ?? new Uint8Array(layout.size))
   const view = new DataView(bytes.buffer)
-  layout.write(view, 0, { ...layout.read(view, 0, 'little'), ...values }, 'little', spec.name)
+  const said = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
+  layout.write(view, 0, { ...layout.read(view, 0, 'little'), ...said }, 'little', spec.name)
   return { map: spec.name, bytes }
 }
 
@@ -192,6 +193,21 @@ export class Session implements Disposable {
     const bytes = raw.lookup(new Uint8Array(4)) ?? new Uint8Array(type.size)
     const layout = layoutOf(type) as Layout<Js<StructType<F>>>
     return layout.read(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0, 'little')
+  }
+  /** The addresses of a stack, innermost first. */
+  stack(definition: { readonly name: string }, id: number): bigint[] {
+    const key = new Uint8Array(4)
+    new DataView(key.buffer).setUint32(0, id, true)
+    const bytes = this.#raw(definition.name).lookup(key)
+    if (bytes === undefined) return []
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    const addresses: bigint[] = []
+    for (let at = 0; at + 8 <= bytes.byteLength; at += 8) {
+      const address = view.getBigUint64(at, true)
+      if (address === 0n) break
+      addresses.push(address)
+    }
+    return addresses
   }
   #raw(name: string) {
     const raw = this.loaded.maps.get(name)
