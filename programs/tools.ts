@@ -88,4 +88,16 @@ export const TOOLS: readonly ToolRow[] = [
     kernel: '5.8',
     load: () => import('./cgroup-connect/index.ts'),
   },
+  {
+    name: 'funclatency',
+    summary: 'show how long user-space functions take, as a histogram',
+    kernel: '5.2',
+    load: () => import('./funclatency/index.ts'),
+  },
+  {
+    name: 'memleak',
+    summary: 'show memory that a process allocated and did not free, by stack',
+    kernel: '5.5',
+    load: () => import('./memleak/index.ts'),
+  },
 ]

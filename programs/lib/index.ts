@@ -2,6 +2,7 @@
  * What the tools share on their user side: programs at work ({@link Session}), output as tables and JSON Lines, the
  * command line's arguments. A tool's kernel side imports nothing from here.
  */
+export { binaryPath, requireFunctions, requireProcess } from './functions.ts'
 export { drawHistogram, histogramRows } from './histogram.ts'
 export { type Distribution, type HistogramReport, reportHistograms } from './histograms.ts'
 export { type Column, json, Output, printable } from './output.ts'

@@ -109,6 +109,11 @@ export class ProcessSymbols {
     this.#regions = readRegions(pid)
   }
 
+  /** False when the process has no memory (any more). */
+  get isMapped(): boolean {
+    return this.#regions.length > 0
+  }
+
   frame(address: bigint): Frame {
     const index = lastAtMost(this.#regions.length, (i) => this.#regions[i].start, address)
     const region = this.#regions[index]
@@ -166,6 +171,13 @@ function readPerfMap(pid: number): Place[] {
 export class Symbols {
   readonly #processes = new Map<number, ProcessSymbols>()
 
+  /** Reads the maps of all known processes again: libraries come, programs start others. Of those that ended the last map stays. */
+  refresh(): void {
+    for (const pid of this.#processes.keys()) {
+      const now = new ProcessSymbols(pid)
+      if (now.isMapped) this.#processes.set(pid, now)
+    }
+  }
   /** Reads a process's map now, while it is there. */
   remember(pid: number): ProcessSymbols {
     let process = this.#processes.get(pid)

@@ -21,6 +21,7 @@ export function takeStacks(
   entries: readonly StackIds[],
 ): { readonly rows: StackRow[]; readonly lostStacks: number } {
   let lostStacks = 0
+  symbols.refresh()
   const addresses = (id: number): readonly bigint[] | undefined => {
     if (id >= 0) return session.stack(stacks, id)
     if (id !== -1 && id !== EFAULT) lostStacks++
