@@ -4,7 +4,17 @@
  * where they cannot.
  */
 
-export { core, currentTask, type KernelStruct, type KernelView, kernelAt, kernelStruct, ptr } from './kernel.ts'
+export {
+  core,
+  currentTask,
+  type KernelPointer,
+  type KernelStruct,
+  type KernelView,
+  kernelAt,
+  kernelStruct,
+  ptr,
+  type TrustedView,
+} from './kernel.ts'
 export {
   type CgroupBody,
   type CgroupSkbBody,
@@ -23,7 +33,18 @@ export { FIB, FibLookup } from './kinds/fib.ts'
 export type { Verdict } from './kinds/fields.ts'
 export { type BpfFunction, fn } from './kinds/functions.ts'
 export { flowDissector, freplace, iter, kprobeMulti, lwt, type NetfilterOptions, netfilter } from './kinds/more.ts'
-export { type SocketFilterBody, skLookup, skMsg, skReuseport, skSkbVerdict, socketFilter } from './kinds/network.ts'
+export {
+  type SkLookupBody,
+  type SkMsgBody,
+  type SkSkbBody,
+  type SocketFilterBody,
+  skLookup,
+  skMsg,
+  skReuseport,
+  skSkbParser,
+  skSkbVerdict,
+  socketFilter,
+} from './kinds/network.ts'
 export { BpfProgram, type ProgramOptions, ReturnCode } from './kinds/program.ts'
 export { type TcBody, type TcCode, type TcxOptions, tc, tcx } from './kinds/tc.ts'
 export {
@@ -32,9 +53,12 @@ export {
   fmodRet,
   kprobe,
   kretprobe,
+  kretsyscall,
+  ksyscall,
   type LsmBody,
   type LsmCode,
   lsm,
+  lsmCgroup,
   perfEvent,
   rawTracepoint,
   syscall,
@@ -47,7 +71,7 @@ export {
   uretprobe,
 } from './kinds/trace.ts'
 export type { ArgumentsBody, ProbeBody, ReturnProbeBody, TracepointBody, TracingBody } from './kinds/tracing.ts'
-export { XdpBody, type XdpCode, type XdpOptions, xdp } from './kinds/xdp.ts'
+export { XdpBody, type XdpCode, type XdpOptions, xdp, xdpCpumap, xdpDevmap } from './kinds/xdp.ts'
 export {
   type Bucket,
   CgroupArray,
@@ -67,6 +91,7 @@ export {
   map,
   PerfEventArray,
   RingBuffer,
+  SocketMap,
   StackTraces,
 } from './maps/index.ts'
 export { nodeSourceReader, type SourceReader } from './source.ts'

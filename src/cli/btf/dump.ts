@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs'
-import { type Btf, dumpC, dumpJson, dumpRaw, dumpTypeScript } from '../../btf/index.ts'
+import { type Btf, dumpC, dumpJson, dumpKernelTypes, dumpRaw, dumpTypeScript } from '../../btf/index.ts'
 import { NegativeError, UsageError } from '../../errors/index.ts'
 import { mapInfo, programInfo, realSys } from '../../syscall/index.ts'
 import { KERNEL_BTF, loadBtf } from '../btf-input.ts'
@@ -8,7 +8,7 @@ import { fullWord, selectOne } from '../objects/select.ts'
 import type { Context } from '../words/noun.ts'
 import { print } from '../words/output.ts'
 
-const FORMATS = ['raw', 'c', 'ts'] as const
+const FORMATS = ['raw', 'c', 'ts', 'ts-kernel'] as const
 type Format = (typeof FORMATS)[number]
 
 /** The types to print and those to begin with. */
@@ -92,7 +92,13 @@ function rootIds(btf: Btf, root: string): number[] {
   return [...ids]
 }
 
-/** `btf dump SOURCE [format raw|c|ts] [root_id ID] [root NAME] [-o FILE]`. */
+/** Definitions of kernel structs are for those that are asked for. */
+function namedRoots(ids: readonly number[] | undefined): readonly number[] {
+  if (ids === undefined) throw new UsageError('cli.words', 'btf dump: format ts-kernel wants the structs: root NAME')
+  return ids
+}
+
+/** `btf dump SOURCE [format raw|c|ts|ts-kernel] [root_id ID] [root NAME] [-o FILE]`. */
 export function dump(words: readonly string[], context: Context): void {
   const { btf, roots, rest } = source(words, context.baseBtf)
   let format: Format = 'raw'
@@ -111,7 +117,10 @@ export function dump(words: readonly string[], context: Context): void {
     if (word === 'format') {
       const known = FORMATS.find((name) => name === value)
       if (known === undefined)
-        throw new UsageError('cli.words', `btf dump: the format is raw, c or ts, not ${JSON.stringify(value)}`)
+        throw new UsageError(
+          'cli.words',
+          `btf dump: the format is raw, c, ts or ts-kernel, not ${JSON.stringify(value)}`,
+        )
       format = known
     } else ids.push(...rootIds(btf, value))
   }
@@ -123,9 +132,11 @@ export function dump(words: readonly string[], context: Context): void {
       ? dumpC(btf, chosen)
       : format === 'ts'
         ? dumpTypeScript(btf, chosen)
-        : context.json === true
-          ? `${dumpJson(btf, chosen)}\n`
-          : dumpRaw(btf, chosen)
+        : format === 'ts-kernel'
+          ? dumpKernelTypes(btf, namedRoots(chosen))
+          : context.json === true
+            ? `${dumpJson(btf, chosen)}\n`
+            : dumpRaw(btf, chosen)
   if (context.output === undefined) print(text)
   else writeFileSync(context.output, text)
 }
