@@ -8,6 +8,7 @@ import { u32, u64 } from './types/types.ts'
 import { Bool } from './values/bool.ts'
 import { canonical, Int, intType, ownOperand } from './values/int.ts'
 import type { Place } from './values/place.ts'
+import { type KernelObject, POINTER } from './values/socket.ts'
 import { BytesView } from './values/views.ts'
 
 /** enum bpf_core_relo_kind (include/uapi/linux/bpf.h). */
@@ -15,6 +16,8 @@ const CORE = {
   byteOffset: 0,
   byteSize: 1,
   exists: 2,
+  leftShift: 4,
+  rightShift: 5,
   typeExists: 8,
   typeSize: 9,
   enumExists: 10,
@@ -59,7 +62,11 @@ type KernelMemberView<M> =
           ? KernelView<M>
           : M extends EnumType
             ? Int<'u32'>
-            : never
+            : M extends BitsType<infer N>
+              ? Int<N>
+              : never
+/** A kernel struct behind a pointer whose type the verifier knows: helpers, storages and kernel functions take it. */
+export type TrustedView<S> = KernelView<S> & KernelObject
 
 const TYPES = Symbol('kernel types')
 
@@ -76,7 +83,7 @@ function typeId(fn: FunctionContext, type: KernelStruct): number {
       name,
       type: memberType(fn, member),
       bitOffset: 8 * offsets[i],
-      bitSize: 0,
+      bitSize: member.kind === 'bits' ? member.width : 0,
     }))
     unit.btf.define(id, { kind: 'struct', name: type.tag, size, members })
   }
@@ -111,58 +118,121 @@ export function kernelAt<F extends KernelFields>(
   address: Int<'u64'>,
 ): KernelView<KernelStruct<F>> {
   const fn = here(`a pointer to ${type.tag}`)
-  return viewAt(fn, type, ownOperand(fn, address)) as KernelView<KernelStruct<F>>
+  return viewAt({ fn, root: type, base: ownOperand(fn, address), path: '0', offset: 0, direct: false }, type) as never
+}
+/** A pointer that the verifier knows the type of: members are plain loads, helpers and kernel functions take it. @internal */
+export function trustedAt<F extends KernelFields>(
+  fn: FunctionContext,
+  type: KernelStruct<F>,
+  base: Operand,
+): TrustedView<KernelStruct<F>> {
+  return viewAt({ fn, root: type, base, path: '0', offset: 0, direct: true }, type) as never
 }
 
-/** The current task (Linux 4.8), a GPL-only helper. */
+/** The current task by its address (Linux 4.8, a GPL-only helper); `b.task(type)` is cheaper from 5.11 on. */
 export function currentTask<F extends KernelFields>(type: KernelStruct<F>): KernelView<KernelStruct<F>> {
   const fn = here('currentTask')
   const key = 'current_task'
-  const address = fn.emitter.known(key) ?? fn.emitter.call(helper('get_current_task'), [], { pure: true })
-  fn.emitter.remember(key, address)
-  return viewAt(fn, type, address) as KernelView<KernelStruct<F>>
+  const base = fn.emitter.known(key) ?? fn.emitter.call(helper('get_current_task'), [], { pure: true })
+  fn.emitter.remember(key, base)
+  return viewAt({ fn, root: type, base, path: '0', offset: 0, direct: false }, type) as never
 }
 
-/** The address of a member: the base plus what CO-RE says. */
-function memberAddress(fn: FunctionContext, type: KernelStruct, name: string, base: Operand): Operand {
-  const { emitter } = fn
-  const index = Object.keys(type.fields()).indexOf(name)
-  const relocation = { kind: CORE.byteOffset, typeId: typeId(fn, type), access: `0:${index}` }
-  const offset = emitter.core(relocation, localLayout(type).offsets[index], 0x7fff_ffffn)
-  return emitter.alu('add', 64, base, offset)
+/** A place inside a kernel struct: the pointer, and the way from the struct it points to. */
+interface KernelPlace {
+  readonly fn: FunctionContext
+  readonly root: KernelStruct
+  readonly base: Operand
+  /** CO-RE access: member indexes. */
+  readonly path: string
+  /** Bytes in the program's own declaration. */
+  readonly offset: number
+  readonly direct: boolean
 }
 
-function viewAt(fn: FunctionContext, type: KernelStruct, base: Operand): object {
-  const out = { $address: new Int(u64, base, fn) }
-  for (const [name, member] of Object.entries(type.fields()))
+const relocation = (fn: FunctionContext, { root, path }: KernelPlace, kind: number) => ({
+  kind,
+  typeId: typeId(fn, root),
+  access: path,
+})
+
+/** The address of a place: the pointer plus what CO-RE says. */
+function addressOf(fn: FunctionContext, place: KernelPlace): Operand {
+  const offset = fn.emitter.core(relocation(fn, place, CORE.byteOffset), place.offset, 0x7fff_ffffn)
+  return fn.emitter.alu('add', 64, fn.reach(place.fn, place.base), offset)
+}
+
+function viewAt(place: KernelPlace, type: KernelStruct): object {
+  const out = Object.create(null) as Record<string | symbol, unknown>
+  const { offsets } = localLayout(type)
+  if (place.direct && place.path === '0') out[POINTER] = { fn: place.fn, operand: place.base }
+  Object.defineProperty(out, '$address', {
+    get: () => {
+      const fn = here(`${type.tag}.$address`)
+      return new Int(u64, place.path === '0' ? fn.reach(place.fn, place.base) : addressOf(fn, place), fn)
+    },
+  })
+  Object.entries(type.fields()).forEach(([name, member], i) => {
     Object.defineProperty(out, name, {
       enumerable: true,
-      get: () => read(here(`${type.tag}.${name}`), type, name, member, base),
+      get: () => {
+        const inner = { ...place, path: `${place.path}:${i}`, offset: place.offset + offsets[i] }
+        return read(here(`${type.tag}.${name}`), inner, member, `${type.tag}.${name}`)
+      },
       set() {
         throw buildError('build.kernel-write', `${type.tag}.${name} is kernel memory`, 'programs only read it')
       },
     })
+  })
   return out
 }
 
-function read(fn: FunctionContext, type: KernelStruct, name: string, member: KernelMember, base: Operand): unknown {
+function read(fn: FunctionContext, place: KernelPlace, member: KernelMember, what: string): unknown {
+  if (member.kind === 'kernel') return viewAt(place, member)
+  if (member.kind === 'bits') return readBits(fn, place, member, what)
   const { emitter } = fn
-  fn.unit.need(5, 5, 'reading kernel memory')
-  const address = memberAddress(fn, type, name, base)
-  if (member.kind === 'kernel') return viewAt(fn, member, address)
-  if (member.kind === 'bits')
-    throw buildError('build.kernel-bits', `${type.tag}.${name} is a bit field`, 'read the whole unit')
   const size = memberSize(member)
-  const slot = emitter.slot(size, Math.min(size, 8), `${type.tag}.${name}`)
-  const frame: Operand = { kind: 'frame', slot, offset: 0 }
-  emitter.call(helper('probe_read_kernel'), [frame, constant(size), address], { result: false, pure: true })
-  emitter.touch(`stack${slot.id}`)
-  const place: Place = { fn, region: `stack${slot.id}`, base: frame, offset: 0, access: 'read' }
-  if (member.kind === 'bytes') return new BytesView(member, place)
-  const raw = emitter.load(place.region, size as LoadSize, frame, 0)
-  if (member.kind === 'kernelPointer') return viewAt(fn, member.to(), raw)
+  let raw: Operand
+  if (place.direct && member.kind !== 'bytes') {
+    fn.unit.need(5, 5, 'reading kernel memory by typed pointers')
+    const core = relocation(fn, place, CORE.byteOffset)
+    const base = fn.reach(place.fn, place.base)
+    raw = emitter.load('kernel', size as LoadSize, base, place.offset, { core })
+  } else {
+    fn.unit.need(5, 5, 'reading kernel memory')
+    const address = addressOf(fn, place)
+    const slot = emitter.slot(size, Math.min(size, 8), what)
+    const frame: Operand = { kind: 'frame', slot, offset: 0 }
+    emitter.call(helper('probe_read_kernel'), [frame, constant(size), address], { result: false, pure: true })
+    emitter.touch(`stack${slot.id}`)
+    const at: Place = { fn, region: `stack${slot.id}`, base: frame, offset: 0, access: 'read' }
+    if (member.kind === 'bytes') return new BytesView(member, at)
+    raw = emitter.load(at.region, size as LoadSize, frame, 0)
+  }
+  if (member.kind === 'kernelPointer') {
+    const root = member.to()
+    return viewAt({ fn, root, base: raw, path: '0', offset: 0, direct: place.direct }, root)
+  }
   const id: IntName = member.kind === 'enum' ? 'u32' : (member as IntType).id
   return new Int(intType(id), canonical(emitter, id, raw), fn)
+}
+
+/** A bit field: its storage unit, shifted as the running kernel has it. */
+function readBits(fn: FunctionContext, place: KernelPlace, member: BitsType, what: string): unknown {
+  const { emitter } = fn
+  fn.unit.need(5, 5, 'reading kernel memory')
+  const slot = emitter.slot(8, 8, what)
+  const frame: Operand = { kind: 'frame', slot, offset: 0 }
+  const region = `stack${slot.id}` as const
+  emitter.store(region, 8, frame, 0, constant(0))
+  const size = emitter.core(relocation(fn, place, CORE.byteSize), member.size, 8n)
+  emitter.call(helper('probe_read_kernel'), [frame, size, addressOf(fn, place)], { result: false, pure: true })
+  emitter.touch(region)
+  const unit = emitter.load(region, 8, frame, 0)
+  const left = emitter.core(relocation(fn, place, CORE.leftShift), 64 - member.width, 63n)
+  const right = emitter.core(relocation(fn, place, CORE.rightShift), 64 - member.width, 63n)
+  const value = emitter.alu('rsh', 64, emitter.alu('lsh', 64, unit, left), right)
+  return new Int(member.base, canonical(emitter, member.base.id, value), fn)
 }
 
 /** Questions to the running kernel, answered when the program is loaded. Guarded code is dropped where the answer is no. */

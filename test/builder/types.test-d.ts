@@ -325,12 +325,12 @@ export const deviceRules = cgroupDevice('d', (b) => {
 export const lookupRules = skLookup('sl', (b) => {
   // @ts-expect-error the local port is read-only
   b.ctx.localPort.set(1)
-  return b.ALLOW
+  return b.PASS
 })
 export const msgRules = skMsg('m', (b) => {
   // @ts-expect-error sk_msg has no mark
   b.ctx.mark
-  return b.ALLOW
+  return b.PASS
 })
 export const socketRules = socketFilter('sf', (b) => {
   // @ts-expect-error a socket filter has no direct packet access

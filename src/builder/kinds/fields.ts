@@ -1,13 +1,10 @@
-import type { AttachSpec } from '../../spec/index.ts'
-import type { AttachType, ProgramType } from '../../uapi/index.ts'
 import type { FunctionContext } from '../context.ts'
 import type { Operand } from '../ir/ops.ts'
 import type { Access } from '../values/place.ts'
 import { Body } from './body.ts'
 import { type ContextFields, type ContextView, contextView } from './context.ts'
-import { define } from './define.ts'
 import { Packet } from './packet.ts'
-import { type BpfProgram, type ProgramOptions, ReturnCode } from './program.ts'
+import { ReturnCode } from './program.ts'
 
 /** struct __sk_buff: where its socket is. */
 export const SKB_SOCKET = 168
@@ -41,20 +38,4 @@ export class SkbBody<R, C extends ContextFields, A extends Access> extends Field
     super(fn, context, fields)
     this.packet = new Packet(fn, context, SKB_PACKET)
   }
-}
-
-/** A kind with typed fields, ALLOW and REJECT, and nothing to choose. */
-export function verdictKind<K extends string, C extends ContextFields>(
-  kind: K,
-  row: {
-    readonly type: ProgramType
-    readonly attachType?: AttachType
-    readonly section: string
-    readonly contextType: string
-    readonly fields: C
-    readonly attach?: AttachSpec
-  },
-): (name: string, build: (b: VerdictBody<C>) => Verdict, options?: ProgramOptions) => BpfProgram<K> {
-  return (name, build, options = {}) =>
-    define({ ...row, kind, body: (fn, context) => new VerdictBody(fn, context, row.fields) }, name, options, build)
 }

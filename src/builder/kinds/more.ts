@@ -2,8 +2,10 @@ import type { FunctionContext } from '../context.ts'
 import { here } from '../context.ts'
 import type { Operand } from '../ir/ops.ts'
 import { constant } from '../ir/ops.ts'
+import { type KernelFields, type KernelStruct, type TrustedView, trustedAt } from '../kernel.ts'
 import { i64, u64 } from '../types/types.ts'
 import { Int } from '../values/int.ts'
+import { Maybe, nullable } from '../values/maybe.ts'
 import { CONTEXT, PLACE, type Place, placeOf } from '../values/place.ts'
 import { Body } from './body.ts'
 import { NONE, SK_BUFF } from './contexts.ts'
@@ -127,6 +129,12 @@ export class IterBody extends TracingBody<Any> {
   object(): Int<'u64'> {
     const fn = here('b.object')
     return new Int(u64, fn.emitter.load('ctx', 8, this[CONTEXT](), 8, { pointer: true }), fn)
+  }
+  /** The object of this call as a typed pointer; missing in the last call. */
+  item<F extends KernelFields>(type: KernelStruct<F>): Maybe<TrustedView<KernelStruct<F>>> {
+    const fn = here('b.item')
+    const raw = this.object().operand
+    return new Maybe(fn, nullable(fn, raw), () => trustedAt(fn, type, raw))
   }
   /** How many objects there were before this one. */
   sequence(): Int<'u64'> {

@@ -1,5 +1,6 @@
 import { here } from '../context.ts'
 import { constant } from '../ir/ops.ts'
+import { type KernelFields, type KernelStruct, type TrustedView, trustedAt } from '../kernel.ts'
 import { u32, u64 } from '../types/types.ts'
 import { Int } from '../values/int.ts'
 import { placeOf } from '../values/place.ts'
@@ -50,6 +51,14 @@ export abstract class TaskBody<R> extends Body<R> {
       result: false,
     })
     fn.emitter.touch(place.region)
+  }
+  /** The current task as a pointer that the verifier knows: its members are plain loads. Linux 5.11, GPL. */
+  task<F extends KernelFields>(type: KernelStruct<F>): TrustedView<KernelStruct<F>> {
+    const fn = here('b.task')
+    const known = fn.emitter.known('current_task_btf')
+    const raw = known ?? fn.emitter.call(helper('get_current_task_btf'), [], { pure: true })
+    fn.emitter.remember('current_task_btf', raw)
+    return trustedAt(fn, type, raw)
   }
   /** The cgroup's id of the current task (cgroup v2). */
   cgroupId(): Int<'u64'> {

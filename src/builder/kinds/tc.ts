@@ -5,7 +5,7 @@ import { Bool } from '../values/bool.ts'
 import { Int, type Like, operandOf } from '../values/int.ts'
 import type { Maybe } from '../values/maybe.ts'
 import { CONTEXT } from '../values/place.ts'
-import { contextSocket, type SocketCommon } from '../values/socket.ts'
+import { contextSocket, POINTER, type Socket, type SocketCommon } from '../values/socket.ts'
 import type { InitOf, StructView, View } from '../values/views.ts'
 import { SK_BUFF_TC } from './contexts.ts'
 import { define, split } from './define.ts'
@@ -23,6 +23,7 @@ import {
   storeBytes,
 } from './packet-calls.ts'
 import { type BpfProgram, type ProgramOptions, ReturnCode } from './program.ts'
+import { type SocketTuple, withSocket } from './socket-lookup.ts'
 
 export type TcCode = ReturnCode<'tc'>
 const code = (name: string, value: number): TcCode => new ReturnCode<'tc'>(name, value)
@@ -156,6 +157,23 @@ export class TcBody extends SkbBody<TcCode | Int<'i32'>, typeof SK_BUFF_TC, 'wri
   packetCgroupId(): Int<'u64'> {
     const fn = here('b.packetCgroupId')
     return new Int(u64, fn.emitter.call(helper('skb_cgroup_id'), [this[CONTEXT]()]), fn)
+  }
+  /**
+   * Finds a TCP socket and runs `found` with it; the reference is given back on every path. `missing` runs when there is
+   * none. Linux 4.20.
+   */
+  withTcpSocket(tuple: SocketTuple, found: (socket: Socket) => void, missing?: () => void): void {
+    withSocket(this[CONTEXT](), 'sk_lookup_tcp', tuple, found, missing)
+  }
+  /** The same for UDP. */
+  withUdpSocket(tuple: SocketTuple, found: (socket: Socket) => void, missing?: () => void): void {
+    withSocket(this[CONTEXT](), 'sk_lookup_udp', tuple, found, missing)
+  }
+  /** Gives the packet to a socket instead of the one that its addresses say (ingress, Linux 5.7). 0 or a negative errno. */
+  assign(socket: Socket): Int<'i64'> {
+    const fn = here('b.assign')
+    const to = socket[POINTER]
+    return call('b.assign', 'sk_assign', this[CONTEXT](), fn.reach(to.fn, to.operand), constant(0))
   }
   /** Asks the routing table ({@link FibLookup}); the answer is BPF_FIB_LKUP_RET_* (0: found). Linux 4.18. */
   fibLookup(params: StructView<typeof FibLookup.fields, 'shared'>, flags = 0): Int<'i64'> {

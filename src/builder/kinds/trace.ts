@@ -7,7 +7,15 @@ import { type ContextView, contextView } from './context.ts'
 import { PERF_EVENT } from './contexts.ts'
 import { define } from './define.ts'
 import { type BpfProgram, type ProgramOptions, ReturnCode } from './program.ts'
-import { ArgumentsBody, ProbeBody, ReturnProbeBody, TracepointBody, TracingBody } from './tracing.ts'
+import {
+  ArgumentsBody,
+  ProbeBody,
+  ReturnProbeBody,
+  SyscallBody,
+  TracepointBody,
+  TracingBody,
+  TypedArgumentsBody,
+} from './tracing.ts'
 
 /** Tracing programs end with a number that nobody reads; 0 by habit. */
 type Any = number | Int<'u32'>
@@ -86,72 +94,114 @@ export function rawTracepoint(
   )
 }
 
+/** A program that may sleep: it can bring in pages of user memory, and blocks nothing that must not wait. */
+export interface Sleepable {
+  readonly sleepable?: boolean
+}
+const sleeping = ({ sleepable }: Sleepable): { flags?: readonly ['sleepable']; suffix: '' | '.s' } =>
+  sleepable ? { flags: ['sleepable'], suffix: '.s' } : { suffix: '' }
+
 type TracingOptions = ProgramOptions & {
   /** The kernel function (fentry, fexit, fmod_ret), trace event (tp_btf) or LSM hook. */
   readonly attachTo: string
   /** The kernel module that has it. */
   readonly module?: string
 }
-function tracing<K extends 'tp_btf' | 'fentry' | 'fexit' | 'fmod_ret'>(kind: K) {
+function tracing<K extends 'tp_btf' | 'fentry' | 'fexit' | 'fmod_ret', O extends TracingOptions>(kind: K) {
   const attachType = {
     tp_btf: 'trace_raw_tp',
     fentry: 'trace_fentry',
     fexit: 'trace_fexit',
     fmod_ret: 'modify_return',
   } as const
-  return (name: string, options: TracingOptions, build: (b: ArgumentsBody<Any>) => Any): BpfProgram<K> =>
-    define(
+  return (name: string, options: O, build: (b: TypedArgumentsBody<Any>) => Any): BpfProgram<K> => {
+    const { flags, suffix } = sleeping(options as Sleepable)
+    return define(
       {
         kind,
         type: 'tracing',
         attachType: attachType[kind],
-        section: `${kind}/${options.attachTo}`,
+        section: `${kind}${suffix}/${options.attachTo}`,
+        ...(flags === undefined ? {} : { flags }),
         contextType: 'void',
         attachTo: { name: options.attachTo, ...(options.module === undefined ? {} : { module: options.module }) },
         attach: { kind: 'tracing', target: options.attachTo },
-        since: [5, 5],
-        body: () => new ArgumentsBody<Any>(),
+        since: flags !== undefined ? [5, 10] : kind === 'fmod_ret' ? [5, 7] : [5, 5],
+        body: () => new TypedArgumentsBody<Any>(),
       },
       name,
       options,
       build,
     )
+  }
 }
 /** A trace event with typed arguments (Linux 5.5). */
-export const tpBtf = tracing('tp_btf')
-/** Entry of a kernel function (Linux 5.5). */
-export const fentry = tracing('fentry')
-/** Return of a kernel function; the argument behind the last is the result (Linux 5.5). */
-export const fexit = tracing('fexit')
-/** Replaces a kernel function's result where the kernel allows it (Linux 5.7). */
-export const fmodRet = tracing('fmod_ret')
+export const tpBtf = tracing<'tp_btf', TracingOptions>('tp_btf')
+/** Entry of a kernel function (Linux 5.5; `sleepable` 5.10). */
+export const fentry = tracing<'fentry', TracingOptions & Sleepable>('fentry')
+/** Return of a kernel function; the argument behind the last is the result (Linux 5.5; `sleepable` 5.10). */
+export const fexit = tracing<'fexit', TracingOptions & Sleepable>('fexit')
+/** Replaces a kernel function's result where the kernel allows it (Linux 5.7; `sleepable` 5.10). */
+export const fmodRet = tracing<'fmod_ret', TracingOptions & Sleepable>('fmod_ret')
 
 export type LsmCode = ReturnCode<'lsm'>
 const LSM_ALLOW = new ReturnCode<'lsm'>('ALLOW', 0)
 const EPERM = new ReturnCode<'lsm'>('EPERM', -1)
 const EACCES = new ReturnCode<'lsm'>('EACCES', -13)
-export class LsmBody extends ArgumentsBody<LsmCode | Int<'i32'>> {
+export class LsmBody extends TypedArgumentsBody<LsmCode | Int<'i32'>> {
   readonly ALLOW: LsmCode = LSM_ALLOW
   readonly EPERM: LsmCode = EPERM
   readonly EACCES: LsmCode = EACCES
 }
-/** A security hook: ALLOW or a negative errno (Linux 5.7). */
+/** A security hook: ALLOW or a negative errno (Linux 5.7; `sleepable` 5.10). */
 export function lsm(
   name: string,
-  options: TracingOptions,
+  options: TracingOptions & Sleepable,
   build: (b: LsmBody) => LsmCode | Int<'i32'>,
 ): BpfProgram<'lsm'> {
+  const { flags, suffix } = sleeping(options)
   return define(
     {
       kind: 'lsm',
       type: 'lsm',
       attachType: 'lsm_mac',
-      section: `lsm/${options.attachTo}`,
+      section: `lsm${suffix}/${options.attachTo}`,
+      ...(flags === undefined ? {} : { flags }),
       contextType: 'void',
       attachTo: { name: options.attachTo },
       attach: { kind: 'tracing', target: options.attachTo },
-      since: [5, 7],
+      since: flags === undefined ? [5, 7] : [5, 10],
       body: () => new LsmBody(),
+    },
+    name,
+    options,
+    build,
+  )
+}
+const CGROUP_ALLOW = new ReturnCode<'lsm_cgroup'>('ALLOW', 1)
+const CGROUP_REJECT = new ReturnCode<'lsm_cgroup'>('REJECT', 0)
+export class LsmCgroupBody extends TypedArgumentsBody<ReturnCode<'lsm_cgroup'>> {
+  readonly ALLOW: ReturnCode<'lsm_cgroup'> = CGROUP_ALLOW
+  readonly REJECT: ReturnCode<'lsm_cgroup'> = CGROUP_REJECT
+}
+/** A security hook for the tasks of one cgroup (Linux 6.0): ALLOW, or REJECT with EPERM. */
+export function lsmCgroup(
+  name: string,
+  options: ProgramOptions & { readonly attachTo: string },
+  build: (b: LsmCgroupBody) => ReturnCode<'lsm_cgroup'>,
+): BpfProgram<'lsm_cgroup'> {
+  const { attachTo } = options
+  return define(
+    {
+      kind: 'lsm_cgroup',
+      type: 'lsm',
+      attachType: 'lsm_cgroup',
+      section: `lsm_cgroup/${attachTo}`,
+      contextType: 'void',
+      attachTo: { name: attachTo },
+      attach: { kind: 'lsm_cgroup', hook: attachTo },
+      since: [6, 0],
+      body: () => new LsmCgroupBody(),
     },
     name,
     options,
@@ -197,22 +247,67 @@ export function kretprobe(
     build,
   )
 }
-type UserFunction = ProgramOptions & {
-  /** A binary's path or a library's name. */
-  readonly binary: string
-  readonly function?: string
-  readonly offset?: number
+/** Entry of a system call on every kernel: the function behind it is found at load. x86-64. */
+export function ksyscall(
+  name: string,
+  options: ProgramOptions & { readonly syscall: string },
+  build: (b: SyscallBody) => Any,
+): BpfProgram<'ksyscall'> {
+  const { syscall: call } = options
+  return define(
+    {
+      kind: 'ksyscall',
+      type: 'kprobe',
+      section: `ksyscall/${call}`,
+      contextType: 'pt_regs',
+      attach: { kind: 'ksyscall', syscall: call },
+      body: () => new SyscallBody(),
+    },
+    name,
+    options,
+    build,
+  )
 }
+/** Return of a system call. */
+export function kretsyscall(
+  name: string,
+  options: ProgramOptions & { readonly syscall: string },
+  build: (b: ReturnProbeBody) => Any,
+): BpfProgram<'kretsyscall'> {
+  const { syscall: call } = options
+  return define(
+    {
+      kind: 'kretsyscall',
+      type: 'kprobe',
+      section: `kretsyscall/${call}`,
+      contextType: 'pt_regs',
+      attach: { kind: 'ksyscall', syscall: call, retprobe: true },
+      body: () => new ReturnProbeBody(),
+    },
+    name,
+    options,
+    build,
+  )
+}
+type UserFunction = ProgramOptions &
+  Sleepable & {
+    /** A binary's path or a library's name. */
+    readonly binary: string
+    readonly function?: string
+    readonly offset?: number
+  }
 const userSection = (kind: string, { binary, function: symbol, offset }: UserFunction): string =>
   `${kind}/${binary}:${symbol ?? `0x${(offset ?? 0).toString(16)}`}${symbol !== undefined && offset ? `+${offset}` : ''}`
 /** Entry of a user-space function. */
 export function uprobe(name: string, options: UserFunction, build: (b: ProbeBody) => Any): BpfProgram<'uprobe'> {
   const { binary, function: symbol, offset } = options
+  const { flags, suffix } = sleeping(options)
   return define(
     {
       kind: 'uprobe',
       type: 'kprobe',
-      section: userSection('uprobe', options),
+      section: userSection(`uprobe${suffix}`, options),
+      ...(flags === undefined ? {} : { flags, since: [6, 0] as const }),
       contextType: 'pt_regs',
       attach: {
         kind: 'uprobe',
@@ -234,11 +329,13 @@ export function uretprobe(
   build: (b: ReturnProbeBody) => Any,
 ): BpfProgram<'uretprobe'> {
   const { binary, function: symbol } = options
+  const { flags, suffix } = sleeping(options)
   return define(
     {
       kind: 'uretprobe',
       type: 'kprobe',
-      section: userSection('uretprobe', options),
+      section: userSection(`uretprobe${suffix}`, options),
+      ...(flags === undefined ? {} : { flags, since: [6, 0] as const }),
       contextType: 'pt_regs',
       attach: { kind: 'uprobe', binary, retprobe: true, ...(symbol === undefined ? {} : { function: symbol }) },
       body: () => new ReturnProbeBody(),

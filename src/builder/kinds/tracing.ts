@@ -1,5 +1,6 @@
 import { buildError, here } from '../context.ts'
 import { constant, type LoadSize, type Operand } from '../ir/ops.ts'
+import { type KernelFields, type KernelStruct, type TrustedView, trustedAt } from '../kernel.ts'
 import { type StackOptions, stackFlags } from '../maps/handles.ts'
 import { unwritten } from '../maps/keys.ts'
 import type { IntName } from '../types/forms.ts'
@@ -24,7 +25,6 @@ export abstract class TracingBody<R> extends TaskBody<R> {
   }
   #read<T extends Type>(name: string, type: T, address: Int<'u64'>): Maybe<View<T, 'shared'>> {
     const fn = here(name)
-    fn.unit.need(5, 5, name)
     const base = unwritten(fn, type, `read by ${name}`)
     const result = fn.emitter.call(helper(name), [base, constant(type.size), ownOperand(fn, address)])
     const region = typeof base === 'object' && base.kind === 'frame' ? (`stack${base.slot.id}` as const) : 'map'
@@ -33,6 +33,10 @@ export abstract class TracingBody<R> extends TaskBody<R> {
       fn,
     )
     return new Maybe(fn, there, () => view<T, 'shared'>(type, { fn, region, base, offset: 0, access: 'shared' }))
+  }
+  /** As {@link readUser}, bringing the page in when it is not there: sleepable programs only. Linux 5.10. */
+  copyFromUser<T extends Type>(type: T, address: Int<'u64'>): Maybe<View<T, 'shared'>> {
+    return this.#read('copy_from_user', type, address)
   }
   /** A NUL-terminated string of user space into a text field; the answer is its length with the NUL, or a negative errno. */
   readUserText(into: BytesView<number, 'shared'>, address: Int<'u64'>): Int<'i64'> {
@@ -60,6 +64,16 @@ export abstract class TracingBody<R> extends TaskBody<R> {
     const raw = fn.emitter.call(helper('get_stack'), args)
     fn.emitter.touch(place.region)
     return new Int(i64, raw, fn)
+  }
+  /** The number that the attachment gave (`cookie`); 0 without. Linux 5.15. */
+  attachCookie(): Int<'u64'> {
+    const fn = here('b.attachCookie')
+    return new Int(u64, fn.emitter.call(helper('get_attach_cookie'), [this[CONTEXT]()], { pure: true }), fn)
+  }
+  /** The address of the probed function. Linux 5.15. */
+  functionAddress(): Int<'u64'> {
+    const fn = here('b.functionAddress')
+    return new Int(u64, fn.emitter.call(helper('get_func_ip'), [this[CONTEXT]()], { pure: true }), fn)
   }
   /** Sends a signal to the current process. Linux 5.3. */
   sendSignal(signal: number): Int<'i64'> {
@@ -106,9 +120,20 @@ export class ArgumentsBody<R> extends TracingBody<R> {
   }
 }
 
+/** Programs whose arguments have types that the verifier knows (tp_btf, fentry, fexit, lsm, struct_ops). */
+export class TypedArgumentsBody<R> extends ArgumentsBody<R> {
+  /** An argument that is a pointer to a kernel struct: its members are plain loads. */
+  pointer<F extends KernelFields>(index: number, type: KernelStruct<F>): TrustedView<KernelStruct<F>> {
+    const fn = here('b.pointer')
+    return trustedAt(fn, type, this.arg(index).operand)
+  }
+}
+
 /** pt_regs of x86-64: where the calling convention keeps arguments and result (arch/x86/include/asm/ptrace.h). */
 const X86_ARGUMENTS = [112, 104, 96, 88, 72, 64] as const
 const X86_RESULT = 80
+/** The same for system calls: the fourth is in r10. */
+const X86_SYSCALL = [112, 104, 96, 56, 72, 64] as const
 
 /** Probes: the registers at the place. */
 export class ProbeBody extends TracingBody<number | Int<'u32'>> {
@@ -125,6 +150,24 @@ export class ProbeBody extends TracingBody<number | Int<'u32'>> {
       convert(fn.emitter, 'u64', (type ?? u64).id, this.#register(offset)),
       fn,
     )
+  }
+}
+/** Entry of a system call by its kernel function: the arguments are in the caller's saved registers. */
+export class SyscallBody extends ProbeBody {
+  /** An argument of the system call (0 to 5, x86-64). */
+  override arg<N extends IntName = 'u64'>(index: number, type?: IntType<N>): Int<N> {
+    const fn = here('b.arg')
+    const offset = X86_SYSCALL[index]
+    if (offset === undefined)
+      throw buildError('build.argument', `argument ${index}`, 'system calls have arguments 0 to 5')
+    const registers = super.arg(0, u64)
+    const saved = new Int(u64, fn.emitter.alu('add', 64, registers.operand, constant(offset)), fn)
+    const slot = fn.emitter.slot(8, 8, `argument ${index}`)
+    const frame: Operand = { kind: 'frame', slot, offset: 0 }
+    fn.emitter.call(helper('probe_read_kernel'), [frame, constant(8), saved.operand], { result: false, pure: true })
+    fn.emitter.touch(`stack${slot.id}`)
+    const raw = fn.emitter.load(`stack${slot.id}`, 8, frame, 0)
+    return new Int((type ?? u64) as IntType<N>, convert(fn.emitter, 'u64', (type ?? u64).id, raw), fn)
   }
 }
 /** Return probes. */

@@ -1,17 +1,19 @@
-import { ATTACH_TYPES, PROGRAM_TYPES } from '../../uapi/index.ts'
 import { type FunctionContext, here } from '../context.ts'
 import { constant, type Operand } from '../ir/ops.ts'
 import { type Type, u32 } from '../types/types.ts'
 import { Int, type Like, operandOf } from '../values/int.ts'
 import type { Maybe } from '../values/maybe.ts'
 import { CONTEXT } from '../values/place.ts'
+import type { Socket } from '../values/socket.ts'
 import type { InitOf, StructView, View } from '../values/views.ts'
 import { Body } from './body.ts'
+import { define, split } from './define.ts'
 import { type FibLookup, fibLookup } from './fib.ts'
 import { helper } from './helper-calls.ts'
 import { Packet } from './packet.ts'
 import { bytesOperand, type ChecksumDiff, changing, checksumDiff, loadBytes, storeBytes } from './packet-calls.ts'
-import { BpfProgram, type ProgramOptions, ReturnCode } from './program.ts'
+import { type BpfProgram, type ProgramOptions, ReturnCode } from './program.ts'
+import { type SocketTuple, withSocket } from './socket-lookup.ts'
 
 export type XdpCode = ReturnCode<'xdp'>
 const ABORTED = new ReturnCode<'xdp'>('ABORTED', 0)
@@ -42,16 +44,16 @@ export class XdpBody extends Body<XdpCode | Int<'u32'>> {
     this.packet = new Packet(fn, context, MD)
     this.metadata = new Packet(fn, context, { data: MD.dataMeta, dataEnd: MD.data })
   }
-  #field(offset: number): Int<'u32'> {
+  protected field(offset: number): Int<'u32'> {
     const fn = here('a context field')
     return new Int(u32, fn.emitter.load('ctx', 4, this[CONTEXT](), offset), fn)
   }
   /** The interface the packet came in on. */
   get ingressIfindex(): Int<'u32'> {
-    return this.#field(MD.ingressIfindex)
+    return this.field(MD.ingressIfindex)
   }
   get rxQueueIndex(): Int<'u32'> {
-    return this.#field(MD.rxQueueIndex)
+    return this.field(MD.rxQueueIndex)
   }
 
   /** Moves the packet's start: below 0 makes room for a header, above 0 takes one away. 0 or a negative errno. Linux 4.10. */
@@ -89,6 +91,17 @@ export class XdpBody extends Body<XdpCode | Int<'u32'>> {
     const raw = fn.emitter.call(helper('redirect'), [operandOf(fn, u32, ifindex), constant(0)])
     return new Int(u32, fn.emitter.zext(32, raw), fn)
   }
+  /**
+   * Finds a TCP socket and runs `found` with it; the reference is given back on every path. `missing` runs when there is
+   * none. Linux 4.20.
+   */
+  withTcpSocket(tuple: SocketTuple, found: (socket: Socket) => void, missing?: () => void): void {
+    withSocket(this[CONTEXT](), 'sk_lookup_tcp', tuple, found, missing)
+  }
+  /** The same for UDP. */
+  withUdpSocket(tuple: SocketTuple, found: (socket: Socket) => void, missing?: () => void): void {
+    withSocket(this[CONTEXT](), 'sk_lookup_udp', tuple, found, missing)
+  }
   /** Asks the routing table ({@link FibLookup}); the answer is BPF_FIB_LKUP_RET_* (0: found). Linux 4.18. */
   fibLookup(params: StructView<typeof FibLookup.fields, 'shared'>, flags = 0): Int<'i64'> {
     return fibLookup(this[CONTEXT](), params, flags)
@@ -100,27 +113,55 @@ export interface XdpOptions extends ProgramOptions {
   readonly frags?: boolean
 }
 
-/** A program that sees each packet as the driver receives it: `xdp('name', (b) => { …; return b.PASS })`. */
-export function xdp(name: string, build: (b: XdpBody) => XdpCode | Int<'u32'>): BpfProgram<'xdp'>
-export function xdp(name: string, options: XdpOptions, build: (b: XdpBody) => XdpCode | Int<'u32'>): BpfProgram<'xdp'>
-export function xdp(
-  name: string,
-  optionsOrBuild: XdpOptions | ((b: XdpBody) => XdpCode | Int<'u32'>),
-  last?: (b: XdpBody) => XdpCode | Int<'u32'>,
-): BpfProgram<'xdp'> {
-  const options = typeof optionsOrBuild === 'function' ? {} : optionsOrBuild
-  const build = typeof optionsOrBuild === 'function' ? optionsOrBuild : last!
-  return new BpfProgram(
-    name,
-    {
-      section: options.frags ? 'xdp.frags' : 'xdp',
-      type: PROGRAM_TYPES.xdp,
-      attachType: ATTACH_TYPES.xdp,
-      flags: options.frags ? ['xdp_has_frags'] : [],
-      contextType: 'xdp_md',
-      attach: { kind: 'xdp' },
-      options,
-    },
-    (fn, context) => build(new XdpBody(fn, context)),
-  )
+type XdpBuild<B> = (b: B) => XdpCode | Int<'u32'>
+
+function xdpKind<B extends XdpBody>(
+  row: { readonly hook: '' | '/devmap' | '/cpumap'; readonly attachType: 'xdp' | 'xdp_devmap' | 'xdp_cpumap' },
+  body: (fn: FunctionContext, context: Operand) => B,
+) {
+  return (name: string, first: XdpOptions | XdpBuild<B>, last?: XdpBuild<B>): BpfProgram<'xdp'> => {
+    const [options, build] = split<XdpOptions, XdpBuild<B>>(first, last)
+    return define(
+      {
+        kind: 'xdp',
+        type: 'xdp',
+        attachType: row.attachType,
+        section: `xdp${options.frags ? '.frags' : ''}${row.hook}`,
+        flags: options.frags ? ['xdp_has_frags'] : [],
+        contextType: 'xdp_md',
+        ...(row.hook === '' ? { attach: { kind: 'xdp' } as const } : {}),
+        since: options.frags ? [5, 18] : row.hook === '/devmap' ? [5, 8] : row.hook === '/cpumap' ? [5, 9] : [4, 8],
+        body,
+      },
+      name,
+      // a program for several buffers cannot be meant for older kernels
+      options.frags ? { target: '5.18', ...options } : options,
+      build,
+    )
+  }
 }
+interface XdpKind<B> {
+  (name: string, build: XdpBuild<B>): BpfProgram<'xdp'>
+  (name: string, options: XdpOptions, build: XdpBuild<B>): BpfProgram<'xdp'>
+}
+
+/** A program that sees each packet as the driver receives it: `xdp('name', (b) => { …; return b.PASS })`. */
+export const xdp: XdpKind<XdpBody> = xdpKind({ hook: '', attachType: 'xdp' }, (fn, context) => new XdpBody(fn, context))
+
+/** What a program of a device map's entry works with. */
+export class XdpDevmapBody extends XdpBody {
+  /** The interface that the packet goes out at. */
+  get egressIfindex(): Int<'u32'> {
+    return this.field(MD.egressIfindex)
+  }
+}
+/** A program of a device map's entry: it runs where the packet goes out (Linux 5.8). */
+export const xdpDevmap: XdpKind<XdpDevmapBody> = xdpKind(
+  { hook: '/devmap', attachType: 'xdp_devmap' },
+  (fn, context) => new XdpDevmapBody(fn, context),
+)
+/** A program of a CPU map's entry: it runs on the CPU that the packet was sent to (Linux 5.9). */
+export const xdpCpumap: XdpKind<XdpBody> = xdpKind(
+  { hook: '/cpumap', attachType: 'xdp_cpumap' },
+  (fn, context) => new XdpBody(fn, context),
+)

@@ -90,6 +90,7 @@ const WITHOUT_BTF = new Set<number>([
   MAP_TYPES.xskmap,
   MAP_TYPES.sockmap,
   MAP_TYPES.sockhash,
+  MAP_TYPES.reuseport_sockarray,
   MAP_TYPES.queue,
   MAP_TYPES.stack,
   MAP_TYPES.ringbuf,

@@ -87,7 +87,9 @@ export class Scale {
   }
 }
 
-const wide = (fn: FunctionContext, value: Int<'u64'> | Int<'u32'> | number | bigint): Operand =>
+/** What a histogram counts. */
+export type Countable = Int<'u64'> | Int<'u32'> | Int<'u32' | 'u64'> | number | bigint
+const wide = (fn: FunctionContext, value: Countable): Operand =>
   typeof value === 'number' || typeof value === 'bigint'
     ? operandOf(fn, u64, value)
     : operandOf(fn, value.type as IntType<'u64'>, value as Like<'u64'>)
@@ -103,7 +105,7 @@ export class Histogram extends LookupMap<IntType<'u32'>, IntType<'u64'>, 'array'
     this.scale = scale
   }
   /** Counts a value. */
-  add(value: Int<'u64'> | Int<'u32'> | number | bigint): void {
+  add(value: Countable): void {
     const { fn, handle } = this.use('add')
     const slot = this.scale.slot(fn, wide(fn, value))
     const pointer = this.find(fn, handle, this.key(fn, new Int(u32, slot, fn)))
@@ -137,7 +139,7 @@ export class KeyedHistogram<K extends Type> extends LookupMap<
     this.scale = scale
   }
   /** Counts a value in the histogram of a key, which is made when it is missing. */
-  add(key: InitOf<K>, value: Int<'u64'> | Int<'u32'> | number | bigint): void {
+  add(key: InitOf<K>, value: Countable): void {
     const { fn, handle } = this.use('add')
     const { emitter } = fn
     const slot = this.scale.slot(fn, wide(fn, value))

@@ -17,6 +17,7 @@ import { CgroupArray, PerfEventArray, ProgramArray, RedirectMap, StackTraces } f
 import { Histogram, type HistogramOptions, KeyedHistogram } from './histogram.ts'
 import { type AnyLookupMap, type ArrayOptions, type LookupOptions, lookupMap } from './lookup.ts'
 import { MapOfMaps, type NestedOptions } from './nested.ts'
+import { ReuseportArray, SocketMap } from './sockets.ts'
 import { AttachedCgroupStorage, LocalStorage } from './storage.ts'
 import { BloomFilter, RingBuffer, ValueList } from './streams.ts'
 
@@ -26,6 +27,7 @@ export { CgroupArray, PerfEventArray, ProgramArray, RedirectMap, StackTraces } f
 export { type Bucket, Histogram, type HistogramOptions, KeyedHistogram } from './histogram.ts'
 export { CounterMap, LookupMap, type UpdateMode } from './lookup.ts'
 export { MapOfMaps } from './nested.ts'
+export { ReuseportArray, SocketMap } from './sockets.ts'
 export { AttachedCgroupStorage, LocalStorage } from './storage.ts'
 export { BloomFilter, RingBuffer, ValueList } from './streams.ts'
 
@@ -156,6 +158,18 @@ export const map = {
       ([index, inner]) => [encode(layoutOf(u32), Number(index)), inner] as const,
     )
     return new MapOfMaps('array_of_maps', name, u32, options, held)
+  },
+  /** Sockets by index (Linux 4.14). */
+  sockmap(name: string, options: Entries): SocketMap<U32, 'sockmap'> {
+    return new SocketMap('sockmap', name, u32, options.maxEntries, options)
+  },
+  /** Sockets by key (Linux 4.18). */
+  sockhash<const K extends Type>(name: string, options: Entries & { readonly key: K }): SocketMap<K, 'sockhash'> {
+    return new SocketMap('sockhash', name, options.key, options.maxEntries, options)
+  },
+  /** Sockets of reuseport groups by index (Linux 4.19). */
+  reuseportArray(name: string, options: Entries): ReuseportArray {
+    return new ReuseportArray(name, options)
   },
   cgroupArray(name: string, options: Entries): CgroupArray {
     return new CgroupArray(name, options)

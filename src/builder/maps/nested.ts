@@ -64,13 +64,7 @@ function through<I extends MapDefinition>(inner: I, owner: FunctionContext, hand
     use: {
       value: (what: string) => {
         const fn = here(`${inner.name}.${what}`)
-        if (fn !== owner)
-          throw buildError(
-            'build.foreign',
-            'this map belongs to another BPF function',
-            'look it up in the function that uses it',
-          )
-        return { fn, handle }
+        return { fn, handle: fn.reach(owner, handle) }
       },
     },
   }) as I

@@ -1,3 +1,4 @@
+import type { FunctionContext } from '../context.ts'
 import { constant, type Operand } from '../ir/ops.ts'
 import { helper } from '../kinds/helper-calls.ts'
 import { i64, type Type, u32 } from '../types/types.ts'
@@ -16,6 +17,8 @@ const KINDS = {
   cgroup: ['cgrp_storage', 'cgrp_storage_get', 'cgrp_storage_delete'],
 } as const
 export type StorageKind = keyof typeof KINDS
+
+const reach = (fn: FunctionContext, of: KernelObject): Operand => fn.reach(of[POINTER].fn, of[POINTER].operand)
 
 /** BPF_LOCAL_STORAGE_GET_F_CREATE. */
 const CREATE = 1
@@ -45,13 +48,9 @@ export class LocalStorage<V extends Type, S extends StorageKind> extends MapDefi
     const { fn, handle } = this.use(what)
     const first: Operand =
       initial === undefined ? constant(0) : materialize(fn, this.valueType, initial, `first value of ${this.name}`)
-    const base = fn.emitter.call(
-      helper(KINDS[this.storage][1]),
-      [handle, of[POINTER].operand, first, constant(flags)],
-      {
-        pure: true,
-      },
-    )
+    const base = fn.emitter.call(helper(KINDS[this.storage][1]), [handle, reach(fn, of), first, constant(flags)], {
+      pure: true,
+    })
     return new Maybe(fn, nullable(fn, base), () =>
       view<V, 'shared'>(this.valueType, { fn, region: 'map', base, offset: 0, access: 'shared' }),
     )
@@ -59,7 +58,7 @@ export class LocalStorage<V extends Type, S extends StorageKind> extends MapDefi
   /** Removes the object's value; 0 or a negative errno. */
   delete(of: KernelObject): Int<'i64'> {
     const { fn, handle } = this.use('delete')
-    return new Int(i64, fn.emitter.call(helper(KINDS[this.storage][2]), [handle, of[POINTER].operand]), fn)
+    return new Int(i64, fn.emitter.call(helper(KINDS[this.storage][2]), [handle, reach(fn, of)]), fn)
   }
 }
 

@@ -74,9 +74,9 @@ function members(fn: FunctionContext, operand: Operand, table: Table, more: obje
     Object.defineProperty(out, name, {
       enumerable: true,
       get() {
-        here(`socket.${name}`)
-        const raw = fn.emitter.load('kernel', type.size as LoadSize, operand, offset)
-        return type.kind === 'int' ? new Int(type, raw, fn) : new Wire(type, raw, fn)
+        const now = here(`socket.${name}`)
+        const raw = now.emitter.load('kernel', type.size as LoadSize, now.reach(fn, operand), offset)
+        return type.kind === 'int' ? new Int(type, raw, now) : new Wire(type, raw, now)
       },
     })
   return out
@@ -98,9 +98,9 @@ export interface Socket extends KernelObject, Members<typeof SOCK> {
 }
 
 const tcpOf = (fn: FunctionContext, operand: Operand): Maybe<TcpSocket> => {
-  here('socket.tcp')
-  const raw = fn.emitter.call(helper('tcp_sock'), [operand], { pure: true })
-  return new Maybe(fn, nullable(fn, raw), () => members(fn, raw, TCP) as TcpSocket)
+  const now = here('socket.tcp')
+  const raw = now.emitter.call(helper('tcp_sock'), [now.reach(fn, operand)], { pure: true })
+  return new Maybe(now, nullable(now, raw), () => members(now, raw, TCP) as TcpSocket)
 }
 /** @internal */
 export function socketAt(fn: FunctionContext, operand: Operand): Socket {
@@ -111,9 +111,9 @@ export function socketCommonAt(fn: FunctionContext, operand: Operand): SocketCom
   return members(fn, operand, COMMON, {
     tcp: () => tcpOf(fn, operand),
     full: () => {
-      here('socket.full')
-      const raw = fn.emitter.call(helper('sk_fullsock'), [operand], { pure: true })
-      return new Maybe(fn, nullable(fn, raw), () => socketAt(fn, raw))
+      const now = here('socket.full')
+      const raw = now.emitter.call(helper('sk_fullsock'), [now.reach(fn, operand)], { pure: true })
+      return new Maybe(now, nullable(now, raw), () => socketAt(now, raw))
     },
   }) as SocketCommon
 }

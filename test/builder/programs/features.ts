@@ -2,6 +2,7 @@ import {
   array,
   be16,
   be32,
+  bits,
   bytes,
   cgroupSkb,
   cgroupSock,
@@ -10,20 +11,34 @@ import {
   checksumReplace,
   FibLookup,
   i32,
+  iter,
+  kernelStruct,
   kprobe,
+  kretsyscall,
+  ksyscall,
   mac,
   map,
   perfEvent,
+  ptr,
+  skLookup,
+  skMsg,
+  skReuseport,
+  skSkbParser,
+  skSkbVerdict,
   sockOps,
   struct,
   syscallEnter,
   tc,
   text,
+  tpBtf,
   tracepoint,
   u8,
   u32,
   u64,
+  uprobe,
   xdp,
+  xdpCpumap,
+  xdpDevmap,
 } from 'typebpf'
 
 const Eth = struct('ethhdr', { dst: mac, src: mac, proto: be16 })
@@ -60,6 +75,22 @@ const cgroups = map.cgroupArray('cgroups', { maxEntries: 4 })
 const Flow = struct('flow', { packets: u64, bytes: u64 })
 const bySocket = map.socketStorage('by_socket', { value: Flow })
 const perCgroup = map.attachedCgroupStorage('per_cgroup', { value: Flow })
+
+const bySlot = map.sockmap('by_slot', { maxEntries: 8 })
+const byFlow = map.sockhash('by_flow', { key: struct('flow_key', { src: be32, port: u32 }), maxEntries: 8 })
+const group = map.reuseportArray('group', { maxEntries: 4 })
+const taskSlots = map.taskStorage('task_slots', { value: u64 })
+const task = kernelStruct('task_struct', () => ({
+  tgid: i32,
+  comm: text(16),
+  se: entity,
+  in_execve: bits(u32, 1),
+  mm: ptr(() => mm),
+  real_parent: ptr(() => parent),
+}))
+const entity = kernelStruct('sched_entity', () => ({ exec_start: u64 }))
+const mm = kernelStruct('mm_struct', () => ({ task_size: u64 }))
+const parent = kernelStruct('task_struct', () => ({ tgid: i32 }))
 
 /** Programs that use what tools need, each accepted by the running kernel and the model. */
 export const FEATURES = {
@@ -214,5 +245,127 @@ export const FEATURES = {
     })
     sizes.add(b.ctx.totalRetrans)
     return b.ALLOW
+  }),
+  sockets: xdp('f_sockets', (b) => {
+    const ip = b.packet.at(14, Ipv4).orReturn(b.PASS)
+    const ports = b.packet.at(34, struct('ports', { sport: be16, dport: be16 })).orReturn(b.PASS)
+    b.withTcpSocket(
+      { saddr: ip.src, daddr: ip.dst, sport: ports.sport, dport: ports.dport },
+      (sk) => {
+        b.if(sk.state.eq(10), () => b.return(b.DROP))
+        latency.add(sk.mark)
+      },
+      () => b.return(b.TX),
+    )
+    return b.PASS
+  }),
+  steering: tc('f_steering', (b) => {
+    b.withUdpSocket({ saddr: 0x0a000001, daddr: 0x0a000002, sport: 1, dport: 2 }, (sk) => b.assign(sk))
+    return b.OK
+  }),
+  lookupSockets: skLookup('f_sk_lookup', (b) => {
+    bySlot.withSocket(0, (sk) => {
+      b.if(b.assign(sk).ne(0), () => b.return(b.DROP))
+    })
+    return b.PASS
+  }),
+  messages: skMsg('f_messages', (b) => {
+    b.if(b.pull(0, 16).ne(0), () => b.return(b.DROP))
+    const first = b.packet.at(0, u8).orReturn(b.PASS)
+    b.applyBytes(16)
+    b.corkBytes(first.to(u32))
+    return byFlow.redirect(b, { src: b.ctx.remoteIp4, port: b.ctx.localPort }, { ingress: true })
+  }),
+  stream: skSkbVerdict(
+    'f_stream',
+    (b) => {
+      b.if(b.pull(4).ne(0), () => b.return(b.DROP))
+      return bySlot.redirect(b, 1)
+    },
+    { stream: true },
+  ),
+  parser: skSkbParser('f_parser', (b) => b.ctx.len),
+  inserts: sockOps('f_inserts', (b) => {
+    b.if(b.ctx.op.eq(4), () => {
+      byFlow.insert(b, { src: b.ctx.remoteIp4, port: b.ctx.localPort })
+      bySlot.insert(b, 1)
+    })
+    return b.ALLOW
+  }),
+  reuseport: skReuseport('f_reuseport', (b) => {
+    b.packet.at(0, u8).orReturn(b.DROP)
+    b.if(group.select(b, b.ctx.hash.mod(4)).ne(0), () => b.return(b.DROP))
+    return b.PASS
+  }),
+  direct: tpBtf('f_direct', { attachTo: 'sched_switch' }, (b) => {
+    const previous = b.pointer(1, task)
+    b.if(previous.tgid.eq(0), () => b.return(0))
+    latency.add(previous.real_parent.tgid.to(u32))
+    taskSlots.getOrInit(previous).match((slot) => slot.set(b.ktimeNs()))
+    const event = b.local(Event, { pid: previous.se.exec_start.to(u32) })
+    event.comm.set(previous.comm)
+    perf.send(b, event)
+    return 0
+  }),
+  current: syscallEnter('f_current', { syscall: 'close' }, (b) => {
+    const now = b.task(task)
+    sizes.add(now.mm.task_size)
+    sizes.add(now.in_execve.to(u32))
+    return 0
+  }),
+  iterator: iter('f_iter', { over: 'task' }, (b) => {
+    const it = b.item(task).orReturn(0)
+    const line = b.local(Event, { pid: it.tgid.to(u32) })
+    b.write(line, 8)
+    return 0
+  }),
+  syscallEntry: ksyscall('f_ksyscall', { syscall: 'openat' }, (b) => {
+    latency.add(b.arg(3))
+    return 0
+  }),
+  syscallReturn: kretsyscall('f_kretsyscall', { syscall: 'openat' }, (b) => {
+    latency.add(b.result())
+    return 0
+  }),
+  devmapEntry: xdpDevmap('f_devmap', (b) => {
+    sizes.add(b.egressIfindex)
+    return b.PASS
+  }),
+  cpumapEntry: xdpCpumap('f_cpumap', { frags: true }, (b) => b.PASS),
+  sleepableProbe: uprobe('f_sleep', { binary: '/bin/sh', function: 'main', sleepable: true, target: '6.0' }, (b) => {
+    b.copyFromUser(u64, b.arg(1)).match((argument) => latency.add(argument))
+    latency.add(b.attachCookie())
+    return 0
+  }),
+  callbackLoop: xdp('f_callback', { target: '5.17' }, (b) => {
+    const sum = b.let(u32, 0)
+    const first = b.packet.at(0, u8).orReturn(b.PASS)
+    b.range(b.packet.length(), { max: 9000 }, (i) => {
+      const byte = b.packet.at(i, u8).orElse(() => b.break())
+      b.if(byte.eq(first), () => b.continue())
+      b.if(byte.eq(7), () => b.return(b.TX))
+      sum.update((now) => now.add(byte.to(u32)))
+    })
+    b.if(sum.get().eq(5), () => b.return(b.DROP))
+    return b.PASS
+  }),
+  numberLoop: xdp('f_numbers', { target: '6.4' }, (b) => {
+    const sum = b.let(u32, 0)
+    b.range(b.packet.length(), { max: 9000 }, (i) => {
+      const byte = b.packet.at(i, u8).orReturn(b.DROP)
+      b.if(byte.eq(9), () => b.continue())
+      sum.update((now) => now.add(byte.to(u32)))
+    })
+    b.if(sum.get().eq(5), () => b.return(b.DROP))
+    return b.PASS
+  }),
+  everyEntry: xdp('f_each', (b) => {
+    const total = b.let(u64, 0)
+    first.forEach((key, count) => {
+      total.update((now) => now.add(count))
+      b.if(key.eq(0x0a000001), () => b.break())
+    })
+    b.if(total.get().gt(5), () => b.return(b.DROP))
+    return b.PASS
   }),
 }

@@ -156,19 +156,19 @@ export const KINDS = {
   }),
   skMsg: skMsg('k_sk_msg', (b) => {
     counts.increment(b.ctx.size)
-    return b.ALLOW
+    return b.PASS
   }),
   skLookup: skLookup('k_sk_lookup', (b) => {
     counts.increment(b.ctx.localPort)
-    return b.ALLOW
+    return b.PASS
   }),
   skReuseport: skReuseport('k_reuseport', (b) => {
     counts.increment(b.ctx.hash)
-    return b.ALLOW
+    return b.PASS
   }),
   skSkb: skSkbVerdict('k_sk_skb', (b) => {
     counts.increment(b.ctx.len)
-    return b.ALLOW
+    return b.PASS
   }),
   tracepoint: tracepoint(
     'k_tracepoint',
