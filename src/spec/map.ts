@@ -5,6 +5,8 @@ export const ARENA_SECTION = '.addr_space.1'
 export interface MapSpec {
   /** At most 15 bytes reach the kernel. */
   readonly name: string
+  /** What the kernel is told instead of `name` (`prog.rodata` where the object itself says `.rodata`). */
+  readonly kernelName?: string
   /** enum bpf_map_type. */
   readonly type: number
   readonly keySize: number

@@ -243,7 +243,7 @@ export function createRawMap(sys: Sys, spec: MapSpec, options: CreateMapOptions 
 
 /** The fd of a new map, for who makes the object around it. @throws as {@link createRawMap} */
 export function createMapFd(sys: Sys, spec: MapSpec, options: CreateMapOptions = {}): number {
-  const name = kernelName(spec.name)
+  const name = kernelName(spec.kernelName ?? spec.name)
   const plain = {
     map_type: spec.type,
     key_size: spec.keySize,

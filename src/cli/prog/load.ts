@@ -1,4 +1,5 @@
 import { rmSync } from 'node:fs'
+import { basename } from 'node:path'
 import { type BpfError, NegativeError, SystemError, UnsupportedError, UsageError } from '../../errors/index.ts'
 import type { ObjectSpec } from '../../spec/index.ts'
 import {
@@ -25,6 +26,27 @@ const BY_NAME = '/sys/fs/bpf'
 
 /** Names of files: dots mean something on a BPF file system. */
 const fileName = (name: string): string => name.replaceAll('.', '_')
+
+const SECTION_MAPS: ReadonlySet<string> = new Set(['.data', '.rodata', '.bss', '.kconfig'])
+
+/**
+ * Global data has the object's name before its section's in the kernel, both in 15 bytes, as libbpf calls it: what looks
+ * for `myprog.rodata` finds it.
+ */
+function withKernelNames(object: ObjectSpec, file: string): ObjectSpec {
+  const stem = basename(file)
+    .slice(0, 15)
+    .split('.')[0]
+    .replace(/[^A-Za-z0-9]/g, '_')
+  return {
+    ...object,
+    maps: object.maps.map((map) =>
+      SECTION_MAPS.has(map.name)
+        ? { ...map, kernelName: `${stem.slice(0, Math.max(0, 15 - Math.max(7, map.name.length)))}${map.name}` }
+        : map,
+    ),
+  }
+}
 
 /** The object's maps that others take the place of, by name. @throws UsageError */
 function replace(object: ObjectSpec, replacements: readonly Replacement[]): Map<string, RawMap> {
@@ -121,7 +143,7 @@ function pinMaps(pins: Pins, sys: Sys, loaded: LoadedObject, folder: string): vo
   try {
     for (const spec of object.maps) {
       const map = maps.get(spec.name) ?? made[unused.indexOf(spec)]
-      if (map !== undefined) pins.add(map, `${folder}/${fileName(spec.name)}`)
+      if (map !== undefined) pins.add(map, `${folder}/${fileName(spec.kernelName ?? spec.name)}`)
     }
   } finally {
     for (const map of made) map.close()
@@ -129,7 +151,7 @@ function pinMaps(pins: Pins, sys: Sys, loaded: LoadedObject, folder: string): vo
 }
 
 async function load(sys: Sys, words: LoadWords, context: Context, first: boolean): Promise<void> {
-  const read = await loadInput(words.file)
+  const read = withKernelNames(await loadInput(words.file), words.file)
   const object: ObjectSpec =
     words.type === undefined
       ? read
