@@ -52,7 +52,7 @@ export interface End {
 
 /** Joins two namespaces; both ends are up. */
 export function veth(a: Netns, nameA: string, b: Netns, nameB: string): readonly [End, End] {
-  ip('link', 'add', nameA, 'netns', a.name, 'type', 'veth', 'peer', 'name', nameB, 'netns', b.name)
+  ip('link', 'add', 'name', nameA, 'netns', a.name, 'type', 'veth', 'peer', 'name', nameB, 'netns', b.name)
   const ends = (
     [
       [a, nameA],
