@@ -183,10 +183,10 @@ class CodeReader {
     const relocations = this.#relocationsIn(section)
     const lines = this.#linesIn(section.name)
     const cores = this.#coresIn(section.name)
-    const out: Instruction[] = []
     let at = start
     let source: SourceLocation | undefined
-    for (const instruction of decoded) {
+    // the instructions are this function's own: what is known besides is put into them
+    for (const instruction of decoded as Mutable[]) {
       source = lines.get(at) ?? source
       const core = cores.get(at)
       const relocation = relocations.get(at)
@@ -194,18 +194,12 @@ class CodeReader {
         relocation === undefined
           ? this.#localReference(instruction, section, at, start, end, where)
           : this.#reference(instruction, relocation.symbol, relocation.addend, section, at, where)
-      out.push(
-        reference === undefined && source === undefined && core === undefined
-          ? instruction
-          : {
-              ...(reference === undefined ? instruction : neutral(instruction, reference)),
-              ...(source === undefined ? {} : { source }),
-              ...(core === undefined ? {} : { core }),
-            },
-      )
       at += slotsOf(instruction) * SLOT_BYTES
+      if (reference !== undefined) neutralize(instruction, reference)
+      if (source !== undefined) instruction.source = source
+      if (core !== undefined) instruction.core = core
     }
-    return out
+    return decoded
   }
 
   /** A call or function address that the compiler resolved itself, inside one section. */
@@ -314,12 +308,17 @@ class CodeReader {
   }
 }
 
-/** The instruction without the numbers that its reference stands for. */
-function neutral(instruction: Instruction, reference: Reference): Instruction {
-  const { imm64: _, ...rest } = instruction
-  if (instruction.opcode === CALL)
-    return { ...rest, src: reference.kind === 'kfunc' ? PSEUDO_CALL.kfunc : PSEUDO_CALL.local, imm: -1, reference }
-  const src =
+type Mutable = { -readonly [K in keyof Instruction]: Instruction[K] }
+
+/** Gives an instruction its reference and takes away the numbers that it stands for. */
+function neutralize(instruction: Mutable, reference: Reference): void {
+  instruction.reference = reference
+  if (instruction.opcode === CALL) {
+    instruction.src = reference.kind === 'kfunc' ? PSEUDO_CALL.kfunc : PSEUDO_CALL.local
+    instruction.imm = -1
+    return
+  }
+  instruction.src =
     reference.kind === 'function'
       ? PSEUDO_LD.func
       : reference.kind === 'map'
@@ -329,5 +328,6 @@ function neutral(instruction: Instruction, reference: Reference): Instruction {
           : reference.kind === 'ksym' && reference.typed === true
             ? PSEUDO_LD.btfId
             : 0
-  return { ...rest, src, imm: 0, imm64: 0n, reference }
+  instruction.imm = 0
+  instruction.imm64 = 0n
 }
