@@ -3,21 +3,35 @@
  * Equivalence, the heuristics of when to remember, and loops as the kernel treats them (is_state_visited of Linux 6.18).
  */
 import { bitsWithin, markNotInit, rangeWithin, unbound } from './bounds.ts'
-import { CALLS_CALLBACK, EINVAL, type Env, FORCE_CHECKPOINT, JUMP_POINT, type LoopVisit, Rejection } from './env.ts'
+import {
+  CALLS_CALLBACK,
+  EINVAL,
+  type Env,
+  FORCE_CHECKPOINT,
+  ITERATOR_NEXT,
+  JUMP_POINT,
+  type LoopVisit,
+  Rejection,
+} from './env.ts'
+import { depthsDiffer, ITER_STATE, isActiveAt } from './iterators.ts'
 import { forcePrecision, forgetPrecision, markWanted, pushHistory, want } from './precision.ts'
 import { writeSourceLine, writeState } from './print.ts'
 import { isMayGoto } from './program.ts'
 import {
   ADD_CONST,
   AUX,
+  AUX2,
   BASE_MASK,
   type Bank,
   BUF,
   createBank,
+  DYNPTR_SLOT,
   EXACT_WORDS,
   FRAME,
   ID,
   INVALID,
+  IRQ_SLOT,
+  ITER_SLOT,
   MAP_KEY,
   MAP_VALUE,
   MASK_HIGH,
@@ -95,7 +109,7 @@ function exactly(m: Int32Array, b: number, n: Int32Array, c: number): boolean {
 function registerSafe(m: Int32Array, b: number, n: Int32Array, c: number, exact: Exactness): boolean {
   if (exact === 'exact') return exactly(m, b, n, c)
   const type = m[b + TYPE]
-  if (type === NOT_INIT) return true
+  if (type === NOT_INIT && (exact === 'not' || n[c + TYPE] === NOT_INIT)) return true
   if (type !== n[c + TYPE]) return false
   switch (type & BASE_MASK) {
     case SCALAR: {
@@ -144,6 +158,13 @@ function slotScalar(frame: Frame, slot: number): Int32Array | undefined {
   return unboundScalar.m
 }
 
+/** Objects on the stack: what they are and the reference behind them; how far an iterator went does not matter. */
+function objectSafe(m: Int32Array, n: Int32Array, b: number, type: number): boolean {
+  if (type !== IRQ_SLOT && (m[b + AUX] !== n[b + AUX] || m[b + AUX2] !== n[b + AUX2])) return false
+  if (type === ITER_SLOT && m[b + ITER_STATE] !== n[b + ITER_STATE]) return false
+  return ids.same(m[b + REF], n[b + REF])
+}
+
 function stackSafe(old: Frame, current: Frame, exact: Exactness): boolean {
   const oldTypes = old.types
   const types = current.types
@@ -151,7 +172,7 @@ function stackSafe(old: Frame, current: Frame, exact: Exactness): boolean {
     for (let j = 0; j < 8; j++) {
       const i = slot * 8 + j
       const oldType = oldTypes[i]
-      if (exact === 'exact' && (slot >= current.slots || oldType !== types[i])) return false
+      if (exact !== 'not' && (slot >= current.slots || oldType !== types[i])) return false
       if (oldType === INVALID || oldType === MISC) continue
       if (slot >= current.slots) return false
       const oldScalar = slotScalar(old, slot)
@@ -166,6 +187,8 @@ function stackSafe(old: Frame, current: Frame, exact: Exactness): boolean {
       if (j !== 7) continue
       if (oldType === SPILL) {
         if (!registerSafe(old.m, slotBase(slot), current.m, slotBase(slot), exact)) return false
+      } else if (oldType === DYNPTR_SLOT || oldType === ITER_SLOT || oldType === IRQ_SLOT) {
+        if (!objectSafe(old.m, current.m, slotBase(slot), oldType)) return false
       } else if (oldType !== ZERO) return false
     }
   }
@@ -209,7 +232,7 @@ function statesEqual(env: Env, old: State, current: State, exact: Exactness): bo
   return true
 }
 
-function sameCallsites(a: State, b: State): boolean {
+export function sameCallsites(a: State, b: State): boolean {
   if (a.current !== b.current) return false
   for (let i = a.current; i >= 0; i--) if (a.frames[i].callsite !== b.frames[i].callsite) return false
   return true
@@ -422,12 +445,14 @@ function infiniteLoop(env: Env, insn: number, old: State): never {
 function compareUnfinished(env: Env, insn: number, old: State, current: State): boolean {
   const asynchronous = old.frame.inAsyncCallback && old.frame.asyncEntries !== current.frame.asyncEntries
   if (asynchronous) return false
+  if ((env.marks[insn] & ITERATOR_NEXT) !== 0) return statesEqual(env, old, current, 'range') && isActiveAt(current)
   if (isMayGoto(env.code, insn) && old.mayGotoDepth !== current.mayGotoDepth && statesEqual(env, old, current, 'range'))
     return true
   if ((env.marks[insn] & CALLS_CALLBACK) !== 0) return statesEqual(env, old, current, 'range')
   if (
     maybeLooping(old, current) &&
     statesEqual(env, old, current, 'exact') &&
+    !depthsDiffer(old, current) &&
     old.mayGotoDepth === current.mayGotoDepth &&
     old.callbackUnroll === current.callbackUnroll
   )
