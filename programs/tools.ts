@@ -43,7 +43,7 @@ export const TOOLS: readonly ToolRow[] = [
   {
     name: 'syscount',
     summary: 'count system calls, by call or by process',
-    kernel: '4.7',
+    kernel: '5.2',
     load: () => import('./syscount/index.ts'),
   },
   {

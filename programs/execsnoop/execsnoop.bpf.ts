@@ -66,7 +66,7 @@ const enter = (syscall: 'execve' | 'execveat', argv: 'arg1' | 'arg2') =>
     const exec = begun.getOrInit(b.pid()).orReturn(0)
     const size = b.let(u32, 0)
     const count = b.let(u32, 0)
-    b.range(MOST, (i) => {
+    b.range(MOST + 1, (i) => {
       const argument = b.readUser(u64, b.args[argv].add(i.to(u64).mul(8))).orElse(() => b.break())
       b.if(argument.eq(0), () => b.break())
       count.set(i.add(1))

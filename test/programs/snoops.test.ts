@@ -113,7 +113,7 @@ describe('killsnoop', () => {
 })
 
 describe('syscount', () => {
-  const opens = 'i=0; while [ $i -lt 200 ]; do : < /dev/null; : < /nonexistent; i=$((i+1)); done'
+  const opens = 'i=0; while [ $i -lt 200 ]; do true < /dev/null; true < /nonexistent; i=$((i+1)); done'
 
   testWith('bpf')('counts the calls of one process, with the time in them', async () => {
     using child = waitingShell(opens)
