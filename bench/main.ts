@@ -13,6 +13,7 @@ const AREAS = [
   'vm',
   'cli',
   'programs',
+  'net',
 ] as const
 
 const args = process.argv.slice(2)
