@@ -296,7 +296,18 @@ function deduce32(m: Int32Array, b: number): void {
   if (((unh + 1) | 0) === uxh && unl < 0 && uxl >= 0) narrowS32(m, b, unl, uxl)
   if (((snh + 1) | 0) === sxh && snl < 0 && sxl >= 0) narrowS32(m, b, snl, sxl)
   if (m[b + U32_MIN] <= m[b + U32_MAX]) narrowS32(m, b, m[b + U32_MIN], m[b + U32_MAX])
-  if (m[b + S32_MIN] >>> 0 <= m[b + S32_MAX] >>> 0) narrowU32(m, b, m[b + S32_MIN], m[b + S32_MAX])
+  const smin = m[b + S32_MIN]
+  const smax = m[b + S32_MAX]
+  if (smin >>> 0 <= smax >>> 0) narrowU32(m, b, smin, smax)
+  else if (m[b + U32_MAX] >>> 0 < smin >>> 0) {
+    // The signed range crosses zero, and the unsigned one meets only its part from zero on …
+    m[b + S32_MIN] = m[b + U32_MIN]
+    narrowU32(m, b, 0, smax)
+  } else if (smax >>> 0 < m[b + U32_MIN] >>> 0) {
+    // … or only its part below.
+    m[b + S32_MAX] = m[b + U32_MAX]
+    narrowU32(m, b, smin, -1)
+  }
 }
 
 function raiseUmin(m: Int32Array, b: number, high: number, low: number): void {
