@@ -70,6 +70,8 @@ const ATTACH_TYPES_THAT_MATTER: Readonly<Partial<Record<ProgramType, readonly (k
   sched_cls: ['tcx_ingress', 'tcx_egress', 'netkit_primary', 'netkit_peer'],
   sock_ops: ['cgroup_sock_ops'],
   flow_dissector: ['flow_dissector'],
+  cgroup_device: ['cgroup_device'],
+  cgroup_sysctl: ['cgroup_sysctl'],
 }
 
 export function recordProgram(target: Target, type: string): RecordedProgram {

@@ -46,6 +46,8 @@ const TARGETS: Readonly<Record<string, Target>> = {
   'tracing-modify_return-sleepable': tracing(ATTACH_TYPES.modify_return, id('__x64_sys_getpgid', 'func'), SLEEPABLE),
   'tracing-iter': tracing(ATTACH_TYPES.trace_iter, id('bpf_iter_task', 'func')),
   'tracing-iter-sleepable': tracing(ATTACH_TYPES.trace_iter, id('bpf_iter_task', 'func'), SLEEPABLE),
+  'tracing-iter-tcp': tracing(ATTACH_TYPES.trace_iter, id('bpf_iter_tcp', 'func')),
+  'tracing-iter-unix': tracing(ATTACH_TYPES.trace_iter, id('bpf_iter_unix', 'func')),
   'struct_ops-tcp_congestion_ops-release': member('tcp_congestion_ops', 'release'),
   'struct_ops-tcp_congestion_ops': member('tcp_congestion_ops', 'ssthresh'),
   'struct_ops-bpf_dummy_ops': member('bpf_dummy_ops', 'test_1'),

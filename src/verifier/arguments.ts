@@ -1,6 +1,9 @@
 /** Arguments of helpers: register types, memory with its size, maps, references (check_func_arg of Linux 6.18). */
 import { isConst, isNull, markUnknown, sminNumber, umaxNumber, uminNumber } from './bounds.ts'
+import { checkBtfAccess } from './btf-access.ts'
+import { checkBtfArgument } from './btf-argument.ts'
 import { flagBits } from './context-types.ts'
+import { checkDynptr, checkOwned, type Dynptr } from './dynptrs.ts'
 import { EACCES, type Env } from './env.ts'
 import * as H from './helper-ids.ts'
 import {
@@ -43,6 +46,11 @@ export interface CallFacts extends RawAccess {
   sizeMaximum: bigint
   memSize: number
   subprogram: number
+  /** The dynptr that was passed. */
+  dynptr: Dynptr | undefined
+  /** BTF type of a per-CPU variable. */
+  btfType: number
+  btfObject: number
   /** A key that is a known constant on the stack, of an array. */
   constantKey: bigint | undefined
 }
@@ -61,6 +69,9 @@ export function newCallFacts(prototype: HelperPrototype): CallFacts {
     sizeMaximum: 0n,
     memSize: 0,
     subprogram: 0,
+    dynptr: undefined,
+    btfType: 0,
+    btfObject: 0,
     constantKey: undefined,
   }
 }
@@ -105,7 +116,14 @@ const COMPATIBLE: Readonly<Partial<Record<ArgumentBase, readonly number[]>>> = {
   ARG_PTR_TO_DYNPTR: [R.STACK, R.DYNPTR],
 }
 
-function checkType(env: Env, register: number, base: ArgumentBase, flags: number, call: CallFacts): void {
+function checkType(
+  env: Env,
+  register: number,
+  base: ArgumentBase,
+  flags: number,
+  call: CallFacts,
+  wanted: string | undefined,
+): void {
   const compatible = COMPATIBLE[base]
   if (compatible === undefined) env.unmodelled(`arguments of type ${base}`)
   const actual = env.frame.m[registerBase(register) + R.TYPE]
@@ -126,7 +144,8 @@ function checkType(env: Env, register: number, base: ArgumentBase, flags: number
       )
     return
   }
-  env.unmodelled('pointers to kernel types as helper arguments')
+  const strict = (flags & R.RELEASE) !== 0 && call.prototype.id !== H.SK_RELEASE
+  checkBtfArgument(env, register, flags, base === 'ARG_PTR_TO_BTF_ID_SOCK_COMMON' ? 'sock_common' : wanted, strict)
 }
 
 /** `bpf_map_lookup_elem`. */
@@ -206,7 +225,7 @@ export function checkHelperMemory(
       checkStackRange(env, liveness, register, off, size, zeroAllowed, write, raw)
       return
     case R.BTF_ID:
-      env.unmodelled('kernel objects as memory arguments')
+      checkBtfAccess(env, register, off, size, false, -1)
       return
     default:
       if ((type & R.BASE_MASK) === R.CTX && env.facts.type === SYSCALL) {
@@ -221,19 +240,21 @@ export function checkHelperMemory(
 
 const SYSCALL = 31
 
-function checkSize(
+/** A size and the memory in the register before it (check_mem_size_reg). */
+export function checkSize(
   env: Env,
   liveness: StackLiveness,
   register: number,
   write: boolean,
   zeroAllowed: boolean,
   call: CallFacts,
+  whole = false,
 ): void {
   const frame = env.frame
   const m = frame.m
   const b = registerBase(register)
   call.sizeMaximum = frame.u[b / 2 + R.UMAX]
-  const raw = isConst(m, b) ? call : undefined
+  const raw = !whole && isConst(m, b) ? call : undefined
   if (sminNumber(m, b) < 0)
     env.reject(`R${register} min value is negative, either use unsigned or 'var &= const'`, EACCES)
   if (uminNumber(m, b) === 0 && !zeroAllowed) {
@@ -319,7 +340,7 @@ function resolveMapArgument(env: Env, call: CallFacts): { base: ArgumentBase; fl
 const F_RDONLY_PROG = 1 << 7
 
 /** A string in a read-only map (check_reg_const_str). */
-function checkString(env: Env, register: number): void {
+export function checkConstantString(env: Env, register: number): void {
   const m = env.frame.m
   const b = registerBase(register)
   const map = env.map(m[b + R.AUX])
@@ -360,12 +381,13 @@ export function checkArgument(env: Env, liveness: StackLiveness, index: number, 
   }
   const release = (flags & R.RELEASE) !== 0
   if (!(isNull(m, b) && (flags & R.MAYBE_NULL) !== 0)) {
-    checkType(env, register, base, flags, call)
-    checkArgumentOffset(env, register, release)
+    checkType(env, register, base, flags, call, argument.btfType)
+    if (!(release && base === 'ARG_PTR_TO_DYNPTR' && m[b + R.TYPE] === R.STACK))
+      checkArgumentOffset(env, register, release)
   }
   if (release) {
-    if (base === 'ARG_PTR_TO_DYNPTR') env.unmodelled('dynptrs')
-    if (m[b + R.REF] === 0 && !isNull(m, b))
+    if (base === 'ARG_PTR_TO_DYNPTR') checkOwned(env, register)
+    else if (m[b + R.REF] === 0 && !isNull(m, b))
       env.reject(`R${register} must be referenced when passed to release function`)
     call.releaseRegister = register
   }
@@ -417,8 +439,17 @@ export function checkArgument(env: Env, liveness: StackLiveness, index: number, 
       call.memSize = m[b + R.VALUE_LOW] >>> 0
       markPrecise(env, register)
       break
+    case 'ARG_PTR_TO_DYNPTR': {
+      const used = checkDynptr(env, liveness, register, (flags & R.UNINIT) === 0 ? flags | R.RDONLY : flags, 0)
+      if (used !== undefined) call.dynptr = used
+      break
+    }
     case 'ARG_PTR_TO_CONST_STR':
-      checkString(env, register)
+      checkConstantString(env, register)
+      break
+    case 'ARG_PTR_TO_PERCPU_BTF_ID':
+      call.btfType = m[b + R.AUX]
+      call.btfObject = m[b + R.AUX2]
       break
     case 'ARG_PTR_TO_CTX':
     case 'ARG_PTR_TO_SOCK_COMMON':

@@ -43,6 +43,8 @@ const KEYS: Readonly<Record<number, string>> = {
   28: 'tracing-iter',
 }
 const SLEEPABLE = 1 << 4
+/** Iterators with helpers of their own. */
+const OWN_HELPERS: ReadonlySet<string> = new Set(['bpf_iter_tcp', 'bpf_iter_unix'])
 
 /** The target of a program that needs one; undefined for all others. */
 export function resolveTarget(image: ProgramImage, kernel: () => KernelTypes | undefined): TargetAnswer {
@@ -91,7 +93,8 @@ function tracingTarget(image: ProgramImage, types: KernelTypes): TargetAnswer {
     return (image.flags & SLEEPABLE) === 0 ? common : { unsupported: 'sleepable programs on tracepoints' }
   if (attach === ITER) {
     const iterator = ITERATORS[name.slice('bpf_iter_'.length)]
-    return iterator === undefined ? { unsupported: `the iterator ${name}` } : { ...common, iterator }
+    const own = OWN_HELPERS.has(name) ? `${key}-${name.slice('bpf_iter_'.length)}` : common.key
+    return iterator === undefined ? { unsupported: `the iterator ${name}` } : { ...common, key: own, iterator }
   }
   return functionTarget(image, { ...common, key })
 }

@@ -36,6 +36,7 @@ import {
   slotBase,
 } from './state.ts'
 import * as tnum from './tnum.ts'
+import { isTrusted } from './trust.ts'
 
 export const JEQ = 0x10
 export const JGT = 0x20
@@ -185,7 +186,8 @@ function notNull(m: Int32Array, b: number): boolean {
   const type = m[b + R.TYPE]
   if ((type & R.MAYBE_NULL) !== 0) return false
   const base = type & R.BASE_MASK
-  if (base === R.BTF_ID) return m[b + R.REF] !== 0 || (type & (R.TRUSTED | R.ALLOC)) !== 0
+  if (base === R.BTF_ID) return isTrusted(type, m[b + R.REF] !== 0)
+  if (base === R.MEM) return (type & R.UNTRUSTED) === 0
   return NEVER_NULL.has(base)
 }
 

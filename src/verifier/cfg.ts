@@ -2,8 +2,9 @@
  * The control-flow graph: every instruction is reachable and falls somewhere; where states are remembered (prune points),
  * loops as strongly connected components, and the registers that are live before each instruction.
  */
-import { CALLS_CALLBACK, E2BIG, type Env, FORCE_CHECKPOINT, JUMP_POINT, PRUNE_POINT } from './env.ts'
+import { CALLS_CALLBACK, E2BIG, type Env, FORCE_CHECKPOINT, ITERATOR_NEXT, JUMP_POINT, PRUNE_POINT } from './env.ts'
 import { SYNC_CALLBACK_HELPERS, TIMER_SET_CALLBACK } from './helper-ids.ts'
+import { kfuncAt } from './kfunc-prototype.ts'
 import {
   CALL,
   EXIT,
@@ -16,6 +17,7 @@ import {
   LD_IMM64,
   PSEUDO_CALL,
 } from './program.ts'
+import { ITER_NEXT, SLEEPABLE } from './tables/kfuncs.ts'
 
 const DISCOVERED = 0x10
 const EXPLORED = 0x20
@@ -86,6 +88,11 @@ class Walk {
           const subprogram = env.subprograms[env.subprogramOf(i)]
           if (proto?.mightSleep === true) subprogram.mightSleep = true
           if (proto?.changesPacket === true) subprogram.changesPacket = true
+        }
+        const kfunc = kfuncAt(env, i)
+        if (kfunc?.allowed === true) {
+          if ((kfunc.flags & ITER_NEXT) !== 0) marks[i] |= PRUNE_POINT | FORCE_CHECKPOINT | ITERATOR_NEXT
+          if ((kfunc.flags & SLEEPABLE) !== 0) env.subprograms[env.subprogramOf(i)].mightSleep = true
         }
         return this.call(i, code.src[i] === PSEUDO_CALL)
       }
@@ -276,6 +283,8 @@ function useAndDefinition(env: Env, i: number): number {
               count++
             used = ((1 << count) - 1) << 1
           }
+          const kfunc = kfuncAt(env, i)
+          if (kfunc?.allowed === true) used = ((1 << kfunc.params.length) - 1) << 1
           return (CALLER_SAVED << 16) | used
         }
         default:

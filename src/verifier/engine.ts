@@ -11,6 +11,7 @@ import { checkFunctionCall } from './function-call.ts'
 import { describeMain, prepareGlobal } from './global-functions.ts'
 import { checkHelperCall } from './helper-call.ts'
 import { SPIN_UNLOCK } from './helper-ids.ts'
+import { allowedUnderLock, checkKfuncCall } from './kfunc-call.ts'
 import { pushHistory } from './precision.ts'
 import { writeInstructionState, writeSourceLine, writeState } from './print.ts'
 import { JA32, PSEUDO_CALL, PSEUDO_KFUNC_CALL } from './program.ts'
@@ -42,12 +43,18 @@ function call(env: Env, liveness: StackLiveness, i: number): Step {
     (op & 7) === 6
   )
     env.reject('BPF_CALL uses reserved fields')
-  if (env.state.activeLocks > 0 && src === 0 && code.imm[i] !== SPIN_UNLOCK)
-    env.reject('function calls are not allowed while holding a lock')
+  if (env.state.activeLocks > 0) {
+    const kfunc = src === PSEUDO_KFUNC_CALL ? env.kfuncs.get(code.imm[i]) : undefined
+    if (
+      (src === 0 && code.imm[i] !== SPIN_UNLOCK) ||
+      (src === PSEUDO_KFUNC_CALL && !(kfunc !== undefined && allowedUnderLock(kfunc)))
+    )
+      env.reject('function calls are not allowed while holding a lock')
+  }
   if (src === PSEUDO_CALL) checkFunctionCall(env, liveness, i)
   else if (src === PSEUDO_KFUNC_CALL) {
-    if (code.imm[i] !== 0) env.unmodelled('kernel function calls')
-    env.reject('invalid kernel function call not eliminated in verifier pass')
+    if (code.imm[i] === 0) env.reject('invalid kernel function call not eliminated in verifier pass')
+    checkKfuncCall(env, liveness, i)
   } else checkHelperCall(env, liveness, i)
   env.scratchRegister(0)
   return 'next'

@@ -4,6 +4,7 @@ import type { ProgramImage } from '../spec/index.ts'
 import type { AttachTarget } from './attach-target.ts'
 import { instructionText } from './disassembly.ts'
 import { KERNEL_OBJECT, KernelTypes } from './kernel-types.ts'
+import type { Kfunc } from './kfunc-prototype.ts'
 import { Log, type LogPosition } from './log.ts'
 import { type Code, decodeProgram, type ProgramMap, type Subprogram } from './program.ts'
 import type { ProgramFacts, VerifierTables } from './prototype.ts'
@@ -71,6 +72,12 @@ export class Env {
   /** Map of each map-loading instruction, by slot. */
   readonly mapOf: (ProgramMap | undefined)[] = []
   readonly mapOffset: Int32Array
+  /** What loads of kernel symbols give, by slot. */
+  readonly variables = new Map<number, { readonly type: number; readonly size: number; readonly id: number }>()
+  /** Kernel functions that the program calls, by BTF id. */
+  readonly kfuncs = new Map<number, Kfunc>()
+  /** Those whose flags are not recorded. */
+  readonly unknownKfuncs = new Set<number>()
   subprograms: Subprogram[] = []
   readonly marks: Uint8Array
   readonly loops: Int32Array
@@ -217,7 +224,7 @@ export class Env {
   }
 
   instructionText(i: number): string {
-    return instructionText(this.code, i)
+    return instructionText(this.code, i, (id) => this.kfuncs.get(id)?.name)
   }
 
   /** Index of the subprogram that holds an instruction. */

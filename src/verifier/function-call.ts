@@ -28,6 +28,12 @@ export function enterFunction(env: Env, state: State, index: number, callsite: n
   return frame
 }
 
+/** Neither the program nor a section it is in forbids to sleep. */
+function maySleep(env: Env): boolean {
+  const { state } = env
+  return state.sleepable && state.rcuLocks === 0 && state.preemptLocks === 0 && state.irqId === 0
+}
+
 /** Simulates a call to another function of the program. */
 export function checkFunctionCall(env: Env, liveness: StackLiveness, insn: number): void {
   const target = insn + env.code.imm[insn] + 1
@@ -36,10 +42,10 @@ export function checkFunctionCall(env: Env, liveness: StackLiveness, insn: numbe
   if (subprogram.linkage === 'global') {
     if (env.state.activeLocks > 0)
       env.reject('global function calls are not allowed while holding a lock,\nuse static function instead')
-    if (subprogram.mightSleep && !env.state.sleepable)
+    if (subprogram.mightSleep && !maySleep(env))
       env.reject(
         'global functions that may sleep are not allowed in non-sleepable context,\n' +
-          'i.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context.',
+          'i.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context',
       )
     checkGlobalArguments(env, liveness, index)
     if (env.log.verbose) env.say(`Func#${index} ('${subprogram.name}') is global and assumed valid.`)

@@ -45,13 +45,14 @@ const CONTEXT_STRUCTS: Readonly<Record<number, string>> = {
 }
 const KPROBE = 2
 
-function isContext(env: Env, btf: Btf, pointee: number): boolean {
+/** The type behind a pointer is the context of programs of a type (btf_is_prog_ctx_type). */
+export function isContextType(btf: Btf, pointee: number, programType: number): boolean {
   let id = pointee
   for (let hops = 0; hops < 32 && id !== 0; hops++) {
     const type = btf.type(id)
-    if (type.kind === 'typedef' && env.facts.type === KPROBE && type.name === 'bpf_user_pt_regs_t') return true
+    if (type.kind === 'typedef' && programType === KPROBE && type.name === 'bpf_user_pt_regs_t') return true
     if (type.kind === 'struct') {
-      const wanted = env.facts.type === KPROBE ? 'pt_regs' : CONTEXT_STRUCTS[env.facts.type]
+      const wanted = programType === KPROBE ? 'pt_regs' : CONTEXT_STRUCTS[programType]
       return type.name === wanted || (wanted !== undefined && type.name.startsWith(`${wanted}___`))
     }
     if (!('type' in type) || type.kind === 'ptr' || type.kind === 'array') return false
@@ -88,7 +89,7 @@ function describeArgument(env: Env, btf: Btf, func: number, name: string, index:
   const resolved = btf.skipModifiers(id)
   const type = btf.type(resolved)
   if (type.kind === 'ptr') {
-    if (isContext(env, btf, type.type)) return { kind: 'context' }
+    if (isContextType(btf, type.type, env.facts.type)) return { kind: 'context' }
     const target = btf.skipModifiers(type.type)
     const pointee = btf.type(target)
     if (pointee.kind === 'struct' && pointee.name === 'bpf_dynptr')

@@ -3,7 +3,8 @@ import { type CallFacts, checkArgument, clobber, hasEveryElement, helperText, ne
 import { checkInvariants, isNull, markKnown, markUnknown, sync } from './bounds.ts'
 import { pushCallback } from './callbacks.ts'
 import { flagBits } from './context-types.ts'
-import { EACCES, EINVAL, type Env, Rejection } from './env.ts'
+import { releaseDynptr } from './dynptrs.ts'
+import { EACCES, EINVAL, ENOTSUPP, type Env, Rejection } from './env.ts'
 import { leaveFunction } from './function-call.ts'
 import * as H from './helper-ids.ts'
 import { mapFitsHelper } from './map-rules.ts'
@@ -44,7 +45,7 @@ export function checkHelperCall(env: Env, liveness: StackLiveness, insn: number)
     env.reject('write into map forbidden', EACCES)
   if (id === H.TAIL_CALL) checkTailCallKey(env, call)
   for (let i = 0; i < call.accessSize; i++) checkMemory(env, liveness, call.register, i, 1, true, -1, false, false)
-  release(env, call)
+  release(env, liveness, call)
   special(env, call, insn)
   const frame = env.frame
   clobber(frame.m)
@@ -53,10 +54,15 @@ export function checkHelperCall(env: Env, liveness: StackLiveness, insn: number)
     if (call.map.type === SOCKMAP || call.map.type === SOCKHASH) env.say('cannot update sockmap in this context')
     env.reject(`cannot pass map_type ${call.map.type} into func ${helperText(prototype)}#${id}`)
   }
-  if (id === H.GET_FUNC_IP) env.unmodelled('bpf_get_func_ip')
   if (id === H.TAIL_CALL) {
     if (env.state.current > 0) leaveByTailCall(env, liveness)
-  } else if (prototype.changesPacket === true) clearPacketPointers(env)
+  } else if (prototype.changesPacket === true || writesPacket(call)) clearPacketPointers(env)
+}
+
+/** A write through a dynptr of a packet may move it. */
+function writesPacket(call: CallFacts): boolean {
+  const kind = call.dynptr?.kind
+  return call.prototype.id === H.DYNPTR_WRITE && (kind === R.DYNPTR_SKB || kind === R.DYNPTR_SKB_META)
 }
 
 /** A tail call that is taken ends the function it is in: its caller goes on with whatever the other program returned. */
@@ -79,7 +85,22 @@ function findHelper(env: Env, id: number): HelperPrototype {
   if (prototype.allowed === false) env.unmodelled(`bpf_${name}, which not every program of this type may call`)
   if (prototype.mightSleep === true && !env.state.sleepable)
     env.reject('helper call might sleep in a non-sleepable prog')
+  if (prototype.mightSleep === true) checkSleep(env, prototype)
   return prototype
+}
+
+/** A helper that may sleep is not called inside a section that must not. */
+function checkSleep(env: Env, prototype: HelperPrototype): void {
+  const { state } = env
+  const where =
+    state.rcuLocks > 0
+      ? 'in rcu_read_lock region'
+      : state.preemptLocks > 0
+        ? 'in non-preemptible region'
+        : state.irqId !== 0
+          ? 'in IRQ-disabled region'
+          : undefined
+  if (where !== undefined) env.reject(`sleepable helper ${helperText(prototype)}#${prototype.id} ${where}`)
 }
 
 /** A constant index of a tail call must be exact where the array is known. */
@@ -97,8 +118,12 @@ function checkTailCallKey(env: Env, call: CallFacts): void {
   }
 }
 
-function release(env: Env, call: CallFacts): void {
+function release(env: Env, liveness: StackLiveness, call: CallFacts): void {
   if (call.releaseRegister === 0) return
+  if (call.prototype.arguments[call.releaseRegister - 1]?.base === 'ARG_PTR_TO_DYNPTR') {
+    releaseDynptr(env, liveness, call.releaseRegister)
+    return
+  }
   const done =
     call.reference !== 0
       ? releaseReference(env, call.reference)
@@ -119,6 +144,15 @@ function special(env: Env, call: CallFacts, insn: number): void {
     case H.LOOP:
       pushCallback(env, call, insn)
       break
+    case H.DYNPTR_FROM_MEM: {
+      const type = env.frame.m[registerBase(1) + R.TYPE]
+      if (type !== R.MAP_VALUE)
+        env.reject(`Unsupported reg type ${R.typeName(type)} for bpf_dynptr_from_mem data`, EACCES)
+      break
+    }
+    case H.GET_FUNC_IP:
+      checkFunctionAddress(env, call)
+      break
     case H.TIMER_INIT:
     case H.TIMER_SET_CALLBACK:
     case H.FIND_VMA:
@@ -128,6 +162,26 @@ function special(env: Env, call: CallFacts, insn: number): void {
       env.unmodelled(helperText(call.prototype))
   }
 }
+
+/** bpf_get_func_ip: only where a function is traced (check_get_func_ip). */
+function checkFunctionAddress(env: Env, call: CallFacts): void {
+  const { type, expectedAttachType } = env.facts
+  if (type === TRACING) {
+    if (!FUNCTION_TARGETS.has(expectedAttachType))
+      env.reject(
+        `func ${helperText(call.prototype)}#${call.prototype.id} supported only for fentry/fexit/fmod_ret programs`,
+        ENOTSUPP,
+      )
+  } else if (type !== KPROBE)
+    env.reject(
+      `func ${helperText(call.prototype)}#${call.prototype.id} not supported for program type ${type}`,
+      ENOTSUPP,
+    )
+}
+
+const TRACING = 26
+const KPROBE = 2
+const FUNCTION_TARGETS: ReadonlySet<number> = new Set([24, 25, 26])
 
 function giveResult(env: Env, call: CallFacts, insn: number): void {
   const { prototype } = call
@@ -169,17 +223,43 @@ function giveResult(env: Env, call: CallFacts, insn: number): void {
       pointer(R.BTF_ID)
       m[R.AUX] = env.btfType(prototype.returns.btfType)
       break
+    case 'RET_PTR_TO_MEM_OR_BTF_ID':
+      givePerCpu(env, call, flags)
+      break
     default:
       env.unmodelled(`results of type ${prototype.returns.base}`)
   }
   if ((m[R.TYPE] & R.MAYBE_NULL) !== 0) m[R.ID] = env.newId()
-  if (H.CAST_HELPERS.has(prototype.id)) m[R.REF] = call.reference
+  if (prototype.id === H.DYNPTR_DATA) {
+    m[R.AUX2] = call.dynptr?.id ?? 0
+    m[R.REF] = call.dynptr?.reference ?? 0
+  } else if (H.CAST_HELPERS.has(prototype.id)) m[R.REF] = call.reference
   else if (acquires(call)) {
     const id = acquireReference(env, insn)
     m[R.ID] = id
     m[R.REF] = id
   }
   refineResult(m, call)
+}
+
+/** A per-CPU variable of the kernel: a struct by its type, anything else as memory. */
+function givePerCpu(env: Env, call: CallFacts, flags: number): void {
+  const m = env.frame.m
+  const types = env.typesOf(call.btfObject)
+  if (types === undefined) env.unmodelled("variables of the kernel without the kernel's BTF")
+  markKnown(m, 0, 0, 0)
+  m[R.FRAME] = 0
+  const id = types.btf.skipModifiers(call.btfType)
+  if (types.isStruct(id)) {
+    m[R.TYPE] = R.BTF_ID | (flags & ~R.RDONLY)
+    m[R.AUX] = call.btfType
+    m[R.AUX2] = call.btfObject
+    return
+  }
+  const size = types.btf.sizeOf(id)
+  if (size === undefined) env.reject(`unable to resolve the size of type '${types.name(id)}': -22`)
+  m[R.TYPE] = R.MEM | flags
+  m[R.AUX] = size
 }
 
 /** A look-up in an array with a constant index that is there. */

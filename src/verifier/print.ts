@@ -1,5 +1,6 @@
 /** Registers and stacks as the log prints them. */
 import { isConst, isZero, valueNumber } from './bounds.ts'
+import { dynptrName } from './dynptrs.ts'
 import type { Env } from './env.ts'
 import { alignment } from './log.ts'
 import {
@@ -10,6 +11,7 @@ import {
   BASE_MASK,
   type Bank,
   BTF_ID,
+  DYNPTR_SLOT,
   FRAME,
   ID,
   ID_MASK,
@@ -46,7 +48,7 @@ import { signedText, tnumText, unsignedText } from './tnum.ts'
 const S64_MIN = -(1n << 63n)
 const S64_MAX = (1n << 63n) - 1n
 const U64_MAX = (1n << 64n) - 1n
-const SLOT_TYPE_TEXT = '?rm0di'
+const SLOT_TYPE_TEXT = '?rm0dif'
 
 /** A 32-bit bound as the kernel compares it with others: sign-extended while small, else its unsigned form. */
 function wide32(value: number): bigint {
@@ -133,6 +135,25 @@ function plus(value: number): string {
   return value < 0 ? `${value}` : `+${value}`
 }
 
+const ITER_STATES = ['<invalid>', 'active', 'drained']
+
+function iteratorText(env: Env, frame: Frame, slot: number, name: string): string {
+  const { m } = frame
+  const b = slotBase(slot)
+  if (m[b + REF] === 0) return ''
+  const type = env.btfName(m[b + AUX], m[b + AUX2]).slice('bpf_iter_'.length)
+  return `${name}=iter_${type}(ref_id=${m[b + REF]},state=${ITER_STATES[m[b + FRAME]]},depth=${m[b + PRECISE]})`
+}
+
+/** A dynptr is told at its first slot; the second says nothing. */
+function dynptrText(frame: Frame, slot: number, name: string): string {
+  const { m } = frame
+  const b = slotBase(slot)
+  if (m[b + AUX2] !== 1) return ''
+  const parts = [...(m[b + ID] === 0 ? [] : [`id=${m[b + ID]}`]), ...(m[b + REF] === 0 ? [] : [`ref_id=${m[b + REF]}`])]
+  return `${name}=dynptr_${dynptrName(m[b + AUX])}(${parts.join(',')})`
+}
+
 function slotText(env: Env, frame: Frame, slot: number): string {
   const types = frame.types.subarray(slot * 8, slot * 8 + 8)
   const name = ` fp${-(slot + 1) * 8}`
@@ -144,7 +165,8 @@ function slotText(env: Env, frame: Frame, slot: number): string {
     }
     return `${name}=${text}${registerText(env, frame, slotBase(slot))}`
   }
-  if (types[7] === ITER_SLOT) return ''
+  if (types[7] === ITER_SLOT) return iteratorText(env, frame, slot, name)
+  if (types[7] === DYNPTR_SLOT) return dynptrText(frame, slot, name)
   let text = ''
   for (const type of types) text += SLOT_TYPE_TEXT[type]
   return `${name}=${text}`

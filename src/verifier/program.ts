@@ -138,7 +138,7 @@ interface Special {
 }
 
 function findSpecial(btf: Btf, id: number, offset: number, depth: number, found: Special): void {
-  if (depth > 8 || found.other !== undefined) return
+  if (depth > 8) return
   let current = id
   for (let hops = 0; hops < 32; hops++) {
     const type = btf.type(current)

@@ -117,6 +117,8 @@ export interface ProgramFacts {
   readonly expectedAttachType: number
   /** BPF_F_SLEEPABLE. */
   readonly sleepable: boolean
+  /** The kernel knows the addresses of its variables (CONFIG_KALLSYMS_ALL). Absent: not known. */
+  readonly symbolsOfVariables?: boolean
   /** Row of the recorded targets (`tracing-raw_tp`), of programs that have an attach target. */
   readonly targetKey?: string
   /** Target's name (tracing, LSM, struct_ops member, iterator). */

@@ -1,7 +1,7 @@
 /** References and locks that a path holds. */
 import { markUnknown } from './bounds.ts'
 import type { Env } from './env.ts'
-import { isPacketOrEnd, REF, TYPE } from './registers.ts'
+import { BASE_MASK, DYNPTR_SKB, DYNPTR_SKB_META, DYNPTR_XDP, isPacketOrEnd, MEM, REF, TYPE } from './registers.ts'
 import { eachRegister, type State } from './state.ts'
 
 /** A new reference, taken at an instruction; answers its id. */
@@ -47,10 +47,14 @@ export function releaseLock(env: Env, id: number, owner: number): boolean {
   return true
 }
 
+const PACKET_DYNPTRS = DYNPTR_SKB | DYNPTR_SKB_META | DYNPTR_XDP
+
 /** A helper moved the packet: no pointer into it is good any more. */
 export function clearPacketPointers(env: Env): void {
   eachRegister(env.state, (m, b) => {
-    if (isPacketOrEnd(m[b + TYPE])) markUnknown(m, b)
+    const type = m[b + TYPE]
+    const slice = (type & BASE_MASK) === MEM && (type & PACKET_DYNPTRS) !== 0
+    if (slice || isPacketOrEnd(type)) markUnknown(m, b)
   })
 }
 
@@ -58,7 +62,10 @@ export function clearPacketPointers(env: Env): void {
 export function checkLeaks(env: Env, prefix: string, checkLock: boolean): void {
   const state = env.state
   if (checkLock && state.activeLocks > 0) env.reject(`${prefix} cannot be used inside bpf_spin_lock-ed region`)
-  if (env.frame.index !== 0) return
+  if (env.frame.index !== 0) {
+    if (checkLock) checkSections(env, prefix)
+    return
+  }
   let leaks = false
   for (const reference of state.references) {
     if (reference.kind !== 'pointer') continue
@@ -66,4 +73,29 @@ export function checkLeaks(env: Env, prefix: string, checkLock: boolean): void {
     leaks = true
   }
   if (leaks) env.reject(`${prefix} would lead to reference leak`)
+  if (checkLock) checkSections(env, prefix)
+}
+
+function checkSections(env: Env, prefix: string): void {
+  const { state } = env
+  if (state.irqId !== 0) env.reject(`${prefix} cannot be used inside bpf_local_irq_save-ed region`)
+  if (state.rcuLocks > 0) env.reject(`${prefix} cannot be used inside bpf_rcu_read_lock-ed region`)
+  if (state.preemptLocks > 0) env.reject(`${prefix} cannot be used inside bpf_preempt_disable-ed region`)
+}
+
+/** Interrupts are off: a section, known by the id that is answered. */
+export function acquireIrq(env: Env, insn: number): number {
+  const id = env.newId()
+  const { state } = env
+  state.references = [...state.references, { kind: 'irq', id, insn, owner: 0 }]
+  state.irqId = id
+  return id
+}
+
+/** False when another section was opened later. */
+export function releaseIrq(state: State, id: number): boolean {
+  if (id !== state.irqId) return false
+  state.references = state.references.filter((r) => r.kind !== 'irq' || r.id !== id)
+  state.irqId = state.references.findLast((r) => r.kind === 'irq')?.id ?? 0
+  return true
 }

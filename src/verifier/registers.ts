@@ -97,7 +97,13 @@ export const RCU = 1 << 19
 export const NON_OWN = 1 << 20
 export const WRITE = 1 << 21
 export const ALIGNED = 1 << 22
-export const DYNPTR_ANY = 1 << 23
+/** Kinds of dynptrs; of memory, the kind that it is a slice of. */
+export const DYNPTR_LOCAL = 1 << 23
+export const DYNPTR_RINGBUF = 1 << 24
+export const DYNPTR_SKB = 1 << 25
+export const DYNPTR_XDP = 1 << 26
+export const DYNPTR_SKB_META = 1 << 27
+export const DYNPTR_ANY = DYNPTR_LOCAL | DYNPTR_RINGBUF | DYNPTR_SKB | DYNPTR_XDP | DYNPTR_SKB_META
 
 /** Packet ranges below zero (enum pkt range markers of the kernel). */
 export const AT_PKT_END = -1
@@ -110,6 +116,7 @@ export const MISC = 2
 export const ZERO = 3
 export const DYNPTR_SLOT = 4
 export const ITER_SLOT = 5
+export const IRQ_SLOT = 6
 
 export interface Bank {
   readonly m: Int32Array

@@ -14,6 +14,7 @@ import {
   valueNumber,
   width,
 } from './bounds.ts'
+import { destroyDynptr } from './dynptrs.ts'
 import { EACCES, EFAULT, EINVAL, type Env } from './env.ts'
 import { markPrecise, pushHistory } from './precision.ts'
 import { writeSourceLine } from './print.ts'
@@ -23,6 +24,7 @@ import {
   FRAME,
   ID,
   INVALID,
+  IRQ_SLOT,
   ITER_SLOT,
   isSpillable,
   MISC,
@@ -113,7 +115,7 @@ function scrub(frame: Frame, slot: number): void {
 
 function isSpecial(frame: Frame, slot: number): boolean {
   const type = frame.types[slot * 8 + 7]
-  return type === SPILL || type === DYNPTR_SLOT || type === ITER_SLOT
+  return type === SPILL || type === DYNPTR_SLOT || type === ITER_SLOT || type === IRQ_SLOT
 }
 
 function save(frame: Frame, slot: number, from: Int32Array, b: number, size: number): void {
@@ -144,8 +146,7 @@ function writeFixed(
   const aligned = off % 8 === 0
   const b = value >= 0 ? registerBase(value) : 0
   const m = current.m
-  if (frame.types[slot * 8 + 7] === DYNPTR_SLOT || frame.types[slot * 8 + 7] === ITER_SLOT)
-    env.unmodelled('writes over dynptrs and iterators')
+  destroyDynptr(env, liveness, frame, slot)
   if (aligned && size === 8) liveness.markWrite(frameIndex, slot)
   checkFastcall(env, frame.subprogram, insn, off)
   env.scratchSlot(slot)
@@ -188,7 +189,15 @@ function writeBytes(env: Env, frame: Frame, off: number, size: number, value: nu
   for (let i = 0; i < size; i++) frame.types[slot * 8 + ((-off - 1 - i) & 7)] = type
 }
 
-function writeVariable(env: Env, frameIndex: number, register: number, off: number, size: number, value: number): void {
+function writeVariable(
+  env: Env,
+  liveness: StackLiveness,
+  frameIndex: number,
+  register: number,
+  off: number,
+  size: number,
+  value: number,
+): void {
   const current = env.frame
   const frame = env.state.frames[frameIndex]
   const b = registerBase(register)
@@ -203,7 +212,7 @@ function writeVariable(env: Env, frameIndex: number, register: number, off: numb
     const slot = at >> 3
     const type = frame.types[at]
     env.scratchSlot(slot)
-    if (type === DYNPTR_SLOT || type === ITER_SLOT) env.unmodelled('writes over dynptrs and iterators')
+    if (type === DYNPTR_SLOT) destroyDynptr(env, liveness, frame, slot)
     const spill = slotBase(slot)
     if (zero && type === SPILL && isSpilled(frame, slot) && isNull(frame.m, spill)) {
       zeroUsed = true
@@ -228,7 +237,7 @@ export function checkStackWrite(
   const m = env.frame.m
   const b = registerBase(register)
   if (isConst(m, b)) writeFixed(env, liveness, m[b + FRAME], off + valueNumber(m, b), size, value)
-  else writeVariable(env, m[b + FRAME], register, off, size, value)
+  else writeVariable(env, liveness, m[b + FRAME], register, off, size, value)
 }
 
 /** Bytes that are no spilled register, into a register: zero when all are. */

@@ -76,7 +76,7 @@ export class Frame implements Bank {
 
 /** A lock or a reference that must be given back. */
 export interface Reference {
-  readonly kind: 'pointer' | 'lock'
+  readonly kind: 'pointer' | 'lock' | 'irq'
   readonly id: number
   readonly insn: number
   /** Of a lock: the map (index + 1). */

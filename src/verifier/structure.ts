@@ -2,7 +2,9 @@
  * What must hold before anything is simulated: subprogram boundaries, jumps inside them, known opcodes, 64-bit immediate
  * loads and the maps they name. In the order in which Linux 6.18 asks.
  */
-import { E2BIG, EBUSY, EINVAL, type Env } from './env.ts'
+import { E2BIG, EBUSY, EINVAL, ENOENT, type Env } from './env.ts'
+import { KERNEL_OBJECT } from './kernel-types.ts'
+import { addKfunc } from './kfunc-prototype.ts'
 import { mapUseRefusal } from './map-rules.ts'
 import {
   CALL,
@@ -24,6 +26,7 @@ import {
   PSEUDO_MAP_VALUE,
   type Subprogram,
 } from './program.ts'
+import { BTF_ID, MEM, PERCPU, RDONLY } from './registers.ts'
 
 const MAX_SUBPROGRAMS = 256
 const MAX_VARIABLE_OFFSET = 1 << 29
@@ -63,7 +66,8 @@ export function addSubprograms(env: Env): void {
     if (code.op[i] === CALL && code.src[i] === PSEUDO_KFUNC_CALL) {
       if (!env.gpl) env.reject('cannot call kernel function from non-GPL compatible program')
       if (code.imm[i] === 0 && code.off[i] === 0) continue
-      env.unmodelled('kernel function calls')
+      addKfunc(env, i)
+      continue
     }
     if (!isPseudoCall(code, i) && !isPseudoFunc(code, i)) continue
     const target = i + code.imm[i] + 1
@@ -142,7 +146,10 @@ function resolveImmediate(
     code.src[i] = relocation.kind === 'fd' ? PSEUDO_MAP_FD : PSEUDO_MAP_VALUE
   const src = code.src[i]
   if (src === 0 || src === PSEUDO_FUNC) return
-  if (src === PSEUDO_BTF_ID) env.unmodelled('addresses of kernel variables')
+  if (src === PSEUDO_BTF_ID) {
+    resolveVariable(env, i)
+    return
+  }
   const isValue = src === PSEUDO_MAP_VALUE || src === PSEUDO_MAP_IDX_VALUE
   if (relocation !== undefined) code.imm[i + 1] = relocation.kind === 'value' ? (relocation.offset ?? 0) : 0
   const offset = code.imm[i + 1]
@@ -171,6 +178,35 @@ function resolveImmediate(
   }
   env.mapOf[i] = map
   env.mapOffset[i] = isValue ? offset : 0
+}
+
+/** The address of a variable or function of the kernel (check_pseudo_btf_id). */
+function resolveVariable(env: Env, i: number): void {
+  const id = env.code.imm[i]
+  if (env.code.imm[i + 1] !== 0) env.unmodelled('variables of kernel modules')
+  const types = env.typesOf(KERNEL_OBJECT)
+  if (types === undefined) env.unmodelled("variables of the kernel without the kernel's BTF")
+  const { btf } = types
+  const type = btf.has(id) && id > 0 ? btf.type(id) : undefined
+  if (type === undefined) env.reject(`ldimm64 insn specifies invalid btf_id ${id}.`, ENOENT)
+  if (type.kind === 'func') {
+    env.variables.set(i, { type: MEM | RDONLY, size: 0, id: 0 })
+    return
+  }
+  if (type.kind !== 'var') env.reject(`pseudo btf_id ${id} in ldimm64 isn't KIND_VAR or KIND_FUNC`, EINVAL)
+  if (env.facts.symbolsOfVariables !== true)
+    env.unmodelled(`the address of the kernel's variable ${type.name}: only kernels with CONFIG_KALLSYMS_ALL know it`)
+  const section = btf.find('.data..percpu', 'datasec')
+  const percpu = section?.kind === 'datasec' && section.entries.some((entry) => entry.type === id)
+  const target = btf.skipModifiers(type.type)
+  if (percpu) env.variables.set(i, { type: BTF_ID | PERCPU, size: 0, id: type.type })
+  else if (types.isStruct(target)) env.variables.set(i, { type: BTF_ID, size: 0, id: type.type })
+  else {
+    const size = btf.sizeOf(target)
+    if (size === undefined)
+      env.reject(`ldimm64 unable to resolve the size of type '${types.name(target)}': -22`, EINVAL)
+    env.variables.set(i, { type: MEM | RDONLY, size, id: 0 })
+  }
 }
 
 const MAX_USED_MAPS = 64

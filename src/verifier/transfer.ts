@@ -165,6 +165,12 @@ export function checkLoadImmediate(env: Env, i: number): void {
     m[b + R.AUX] = index
     return
   }
+  const variable = env.variables.get(i)
+  if (variable !== undefined) {
+    m[b + R.TYPE] = variable.type
+    m[b + R.AUX] = (variable.type & R.BASE_MASK) === R.MEM ? variable.size : variable.id
+    return
+  }
   const map = env.mapOf[i]
   if (map === undefined) env.unmodelled('a map load without its map')
   m[b + R.AUX] = map.index + 1

@@ -81,8 +81,11 @@ export function helpersOfTarget(
     if (sleepable) for (const name of SLEEPABLE_ONLY) available.add(name)
   }
   const gplOnly = targets.helperSets[row.gplOnly]
-  const type = key.startsWith('tracing') ? 'tracing' : 'struct_ops'
+  // Iterators over sockets take the socket where others take their context: the signature of struct_ops.
+  const type = (name: string) => (key.startsWith('tracing') && !name.endsWith('etsockopt') ? 'tracing' : 'struct_ops')
   return HELPER_NAMES.map((name, id) =>
-    available.has(name) ? prototypeOf(type, { conditional: row.conditional, sleepable }, gplOnly, id, name) : undefined,
+    available.has(name)
+      ? prototypeOf(type(name), { conditional: row.conditional, sleepable }, gplOnly, id, name)
+      : undefined,
   )
 }
