@@ -81,13 +81,17 @@ const EXCEPTION_CALLBACK = 'exception_callback:'
 /** Names of exception callbacks by the FUNC that a declaration tag says them of. */
 function exceptionCallbacks({ btf }: ObjectSections): Map<number, string> {
   const out = new Map<number, string>()
+  const several = new Set<number>()
   if (btf === undefined) return out
   for (let id = btf.firstId; id < btf.endId; id++) {
     if (btf.kind(id) !== 'decl_tag') continue
     const tag = btf.type(id) as BtfDeclTag
-    if (tag.component < 0 && tag.name.startsWith(EXCEPTION_CALLBACK) && !out.has(tag.type))
-      out.set(tag.type, tag.name.slice(EXCEPTION_CALLBACK.length))
+    if (tag.component >= 0 || !tag.name.startsWith(EXCEPTION_CALLBACK)) continue
+    // of several none counts: the verifier refuses the program
+    if (out.has(tag.type)) several.add(tag.type)
+    else out.set(tag.type, tag.name.slice(EXCEPTION_CALLBACK.length))
   }
+  for (const id of several) out.delete(id)
   return out
 }
 

@@ -80,7 +80,8 @@ class ObjectWriter {
     const extBytes = writeBtfExt(ext, (text) => builder.addString(text), this.#littleEndian)
     const plain = { type: SECTION_TYPE.progbits, flags: 0, alignment: 4 }
     this.#elf.section({ ...plain, name: '.BTF', data: builder.toBytes({ littleEndian: this.#littleEndian }) })
-    this.#elf.section({ ...plain, name: '.BTF.ext', data: extBytes })
+    // some readers want func_info in every .BTF.ext
+    if (groups.size > 0) this.#elf.section({ ...plain, name: '.BTF.ext', data: extBytes })
     return this.#elf.toBytes()
   }
 

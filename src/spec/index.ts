@@ -15,14 +15,9 @@ export {
   type SpecContribution,
 } from './contribution.ts'
 export type { ImageRelocation, ProgramImage } from './image.ts'
+export { findKernelSymbol, type KernelSymbol, type LinkProgramOptions } from './kernel-symbols.ts'
 export { type LinkObjectsOptions, linkObjects } from './link-objects.ts'
-export {
-  findKernelSymbol,
-  findProgram,
-  type KernelSymbol,
-  type LinkProgramOptions,
-  linkProgram,
-} from './link-program.ts'
+export { findProgram, linkProgram } from './link-program.ts'
 export { ARENA_SECTION, type MapSpec } from './map.ts'
 export { btfKinds, compareVersions, type MinimumKernel, minimumKernel } from './minimum-kernel.ts'
 export type { ObjectSpec } from './object.ts'

@@ -5,38 +5,17 @@ import {
   type SourceLocation,
   slotsOf,
 } from '../asm/index.ts'
-import { applyCore, Btf, CoreResolver, packPlace } from '../btf/index.ts'
+import { applyCore, type Btf, CoreResolver, packPlace } from '../btf/index.ts'
 import { ByteWriter } from '../bytes/index.ts'
 import { InputError, UsageError } from '../errors/index.ts'
-import { CLASS, JMP, PSEUDO_CALL, PSEUDO_LD } from '../uapi/index.ts'
+import { PSEUDO_LD } from '../uapi/index.ts'
 import type { ImageRelocation, ProgramImage } from './image.ts'
 import { kconfigContents } from './kconfig.ts'
+import { type LinkProgramOptions, linkKfunc, linkKsym, localBtf, stripFlavour } from './kernel-symbols.ts'
 import type { MapSpec } from './map.ts'
 import type { ObjectSpec } from './object.ts'
 import type { ProgramSpec } from './program.ts'
 import { imageBtf } from './program-btf.ts'
-
-/** A kfunc or typed kernel variable by BTF id. */
-export interface KernelSymbol {
-  readonly btfId: number
-  /** The kernel module that has it; absent: vmlinux. */
-  readonly module?: string
-}
-
-export interface LinkProgramOptions {
-  /** The target kernel's BTF: CO-RE is applied and kfuncs and typed kernel variables are found in it. */
-  readonly kernelBtf?: Btf
-  /** BTF of modules (split over `kernelBtf`) by name. */
-  readonly moduleBtfs?: ReadonlyMap<string, Btf>
-  /** Addresses of kernel symbols (/proc/kallsyms) for externs without a type. */
-  readonly kernelSymbol?: (name: string) => bigint | undefined
-  /** A value of the kernel's configuration as its text ("y", "m", "100", "\"text\""); undefined: not set. */
-  readonly kernelConfig?: (name: string) => string | undefined
-  /** LINUX_KERNEL_VERSION: major << 16 | minor << 8 | patch. */
-  readonly kernelVersion?: number
-}
-
-const CALL = CLASS.jmp | JMP.call
 
 /**
  * One program of an object, ready for the verifier model, the emulator or the kernel: functions it calls follow it in the
@@ -112,6 +91,7 @@ export function linkProgram(object: ObjectSpec, programName: string, options: Li
           reference.name,
           reference.weak === true,
           reference.typed === true,
+          object,
           options,
           programName,
         )
@@ -198,105 +178,15 @@ function coreOf(object: ObjectSpec, options: LinkProgramOptions): CoreResolver |
   const { kernelBtf, moduleBtfs } = options
   if (kernelBtf === undefined || object.btf === undefined) return undefined
   if (moduleBtfs !== undefined)
-    return new CoreResolver(new Btf(object.btf, { what: `${object.name}: BTF` }), kernelBtf, [...moduleBtfs.values()])
+    return new CoreResolver(localBtf(object.btf, object.name), kernelBtf, [...moduleBtfs.values()])
   let perKernel = resolvers.get(object.btf)
   if (perKernel === undefined) resolvers.set(object.btf, (perKernel = new WeakMap()))
   let resolver = perKernel.get(kernelBtf)
   if (resolver === undefined) {
-    resolver = new CoreResolver(new Btf(object.btf, { what: `${object.name}: BTF` }), kernelBtf)
+    resolver = new CoreResolver(localBtf(object.btf, object.name), kernelBtf)
     perKernel.set(kernelBtf, resolver)
   }
   return resolver
-}
-
-/** A call of a weak kfunc that the kernel does not have: the verifier refuses it where it can be reached. */
-const MISSING_KFUNC = 2002000000
-
-function linkKfunc(
-  instruction: Instruction,
-  name: string,
-  weak: boolean,
-  object: ObjectSpec,
-  options: LinkProgramOptions,
-  modules: string[],
-  programName: string,
-): Instruction {
-  if (instruction.opcode !== CALL) return instruction
-  const extern = object.externs.findIndex((candidate) => candidate.name === name)
-  if (extern >= 0 && object.externs[extern].typeId === undefined && object.btf !== undefined)
-    throw new InputError(
-      'link.extern',
-      `${programName} calls ${name}, which neither the object nor the kernel's declarations define`,
-    )
-  if (options.kernelBtf === undefined)
-    return { ...instruction, src: PSEUDO_CALL.kfunc, imm: Math.max(instruction.imm, 0), offset: 0 }
-  const found = findKernelSymbol(stripFlavour(name), 'func', options)
-  if (found === undefined) {
-    if (!weak)
-      throw new InputError(
-        'link.kfunc',
-        `${programName} calls the kernel function ${name}, which this kernel does not have`,
-      )
-    return { ...instruction, src: 0, offset: 0, imm: MISSING_KFUNC + Math.max(0, extern) }
-  }
-  let offset = 0
-  if (found.module !== undefined) {
-    if (!modules.includes(found.module)) modules.push(found.module)
-    offset = modules.indexOf(found.module) + 1
-  }
-  return { ...instruction, src: PSEUDO_CALL.kfunc, imm: found.btfId, offset }
-}
-
-function linkKsym(
-  instruction: Instruction,
-  name: string,
-  weak: boolean,
-  typed: boolean,
-  options: LinkProgramOptions,
-  programName: string,
-): Instruction {
-  const missing = (): Instruction => {
-    if (!weak)
-      throw new InputError(
-        'link.ksym',
-        `${programName} uses the kernel symbol ${name}, which this kernel does not have`,
-      )
-    return { ...instruction, src: 0, imm: 0, imm64: 0n }
-  }
-  if (typed) {
-    if (options.kernelBtf === undefined) return instruction
-    const bare = stripFlavour(name)
-    const found = findKernelSymbol(bare, 'var', options) ?? findKernelSymbol(bare, 'func', options)
-    return found === undefined
-      ? missing()
-      : { ...instruction, src: PSEUDO_LD.btfId, imm: found.btfId, imm64: BigInt(found.btfId) }
-  }
-  if (options.kernelSymbol === undefined) return { ...instruction, src: 0, imm: 0, imm64: 0n }
-  const address = options.kernelSymbol(name)
-  return address === undefined
-    ? missing()
-    : { ...instruction, src: 0, imm: Number(BigInt.asIntN(32, address)), imm64: address }
-}
-
-/** "name___suffix" stands for "name", for externs as for CO-RE types. */
-function stripFlavour(name: string): string {
-  const at = name.indexOf('___', 1)
-  return at > 0 ? name.slice(0, at) : name
-}
-
-/** A function or variable of the kernel or of one of its modules, by name. */
-export function findKernelSymbol(
-  name: string,
-  kind: 'func' | 'var',
-  options: LinkProgramOptions,
-): KernelSymbol | undefined {
-  const btfId = options.kernelBtf?.idByName(name, kind)
-  if (btfId !== undefined) return { btfId }
-  for (const [module, btf] of options.moduleBtfs ?? []) {
-    const id = btf.idsByName(name, kind).find((candidate) => candidate >= btf.firstId)
-    if (id !== undefined) return { btfId: id, module }
-  }
-  return undefined
 }
 
 /** Of struct_ops programs: the struct's BTF id and the member's index, which the kernel wants as the attach type. */

@@ -106,4 +106,39 @@ describe('a program linked into an image', () => {
     const object = fixture('counter.el')
     expect(minimumKernel(object, object.programs[0])).toEqual({ version: '4.12', because: ['map type array_of_maps'] })
   })
+
+  testWith('linux')('a kernel function with another prototype is refused, a weak one counts as missing', () => {
+    const object = fixture('externs.el')
+    const declared = (weak: boolean) => ({
+      ...object,
+      programs: object.programs.map((program) => ({
+        ...program,
+        instructions: program.instructions.map((instruction) =>
+          instruction.reference?.kind === 'kfunc' && instruction.reference.name === 'bpf_task_release'
+            ? { ...instruction, reference: { ...instruction.reference, weak } }
+            : instruction,
+        ),
+      })),
+      // the prototype of another one: it gives a pointer
+      externs: object.externs.map((extern) =>
+        extern.name === 'bpf_task_release'
+          ? { ...extern, typeId: object.externs.find(({ name }) => name === 'bpf_task_from_pid')?.typeId }
+          : extern,
+      ),
+    })
+    expect(() => linkProgram(declared(false), 'externs', { kernelBtf: kernel() })).toThrow(
+      /bpf_task_release, which has another prototype on this kernel/,
+    )
+    const calls = (insns: Uint8Array): number[] => {
+      const view = new DataView(insns.buffer, insns.byteOffset, insns.byteLength)
+      return Array.from({ length: insns.length / 8 }, (_, slot) => slot)
+        .filter((slot) => insns[slot * 8] === 0x85)
+        .map((slot) => view.getInt32(slot * 8 + 4, true))
+    }
+    const missing = (weak: boolean): number =>
+      calls(linkProgram(weak ? declared(true) : object, 'externs', { kernelBtf: kernel() }).insns).filter(
+        (id) => id >= 2002000000 && id < 2002000100,
+      ).length
+    expect(missing(true)).toBe(missing(false) + 1)
+  })
 })
