@@ -16,8 +16,8 @@ export function requireProcess(pid: number | undefined): void {
 export function binaryPath(name: string, pid?: number): string {
   if (name === '' && pid !== undefined) return readlinkSync(`/proc/${pid}/exe`)
   if (name.includes('/')) return name
-  // "c" is libc, as bcc has it; other names are programs first
-  const names = name.startsWith('lib') ? [name] : [name, `lib${name}`]
+  // "c" is libc, as bcc has it; libc.so itself is a text for the linker. Other names are programs first.
+  const names = /^(lib)?c$/.test(name) ? ['libc.so.6', 'libc'] : name.startsWith('lib') ? [name] : [name, `lib${name}`]
   for (const candidate of names) {
     try {
       return findBinary(candidate, pid)

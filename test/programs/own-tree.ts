@@ -1,6 +1,6 @@
 // Processes of a test's own, and what a tool sees of them.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Snoop } from '../../programs/lib/index.ts'
@@ -54,11 +54,27 @@ export async function during<Event>(source: Snoop<Event>, happen: () => Promise<
   return events
 }
 
-/** Ids of the BPF programs that a process holds, as bpftool sees them. */
-export function programsOf(pid: number): string[] {
-  const text = execFileSync('bpftool', ['prog', 'show', '--json'], { encoding: 'utf8' })
-  const rows = JSON.parse(text) as { name?: string; pids?: { pid: number }[] }[]
-  return rows.filter(({ pids }) => pids?.some((it) => it.pid === pid)).map(({ name }) => name ?? '')
+/** Ids of the BPF programs and links that a process holds. */
+export function heldBy(pid: number): { readonly programs: number[]; readonly links: number[] } {
+  const texts = readdirSync(`/proc/${pid}/fdinfo`).map((fd) => {
+    try {
+      return readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8')
+    } catch {
+      // closed meanwhile
+      return ''
+    }
+  })
+  const ids = (key: string): number[] =>
+    texts.flatMap((text) => {
+      const id = new RegExp(`^${key}:\\s*(\\d+)`, 'm').exec(text)
+      return id === null ? [] : [Number(id[1])]
+    })
+  return { links: ids('link_id'), programs: ids('prog_id') }
+}
+/** Ids of everything of a kind in the kernel, as bpftool sees it. */
+export function bpftoolIds(kind: 'prog' | 'link'): number[] {
+  const rows = JSON.parse(execFileSync('bpftool', [kind, 'show', '--json'], { encoding: 'utf8' })) as { id: number }[]
+  return rows.map(({ id }) => id)
 }
 
 /** Compiles a C program for a test. Frame pointers everywhere: stacks are walked by them. */

@@ -12,6 +12,7 @@ export interface Ended {
   readonly err: string
 }
 export interface RunningTool {
+  readonly pid: number
   /** Waits until the tool has said this on either stream. @throws Error with what it said instead */
   said(what: RegExp): Promise<void>
   /** Ctrl-C, and what came of it. */
@@ -33,6 +34,7 @@ export function startTool(netns: Netns | undefined, args: readonly string[]): Ru
     child.on('close', (code) => resolve({ code, out, err }))
   })
   return {
+    pid: child.pid ?? 0,
     async said(what) {
       for (let tries = 0; tries < 400; tries++) {
         if (what.test(out) || what.test(err)) return

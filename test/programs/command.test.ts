@@ -1,0 +1,156 @@
+// `typebpf tool` as people run it: help, lists, mistakes, Ctrl-C.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { describe, expect, test, vi } from 'vitest'
+import { TOOLS } from '../../programs/tools.ts'
+import { main } from '../../src/cli/main.ts'
+import { testWith } from '../requirements.ts'
+import { bpftoolIds, heldBy, ownFolder, waitingShell } from './own-tree.ts'
+import { COMMAND, startTool } from './start-tool.ts'
+
+type Answer = { code: number | null; out: string; err: string }
+
+/** The command line as a process of its own, behind a prefix such as setpriv. */
+function spawned(args: readonly string[], prefix: readonly string[]): Answer {
+  const command = [...prefix, process.execPath, ...COMMAND, ...args]
+  const { status, stdout, stderr } = spawnSync(command[0], command.slice(1), { encoding: 'utf8', timeout: 60_000 })
+  return { code: status, out: stdout, err: stderr }
+}
+/** The same in this process: faster. */
+async function run(args: readonly string[]): Promise<Answer> {
+  const said = { out: '', err: '' }
+  const capture = (stream: 'out' | 'err') => (text: string | Uint8Array) => {
+    said[stream] += String(text)
+    return true
+  }
+  const spies = [
+    vi.spyOn(process.stdout, 'write').mockImplementation(capture('out')),
+    vi.spyOn(process.stderr, 'write').mockImplementation(capture('err')),
+  ]
+  try {
+    const code = await main(['tool', ...args])
+    return { code, ...said }
+  } finally {
+    for (const spy of spies) spy.mockRestore()
+  }
+}
+const UNPRIVILEGED = ['setpriv', '--bounding-set=-all', '--inh-caps=-all']
+
+describe('the list', () => {
+  test('names every tool, as text and as JSON', async () => {
+    const text = await run(['--list'])
+    expect(text.code).toBe(0)
+    for (const { name, summary } of TOOLS)
+      expect(text.out).toMatch(new RegExp(`^${name} .*${summary.slice(0, 20)}`, 'm'))
+    const rows = JSON.parse((await run(['--list', '--json'])).out) as {
+      name: string
+      summary: string
+      kernel: string
+    }[]
+    expect(rows.map(({ name }) => name)).toEqual(TOOLS.map(({ name }) => name))
+  })
+
+  test('every tool has a help that names its flags and its kernel', async () => {
+    for (const { name, kernel, load } of TOOLS) {
+      const { tool } = await load()
+      expect(
+        tool.options.every(([flags]) => /^(-\w, )?--[a-z][\w-]+( [<[].*)?$/.test(flags)),
+        name,
+      ).toBe(true)
+      expect(kernel).toMatch(/^\d\.\d+$/)
+    }
+    const { code, out } = await run(['opensnoop', '--help'])
+    expect(code).toBe(0)
+    expect(out).toMatch(/-p, --pid <pid>/)
+    expect(out).toMatch(/Needs Linux 5\.8 or newer/)
+  })
+})
+
+describe('mistakes', () => {
+  test.each([
+    [['nope'], /there is no tool "nope"/],
+    [['opensnoop', '-p', 'abc'], /pid takes a number/],
+    [['opensnoop', '--nope'], /unknown option '--nope'/],
+    [['opensnoop', '-f', 'O_NOPE'], /"O_NOPE" is no flag of open/],
+    [['syscount', '-e', 'ENOPE'], /"ENOPE" is no error/],
+    [['killsnoop', '-s', 'NOPE'], /"NOPE" is no signal/],
+    [['memleak'], /needs a process: -p PID or -c COMMAND/],
+    [['biolatency', '--duration', '-1'], /--duration takes seconds/],
+  ])('%j: exit code 2 and one line', async (args, message) => {
+    const { code, out, err } = await run(args)
+    expect(err).toMatch(message)
+    expect(out).toBe('')
+    expect(err).not.toMatch(/ at .*\.ts:\d+/)
+    expect(code).toBe(2)
+  })
+
+  testWith('bpf')('names a missing function or process: exit codes 2 and 3', async () => {
+    const missing = await run(['funclatency', 'c:no_such_function'])
+    expect(missing).toMatchObject({ code: 2, err: expect.stringMatching(/has no function "no_such_function"/) })
+    const gone = await run(['funclatency', '-p', '1073741824', 'main'])
+    expect(gone).toMatchObject({ code: 3, err: expect.stringMatching(/there is no process 1073741824/) })
+  })
+
+  testWith('linux', 'program:setpriv')('without privilege it says which is missing and what to do: exit code 3', () => {
+    const { code, err } = spawned(['opensnoop'], UNPRIVILEGED)
+    expect(err).toBe('typebpf: opensnoop needs CAP_BPF and CAP_PERFMON\n  run it with sudo\n')
+    expect(code).toBe(3)
+    const json = spawned(['opensnoop', '--json'], UNPRIVILEGED)
+    expect(JSON.parse(json.out)).toMatchObject({ error: { code: 'tool.privilege' } })
+  })
+
+  testWith('bpf', 'program:setpriv')(
+    'without tracefs and the right to mount it, it says how to get it: exit code 3',
+    () => {
+      const { code, err } = spawned(['opensnoop'], ['setpriv', '--bounding-set=-all,+bpf,+perfmon', '--inh-caps=-all'])
+      expect(err).toMatch(/tracefs is not mounted/)
+      expect(err).toMatch(/mount -t tracefs tracefs \/sys\/kernel\/tracing/)
+      expect(code).toBe(3)
+    },
+  )
+})
+
+describe('Ctrl-C', () => {
+  testWith('bpf', 'program:bpftool')('ends opensnoop with code 0, all shown and nothing left attached', async () => {
+    using folder = ownFolder()
+    using child = waitingShell('i=0; while [ $i -lt 300 ]; do : > "$1/$i"; i=$((i+1)); done', folder.path)
+    const tool = startTool(undefined, ['opensnoop', '-p', String(child.pid)])
+    await tool.said(/^PID +COMM +FD ERR PATH/)
+    const held = heldBy(tool.pid)
+    expect(held.links).toHaveLength(4)
+    expect(held.programs.length).toBeGreaterThanOrEqual(4)
+    expect(bpftoolIds('link')).toEqual(expect.arrayContaining(held.links))
+    await child.go()
+    const { code, out, err } = await tool.interrupt()
+    expect(out.split('\n').filter((line) => line.includes(folder.path))).toHaveLength(300)
+    expect(err).toBe('')
+    expect(code).toBe(0)
+    expect(bpftoolIds('link').filter((id) => held.links.includes(id))).toEqual([])
+    expect(bpftoolIds('prog').filter((id) => held.programs.includes(id))).toEqual([])
+  })
+
+  testWith('bpf')('prints the summary of syscount', async () => {
+    using child = waitingShell('sleep 5')
+    const tool = startTool(undefined, ['syscount', '-p', String(child.pid), '--json'])
+    await tool.said(/Tracing system calls/)
+    void child.go()
+    await sleep(300)
+    const { code, out } = await tool.interrupt()
+    const rows = out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { syscall: string; calls: number })
+    expect(rows.find(({ syscall }) => syscall === 'read')?.calls).toBeGreaterThan(0)
+    expect(code).toBe(0)
+  })
+
+  testWith('bpf')('ends hello within a second although nothing happens', async () => {
+    const tool = startTool(undefined, ['hello'])
+    await tool.said(/Tracing execve/)
+    execFileSync('true')
+    await tool.said(/hello, world from pid \d+/)
+    const start = Date.now()
+    expect((await tool.interrupt()).code).toBe(0)
+    expect(Date.now() - start).toBeLessThan(5000)
+  })
+})
