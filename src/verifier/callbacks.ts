@@ -3,18 +3,20 @@
 import type { CallFacts } from './arguments.ts'
 import { markKnown, markNotInit, markUnknown, umaxNumber } from './bounds.ts'
 import { ENOTSUPP, type Env } from './env.ts'
-import { checkSubprogramCall, enterFunction } from './function-call.ts'
+import { enterFunction } from './function-call.ts'
+import { argumentsFit } from './global-functions.ts'
 import * as H from './helper-ids.ts'
 import { markPrecise } from './precision.ts'
 import * as R from './registers.ts'
 import { copyRegister } from './stack.ts'
+import type { StackLiveness } from './stack-liveness.ts'
 import { type Frame, registerBase } from './state.ts'
 
 /** Map types that bpf_for_each_map_elem walks: hashes and arrays, per CPU or not. */
 const WALKABLE: ReadonlySet<number> = new Set([1, 2, 5, 6, 9, 10])
 
 /** Queues one more run of the callback, before the call itself goes on as if there were none. */
-export function pushCallback(env: Env, call: CallFacts, insn: number): void {
+export function pushCallback(env: Env, liveness: StackLiveness, call: CallFacts, insn: number): void {
   if (call.prototype.id === H.LOOP) {
     markPrecise(env, 1)
     const frame = env.frame
@@ -24,7 +26,7 @@ export function pushCallback(env: Env, call: CallFacts, insn: number): void {
       return
     }
   }
-  checkSubprogramCall(env, call.subprogram)
+  argumentsFit(env, liveness, call.subprogram)
   const subprogram = env.subprograms[call.subprogram]
   subprogram.isCallback = true
   const state = env.pushBranch(subprogram.start, insn)

@@ -112,7 +112,7 @@ function step(env: Env, liveness: StackLiveness, i: number): Step {
     case 6:
       return jump(env, liveness, i)
     default:
-      if ((op & 0xe0) === 0x20 || (op & 0xe0) === 0x40) checkLoadAbsolute(env, i)
+      if ((op & 0xe0) === 0x20 || (op & 0xe0) === 0x40) checkLoadAbsolute(env, liveness, i)
       else if ((op & 0xe0) === 0) {
         if (op !== 0x18) env.reject('invalid BPF_LD_IMM insn')
         checkLoadImmediate(env, i)

@@ -2,7 +2,7 @@
 import { clobber } from './arguments.ts'
 import { markUnknown } from './bounds.ts'
 import { CALLS_CALLBACK, E2BIG, EACCES, EINVAL, type Env } from './env.ts'
-import { checkGlobalArguments } from './global-functions.ts'
+import { argumentsFit } from './global-functions.ts'
 import { markPrecise } from './precision.ts'
 import { writeState } from './print.ts'
 import { findPrevious, widen } from './prune.ts'
@@ -11,12 +11,6 @@ import { SCALAR, SMAX, SMIN, STACK, TYPE } from './registers.ts'
 import { copyRegister } from './stack.ts'
 import type { StackLiveness } from './stack-liveness.ts'
 import { type Frame, MAX_FRAMES, registerBase, type State } from './state.ts'
-
-/** Compares the arguments with the function's BTF where it has one; a static function may differ. */
-export function checkSubprogramCall(env: Env, index: number): void {
-  const subprogram = env.subprograms[index]
-  if (subprogram.linkage === 'none' || subprogram.unreliable) return
-}
 
 /** A new frame on a state; registers are uninitialised but for the frame pointer. */
 export function enterFunction(env: Env, state: State, index: number, callsite: number): Frame {
@@ -39,6 +33,7 @@ export function checkFunctionCall(env: Env, liveness: StackLiveness, insn: numbe
   const target = insn + env.code.imm[insn] + 1
   const index = env.subprogramAt[target]
   const subprogram = env.subprograms[index]
+  const fits = argumentsFit(env, liveness, index)
   if (subprogram.linkage === 'global') {
     if (env.state.activeLocks > 0)
       env.reject('global function calls are not allowed while holding a lock,\nuse static function instead')
@@ -47,7 +42,7 @@ export function checkFunctionCall(env: Env, liveness: StackLiveness, insn: numbe
         'global functions that may sleep are not allowed in non-sleepable context,\n' +
           'i.e., in a RCU/IRQ/preempt-disabled section, or in\na non-sleepable BPF program context',
       )
-    checkGlobalArguments(env, liveness, index)
+    if (!fits) env.reject(`Caller passes invalid args into func#${index} ('${subprogram.name}')`)
     if (env.log.verbose) env.say(`Func#${index} ('${subprogram.name}') is global and assumed valid.`)
     if (subprogram.changesPacket) clearPacketPointers(env)
     subprogram.called = true
@@ -55,7 +50,6 @@ export function checkFunctionCall(env: Env, liveness: StackLiveness, insn: numbe
     markUnknown(env.frame.m, 0)
     return
   }
-  checkSubprogramCall(env, index)
   const caller = env.frame
   const callee = enterFunction(env, env.state, index, insn)
   for (let r = 1; r <= 5; r++) copyRegister(callee.m, registerBase(r), caller.m, registerBase(r))

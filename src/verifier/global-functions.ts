@@ -1,8 +1,8 @@
 /**
- * Global functions: their arguments by their BTF (btf_prepare_func_args of Linux 6.18), checked where they are called and
- * assumed where they are verified on their own.
+ * Arguments of functions by their BTF (btf_prepare_func_args of Linux 6.18): checked where a function is called, assumed where
+ * a global one is verified on its own.
  */
-import type { Btf } from '../btf/index.ts'
+import type { Btf, BtfFunc } from '../btf/index.ts'
 import { checkArgumentOffset, checkHelperMemory } from './arguments.ts'
 import { isNull, markKnown, markUnknown } from './bounds.ts'
 import { EINVAL, type Env, Rejection } from './env.ts'
@@ -52,6 +52,7 @@ export function isContextType(btf: Btf, pointee: number, programType: number): b
     const type = btf.type(id)
     if (type.kind === 'typedef' && programType === KPROBE && type.name === 'bpf_user_pt_regs_t') return true
     if (type.kind === 'struct') {
+      if (programType === KPROBE && type.name === 'bpf_user_pt_regs_t') return true
       const wanted = programType === KPROBE ? 'pt_regs' : CONTEXT_STRUCTS[programType]
       return type.name === wanted || (wanted !== undefined && type.name.startsWith(`${wanted}___`))
     }
@@ -69,14 +70,38 @@ const NAMES: Readonly<Record<string, string>> = {
   func_proto: 'FUNC_PROTO',
 }
 
-function hasArgumentTag(btf: Btf, func: number, argument: number): boolean {
-  for (let id = 1; id < btf.typeCount; id++) {
-    if (!btf.has(id) || btf.kind(id) !== 'decl_tag') continue
-    const tag = btf.type(id)
-    if (tag.kind === 'decl_tag' && tag.type === func && tag.component === argument && tag.name.startsWith('arg:'))
-      return true
+const TAGS = ['ctx', 'trusted', 'untrusted', 'nonnull', 'nullable', 'arena'] as const
+type Tag = (typeof TAGS)[number]
+
+const taggedArguments = new WeakMap<Btf, ReadonlyMap<string, readonly string[]>>()
+
+/** The `arg:` tags of an argument, as they stand in the BTF. */
+function tagsOf(btf: Btf, func: number, argument: number): readonly string[] {
+  let known = taggedArguments.get(btf)
+  if (known === undefined) {
+    const found = new Map<string, string[]>()
+    for (let id = 1; id < btf.typeCount; id++) {
+      const tag = btf.has(id) && btf.kind(id) === 'decl_tag' ? btf.type(id) : undefined
+      if (tag?.kind !== 'decl_tag' || !tag.name.startsWith('arg:')) continue
+      const key = `${tag.type}:${tag.component}`
+      found.set(key, [...(found.get(key) ?? []), tag.name.slice('arg:'.length)])
+    }
+    known = found
+    taggedArguments.set(btf, known)
   }
-  return false
+  return known.get(`${func}:${argument}`) ?? []
+}
+
+function isTag(word: string): word is Tag {
+  return (TAGS as readonly string[]).includes(word)
+}
+
+/** @throws Rejection where the function is static or a tag unknown */
+function checkedTags(env: Env, btf: Btf, func: number, index: number, global: boolean): readonly Tag[] {
+  const words = tagsOf(btf, func, index)
+  if (words.length > 0 && !global) env.reject(`arg#${index} type tag is not supported in static functions`)
+  if (!words.every(isTag)) env.reject(`arg#${index} has unsupported set of tags`)
+  return words.filter(isTag)
 }
 
 function isScalarType(btf: Btf, id: number): boolean {
@@ -84,40 +109,67 @@ function isScalarType(btf: Btf, id: number): boolean {
   return kind === 'int' || kind === 'enum' || kind === 'enum64'
 }
 
-function describeArgument(env: Env, btf: Btf, func: number, name: string, index: number, id: number): Argument {
-  if (hasArgumentTag(btf, func, index)) env.unmodelled('tagged arguments of global functions')
-  const resolved = btf.skipModifiers(id)
-  const type = btf.type(resolved)
-  if (type.kind === 'ptr') {
-    if (isContextType(btf, type.type, env.facts.type)) return { kind: 'context' }
-    const target = btf.skipModifiers(type.type)
-    const pointee = btf.type(target)
-    if (pointee.kind === 'struct' && pointee.name === 'bpf_dynptr')
-      env.unmodelled('dynptr arguments of global functions')
-    const size = btf.sizeOf(target)
-    if (size === undefined || pointee.kind === 'void' || pointee.kind === 'func_proto' || pointee.kind === 'fwd') {
-      const text = `${NAMES[pointee.kind] ?? pointee.kind.toUpperCase()} ${'name' in pointee ? pointee.name : ''}`
-      env.reject(`arg#${index} reference type('${text}') size cannot be determined: -22`)
-    }
-    return { kind: 'memory', size, nullable: true }
+/** A pointer that is neither the context nor a dynptr: memory of the size that its type tells. */
+function describeMemory(env: Env, btf: Btf, tags: readonly Tag[], index: number, pointee: number): Argument {
+  const special = tags.find((tag) => tag === 'trusted' || tag === 'untrusted' || tag === 'arena')
+  if (special !== undefined) env.unmodelled(`arguments of functions that are tagged ${special}`)
+  if (tags.includes('nullable')) env.reject(`arg#${index} has invalid combination of tags`)
+  const target = btf.skipModifiers(pointee)
+  const type = btf.type(target)
+  const size = btf.sizeOf(target)
+  if (size === undefined || type.kind === 'void' || type.kind === 'func_proto' || type.kind === 'fwd') {
+    const text = `${NAMES[type.kind] ?? type.kind.toUpperCase()} ${'name' in type ? type.name : ''}`
+    env.reject(`arg#${index} reference type('${text}') size cannot be determined: -22`)
   }
-  if (type.kind === 'int' || type.kind === 'enum' || type.kind === 'enum64') return { kind: 'scalar' }
-  env.reject(`Arg#${index} type ${type.kind.toUpperCase()} in ${name}() is not supported yet.`)
+  return { kind: 'memory', size, nullable: !tags.includes('nonnull') }
 }
 
-/** The arguments of a global function, in order; a function that cannot have them is refused. */
+function describeArgument(
+  env: Env,
+  btf: Btf,
+  func: BtfFunc,
+  funcId: number,
+  index: number,
+  id: number,
+  global: boolean,
+): Argument {
+  const tags = checkedTags(env, btf, funcId, index, global)
+  const type = btf.type(btf.skipModifiers(id))
+  if (type.kind === 'ptr') {
+    const isContext = isContextType(btf, type.type, env.facts.type)
+    if (tags.includes('ctx') || isContext) {
+      if (tags.some((tag) => tag !== 'ctx')) env.reject(`arg#${index} has invalid combination of tags`)
+      if (!isContext) env.unmodelled('arguments that are tagged as context and have another type')
+      return { kind: 'context' }
+    }
+    const pointee = btf.type(btf.skipModifiers(type.type))
+    if (pointee.kind === 'struct' && pointee.name === 'bpf_dynptr') {
+      if (tags.length > 0) env.reject(`arg#${index} has invalid combination of tags`)
+      env.unmodelled('dynptr arguments of functions')
+    }
+    if (global) return describeMemory(env, btf, tags, index, type.type)
+  }
+  if (tags.length > 0) env.reject(`arg#${index} has pointer tag, but is not a pointer type`)
+  if (type.kind === 'int' || type.kind === 'enum' || type.kind === 'enum64') return { kind: 'scalar' }
+  if (!global) throw new Rejection(EINVAL)
+  env.reject(`Arg#${index} type ${type.kind.toUpperCase()} in ${func.name}() is not supported yet.`)
+}
+
+/** The arguments of a function, in order. What is wrong with a static one is not said. */
 function describeArguments(env: Env, index: number): readonly Argument[] {
   const btf = env.btf
   const subprogram = env.subprograms[index]
+  const global = subprogram.linkage === 'global'
   const func = btf?.type(subprogram.btfType)
-  if (btf === undefined || func?.kind !== 'func') env.unmodelled('a global function without types')
+  if (btf === undefined || func?.kind !== 'func') env.unmodelled('a function without types')
   const proto = btf.type(func.type)
-  if (proto.kind !== 'func_proto') env.unmodelled('a global function without types')
+  if (proto.kind !== 'func_proto') env.unmodelled('a function without types')
+  if (!global && (proto.params.length > 5 || !isScalarType(btf, proto.returnType))) throw new Rejection(EINVAL)
   if (proto.params.length > 5)
     env.reject(`Global function ${func.name}() with ${proto.params.length} > 5 args. Buggy compiler.`)
   if (!isScalarType(btf, proto.returnType))
     env.reject(`Global function ${func.name}() doesn't return scalar. Only those are supported.`)
-  return proto.params.map((p, i) => describeArgument(env, btf, subprogram.btfType, func.name, i, p.type))
+  return proto.params.map((p, i) => describeArgument(env, btf, func, subprogram.btfType, i, p.type, global))
 }
 
 const cache = new WeakMap<object, readonly Argument[]>()
@@ -155,7 +207,10 @@ function checkOne(env: Env, liveness: StackLiveness, argument: Argument, index: 
     if (m[b + TYPE] !== CTX) env.reject(`arg#${index} expects pointer to ctx`)
     return
   }
-  if (isNull(m, b)) return
+  if (isNull(m, b)) {
+    if (!argument.nullable) env.reject(`arg#${index} is expected to be non-NULL`)
+    return
+  }
   const nullable = (m[b + TYPE] & MAYBE_NULL) !== 0
   const saved = m.slice(b, b + WORDS)
   if (nullable) markNotNull(env, m, b)
@@ -168,16 +223,20 @@ function checkOne(env: Env, liveness: StackLiveness, argument: Argument, index: 
   if (!argument.nullable && nullable) env.reject(`arg#${index} is expected to be non-NULL`)
 }
 
-/** The caller's registers fit the function's declared arguments. */
-export function checkGlobalArguments(env: Env, liveness: StackLiveness, index: number): void {
+/**
+ * True when the caller's registers fit the function's declared arguments. A function that was called otherwise is not asked
+ * again: compilers change what static functions take.
+ */
+export function argumentsFit(env: Env, liveness: StackLiveness, index: number): boolean {
   const subprogram = env.subprograms[index]
+  if (subprogram.btfType === 0 || subprogram.unreliable) return false
   try {
-    if (subprogram.unreliable) throw new Rejection(EINVAL)
     for (const [i, argument] of argumentsOf(env, index).entries()) checkOne(env, liveness, argument, i)
+    return true
   } catch (error) {
     if (!(error instanceof Rejection)) throw error
     subprogram.unreliable = true
-    env.reject(`Caller passes invalid args into func#${index} ('${subprogram.name}')`)
+    return false
   }
 }
 

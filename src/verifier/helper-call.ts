@@ -46,7 +46,7 @@ export function checkHelperCall(env: Env, liveness: StackLiveness, insn: number)
   if (id === H.TAIL_CALL) checkTailCallKey(env, call)
   for (let i = 0; i < call.accessSize; i++) checkMemory(env, liveness, call.register, i, 1, true, -1, false, false)
   release(env, liveness, call)
-  special(env, call, insn)
+  special(env, liveness, call, insn)
   const frame = env.frame
   clobber(frame.m)
   giveResult(env, call, insn)
@@ -132,7 +132,7 @@ function release(env: Env, liveness: StackLiveness, call: CallFacts): void {
     env.reject(`func ${helperText(call.prototype)}#${call.prototype.id} reference has not been acquired before`)
 }
 
-function special(env: Env, call: CallFacts, insn: number): void {
+function special(env: Env, liveness: StackLiveness, call: CallFacts, insn: number): void {
   switch (call.prototype.id) {
     case H.TAIL_CALL:
       checkLeaks(env, 'tail_call', true)
@@ -142,7 +142,7 @@ function special(env: Env, call: CallFacts, insn: number): void {
       break
     case H.FOR_EACH_MAP_ELEM:
     case H.LOOP:
-      pushCallback(env, call, insn)
+      pushCallback(env, liveness, call, insn)
       break
     case H.DYNPTR_FROM_MEM: {
       const type = env.frame.m[registerBase(1) + R.TYPE]

@@ -199,7 +199,8 @@ export function describeMap(spec: MapSpec, index: number, btf: Btf | undefined):
     flags: spec.flags,
     spinLock: found.spinLock,
     special: found.other,
-    inner: spec.inner === undefined ? undefined : describeMap(spec.inner, -1, btf),
+    // What the kernel knows of inner maps has no name.
+    inner: spec.inner === undefined ? undefined : { ...describeMap(spec.inner, -1, btf), name: '' },
   }
 }
 

@@ -2,6 +2,7 @@
 import { clobber } from './arguments.ts'
 import { checkInvariants, markConstant, markKnown, markUnknown } from './bounds.ts'
 import { EACCES, EINVAL, type Env } from './env.ts'
+import { leaveFunction } from './function-call.ts'
 import { checkMemory, checkUnmodified } from './memory.ts'
 import { registerForRead, registerForWrite } from './operands.ts'
 import { PSEUDO_FUNC, PSEUDO_MAP_VALUE } from './program.ts'
@@ -181,7 +182,7 @@ export function checkLoadImmediate(env: Env, i: number): void {
 }
 
 /** The old packet loads: R6 is the context, a miss ends the program (check_ld_abs). */
-export function checkLoadAbsolute(env: Env, i: number): void {
+export function checkLoadAbsolute(env: Env, liveness: StackLiveness, i: number): void {
   const { code } = env
   const op = code.op[i]
   const indirect = (op & 0xe0) === 0x40
@@ -195,5 +196,11 @@ export function checkLoadAbsolute(env: Env, i: number): void {
   checkUnmodified(env, 6, false)
   clobber(env.frame.m)
   markUnknown(env.frame.m, 0)
-  if (env.state.current > 0) env.unmodelled('LD_ABS in functions')
+  if (env.state.current === 0) return
+  // A load beyond the packet's end leaves the function with 0.
+  env.scratchRegister(0)
+  env.pushBranch(env.insn + 1, env.insn)
+  markConstant(env.frame.m, 0, 0, 0)
+  leaveFunction(env, liveness)
+  env.insn--
 }
