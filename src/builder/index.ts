@@ -32,6 +32,9 @@ export {
 export { FIB, FibLookup } from './kinds/fib.ts'
 export type { Verdict } from './kinds/fields.ts'
 export { type BpfFunction, fn } from './kinds/functions.ts'
+export { each } from './kinds/iterators.ts'
+export { type KernelFunction, kfunc } from './kinds/kfunc.ts'
+export type { LoopForm, RangeOptions } from './kinds/loops.ts'
 export { flowDissector, freplace, iter, kprobeMulti, lwt, type NetfilterOptions, netfilter } from './kinds/more.ts'
 export {
   type SkLookupBody,
@@ -45,8 +48,11 @@ export {
   skSkbVerdict,
   socketFilter,
 } from './kinds/network.ts'
+export { context, ref } from './kinds/parameters.ts'
 export { BpfProgram, type ProgramOptions, ReturnCode } from './kinds/program.ts'
+export { StructOps, structOps, structOpsMember } from './kinds/struct-ops.ts'
 export { type TcBody, type TcCode, type TcxOptions, tc, tcx } from './kinds/tc.ts'
+export { TimerCallback, timerCallback } from './kinds/timers.ts'
 export {
   fentry,
   fexit,
@@ -112,12 +118,15 @@ export {
   i64,
   ipv6,
   type Js,
+  kptr,
   mac,
   pointer,
   type StructType,
+  spinLock,
   struct,
   type Type,
   text,
+  timer,
   u8,
   u16,
   u32,

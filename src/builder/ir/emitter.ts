@@ -55,6 +55,8 @@ interface LoopFrame {
 export class Emitter {
   readonly ir: FunctionIr
   readonly loops: LoopFrame[] = []
+  /** A spin lock is held: no calls. */
+  locked = false
   /** How many references are held here. */
   held: () => number = () => 0
   /** The site that new operations get. */
@@ -446,6 +448,10 @@ export class Emitter {
     args: Operand[],
     options: { bound?: bigint; result?: boolean; changesPacket?: boolean; pure?: boolean } = {},
   ): Operand {
+    if (this.locked)
+      throw new UsageError('build.locked', `a call (${target.name}) while a lock is held`, {
+        details: ['call it before b.lock(…) or behind: the kernel allows no calls between'],
+      })
     const dst = options.result === false ? undefined : this.reg(options.bound ?? MASK64)
     this.#op({ op: 'call', dst, target, args, site: this.site })
     if (!options.pure) {

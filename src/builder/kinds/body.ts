@@ -10,11 +10,13 @@ import { type Bool, conditionOf } from '../values/bool.ts'
 import { Int, type Like, operandOf } from '../values/int.ts'
 import { log2 } from '../values/log2.ts'
 import { Maybe, nullable } from '../values/maybe.ts'
-import { CONTEXT, type Place } from '../values/place.ts'
+import type { Opaque } from '../values/opaque.ts'
+import { CONTEXT, type Place, placeOf } from '../values/place.ts'
 import { Variable } from '../values/variable.ts'
 import { type Init, type StructView, type View, view, zero } from '../values/views.ts'
 import { HelperCalls, helper } from './helper-calls.ts'
 import { callbackLoop, type LoopForm, type RangeOptions, range } from './loops.ts'
+import { maxOf } from './widths.ts'
 
 /** What every program's callback gets: control flow, variables, memory of its own. */
 export abstract class Body<R> extends HelperCalls {
@@ -38,8 +40,8 @@ export abstract class Body<R> extends HelperCalls {
   }
 
   /** Ends the program with this code. */
-  return(code: R): void {
-    here('b.return').leave(code)
+  return(...code: undefined extends R ? [code?: R] : [code: R]): void {
+    here('b.return').leave(code[0])
   }
 
   /** One of two integers of the same type. */
@@ -77,6 +79,34 @@ export abstract class Body<R> extends HelperCalls {
   log2(value: Int<'u64'>): Int<'u32'> {
     const fn = here('b.log2')
     return new Int(u32, log2(fn, operandOf(fn, value.type, value)), fn)
+  }
+
+  /**
+   * Runs `body` while the lock of a map value is held; every path gives it back. No calls inside: the kernel allows none.
+   * Linux 5.1.
+   */
+  lock(lock: Opaque<'bpf_spin_lock'>, body: () => void): void {
+    const fn = here('b.lock')
+    const { emitter } = fn
+    const place = placeOf(lock)
+    const at = emitter.address(place.base, place.offset)
+    const call = (name: string): void => {
+      emitter.call(helper(name), [at], { result: false })
+    }
+    call('spin_lock')
+    const unlock = (): void => {
+      emitter.locked = false
+      call('spin_unlock')
+    }
+    fn.held.push(unlock)
+    emitter.locked = true
+    try {
+      body()
+    } finally {
+      fn.held.pop()
+      emitter.locked = false
+    }
+    if (emitter.isOpen) call('spin_unlock')
   }
 
   /**
@@ -192,6 +222,3 @@ export abstract class Body<R> extends HelperCalls {
     return new Maybe(fn, there, value)
   }
 }
-
-export const maxOf = (type: IntType<IntName>): bigint =>
-  type.size === 8 ? (1n << 64n) - 1n : type.signed ? 0xffff_ffffn : (1n << BigInt(8 * type.size)) - 1n

@@ -1,9 +1,9 @@
-import { here } from '../context.ts'
+import { type FunctionContext, here } from '../context.ts'
 import { constant, type Operand } from '../ir/ops.ts'
 import { materialize } from '../maps/keys.ts'
 import { be16, be32, ipv6, struct } from '../types/types.ts'
 import type { LikeWire } from '../values/int.ts'
-import { nullable } from '../values/maybe.ts'
+import { holdingObject } from '../values/kptr.ts'
 import { type Socket, socketAt } from '../values/socket.ts'
 import type { InitOf } from '../values/views.ts'
 import { helper } from './helper-calls.ts'
@@ -41,33 +41,18 @@ export function withSocket(
   const from = materialize(fn, type, value, 'socket tuple')
   const args = [context, from, constant(type.size), constant(CURRENT_NETNS), constant(0)]
   const socket = emitter.call(helper(name), args, { pure: true })
-  holding(fn, socket, () => found(socketAt(fn, socket)), missing, 'sk_release')
+  holdingSocket(fn, socket, found, missing)
 }
 
-/** Runs `body` while a reference is held, where it is not null; it is released on every path. */
-export function holding(
-  fn: ReturnType<typeof here>,
-  pointer: Operand,
-  body: () => void,
-  missing: (() => void) | undefined,
-  releasedBy: string,
+/** Runs `found` with a socket that was acquired; it is released on every path. */
+export function holdingSocket(
+  fn: FunctionContext,
+  socket: Operand,
+  found: (socket: Socket) => void,
+  missing?: () => void,
 ): void {
-  const { emitter } = fn
-  const target = helper(releasedBy)
   const release = (): void => {
-    emitter.call(target, [pointer], { result: false, pure: true })
+    fn.emitter.call(helper('sk_release'), [socket], { result: false, pure: true })
   }
-  emitter.choose(
-    nullable(fn, pointer).condition,
-    () => {
-      fn.held.push(release)
-      try {
-        body()
-      } finally {
-        fn.held.pop()
-      }
-      if (emitter.isOpen) release()
-    },
-    missing,
-  )
+  holdingObject(fn, socket, release, () => found(socketAt(fn, socket)), missing)
 }

@@ -2,11 +2,11 @@ import { here } from '../context.ts'
 import { constant, type Operand } from '../ir/ops.ts'
 import { helper } from '../kinds/helper-calls.ts'
 import type { SkMsgBody, SkSkbBody } from '../kinds/network.ts'
-import { holding } from '../kinds/socket-lookup.ts'
+import { holdingSocket } from '../kinds/socket-lookup.ts'
 import { i64, type Type, u32 } from '../types/types.ts'
 import { Int, type Like, operandOf } from '../values/int.ts'
 import { CONTEXT } from '../values/place.ts'
-import { type Socket, socketAt } from '../values/socket.ts'
+import type { Socket } from '../values/socket.ts'
 import type { InitOf } from '../values/views.ts'
 import { MapDefinition, type MapOptions } from './definition.ts'
 import type { WithContext } from './handles.ts'
@@ -49,7 +49,7 @@ export class SocketMap<
     const { fn, handle } = this.use('withSocket')
     const at = materialize(fn, this.keyType, key, `key of ${this.name}`)
     const socket = fn.emitter.call(helper('map_lookup_elem'), [handle, at], { pure: true })
-    holding(fn, socket, () => found(socketAt(fn, socket)), missing, 'sk_release')
+    holdingSocket(fn, socket, found, missing)
   }
   #key(key: InitOf<K>): Operand {
     const fn = here('a key')

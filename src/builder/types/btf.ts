@@ -13,6 +13,12 @@ const C_NAMES = {
   i64: 'long long',
 } as const
 
+/** Members of the kernel's opaque structs. */
+const OPAQUE = {
+  bpf_spin_lock: ['val', 'unsigned int', 4],
+  bpf_timer: ['__opaque', 'unsigned long long', 8],
+} as const
+
 /** Adds a type (and what it needs) to BTF; the answer is its id. */
 export function addBtf(out: BtfBuilder, type: Type): number {
   switch (type.kind) {
@@ -42,6 +48,22 @@ export function addBtf(out: BtfBuilder, type: Type): number {
         signed: type.signed,
         values: Object.entries(type.values).map(([name, value]) => ({ name, value })),
       })
+    case 'opaque': {
+      const [member, unit, bytes] = OPAQUE[type.id]
+      return out.add({
+        kind: 'struct',
+        name: type.id,
+        size: type.size,
+        members:
+          bytes === type.size
+            ? [{ name: member, type: out.int(unit, bytes), bitOffset: 0, bitSize: 0 }]
+            : [{ name: member, type: out.array(out.int(unit, bytes), type.size / bytes), bitOffset: 0, bitSize: 0 }],
+      })
+    }
+    case 'kptr': {
+      const to = out.add({ kind: 'struct', name: type.tag, size: 0, members: [] })
+      return out.pointer(out.add({ kind: 'type_tag', name: 'kptr', type: to }))
+    }
     case 'pointer':
       return out.pointer(0)
     case 'struct':

@@ -34,6 +34,9 @@ function makeLayout(type: Type): Layout {
               ? layouts.chars(type.length)
               : layouts.bytes(type.length)
       ) as Layout
+    case 'opaque':
+      return layouts.bytes(type.size) as Layout
+    case 'kptr':
     case 'pointer':
       return layouts.u64 as Layout
     case 'array':

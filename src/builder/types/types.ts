@@ -62,7 +62,22 @@ export interface PointerType<T = unknown> extends Sized {
   readonly to: T
 }
 
+/** Memory that the kernel keeps: a lock, a timer. Programs pass its place to helpers, user space sees zeros. */
+export interface OpaqueType<N extends OpaqueName = OpaqueName> extends Sized {
+  readonly kind: 'opaque'
+  readonly id: N
+}
+export type OpaqueName = 'bpf_spin_lock' | 'bpf_timer'
+/** A pointer to a kernel object that a map value owns (kptr, Linux 6.3). */
+export interface KptrType<S = unknown> extends Sized {
+  readonly kind: 'kptr'
+  readonly to: S
+  readonly tag: string
+}
+
 export type Type =
+  | OpaqueType
+  | KptrType
   | IntType
   | WireType
   | BoolType
@@ -104,9 +119,11 @@ export type Js<T> =
                 ? Js<E>[]
                 : T extends StructType<infer F>
                   ? { -readonly [K in keyof F]: Js<F[K]> }
-                  : T extends PointerType
+                  : T extends PointerType | KptrType
                     ? bigint
-                    : never
+                    : T extends OpaqueType
+                      ? Uint8Array
+                      : never
 
 /** Set by the values module: makes the constant that a call of a type gives. */
 export const makeConstant: {
@@ -181,6 +198,20 @@ export function enumeration<const V extends Record<string, number>>(tag: string,
 /** A kernel pointer kept as a value. */
 export function pointer<T>(to: T): PointerType<T> {
   return Object.freeze({ kind: 'pointer', to, size: 8, align: 8 })
+}
+
+/** A lock in a map value: `b.lock(value.lock, () => { … })`. Linux 5.1. */
+export const spinLock: OpaqueType<'bpf_spin_lock'> = Object.freeze({
+  kind: 'opaque',
+  id: 'bpf_spin_lock',
+  size: 4,
+  align: 4,
+})
+/** A timer in a map value ({@link timerCallback}). Linux 5.15. */
+export const timer: OpaqueType<'bpf_timer'> = Object.freeze({ kind: 'opaque', id: 'bpf_timer', size: 16, align: 8 })
+/** A pointer to a kernel object that the map value owns: `kptr(task)` for a kernelStruct. Linux 6.3. */
+export function kptr<S extends { readonly tag: string }>(to: S): KptrType<S> {
+  return Object.freeze({ kind: 'kptr', to, tag: to.tag, size: 8, align: 8 })
 }
 
 export interface StructOptions {

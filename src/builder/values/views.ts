@@ -9,7 +9,9 @@ import type {
   EnumType,
   Fields,
   IntType,
+  KptrType,
   Member,
+  OpaqueType,
   PointerType,
   StructType,
   Type,
@@ -27,7 +29,9 @@ import {
   WireField,
 } from './fields.ts'
 import { type Int, intType, type Like, type LikeWire, operandOf, type Wire } from './int.ts'
+import { Kptr } from './kptr.ts'
 import { Maybe } from './maybe.ts'
+import { Opaque } from './opaque.ts'
 import { type Access, PLACE, type Place, placeOf, shifted, TYPE } from './place.ts'
 import { Value } from './value.ts'
 
@@ -59,7 +63,11 @@ export type View<T, A extends Access = 'shared'> =
                   ? StructView<F, A>
                   : T extends PointerType
                     ? IntView<'u64', A>
-                    : never
+                    : T extends OpaqueType<infer N>
+                      ? Opaque<N>
+                      : T extends KptrType<infer S>
+                        ? Kptr<S>
+                        : never
 type IntView<N extends IntName, A extends Access> = A extends 'read'
   ? Int<N>
   : A extends 'shared'
@@ -124,6 +132,10 @@ function viewOf(type: Type, place: Place, member?: Member): unknown {
       return new BytesView(type, place)
     case 'array':
       return new ArrayView(type, place)
+    case 'opaque':
+      return new Opaque(type.id, place)
+    case 'kptr':
+      return new Kptr(type, place)
     case 'pointer':
       return new AtomicField(intType('u64'), place)
     case 'struct':
