@@ -61,6 +61,7 @@ export {
 export { createRawMap, type MapShape, RawMap } from './raw-map.ts'
 export { realSys } from './real.ts'
 export { type EventsOptions, RingBuffer, type RingOptions, UserRingBuffer } from './ring-buffer.ts'
+export { type RunInputs, type RunnableType, type RunOutputs, runProgram, runXdpFrames } from './run-program.ts'
 export { kernelVersionCode, runningKernel } from './running-kernel.ts'
 export { enableStats, type ProgramSample, type StatsOptions, type StatsSample, stats } from './stats.ts'
 export type { Block, Mapping, Sys } from './sys.ts'

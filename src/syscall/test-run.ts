@@ -29,6 +29,8 @@ export interface TestRunOutput {
   readonly durationNs: number
   readonly data: Uint8Array
   readonly context: Uint8Array
+  /** The context that went in as the kernel left it: syscall programs write there. */
+  readonly contextIn: Uint8Array
   /** Bytes that the data has in the kernel: more than `data.length` when there was no room for them. */
   readonly dataSize: number
 }
@@ -73,6 +75,7 @@ export function testRun(sys: Sys, programFd: number, input: TestRunInput = {}): 
     durationNs: view.getUint32(36, true),
     data: block.bytes.slice(dataOutAt, dataOutAt + Math.min(dataSize, dataOutSize)),
     context: block.bytes.slice(contextOutAt, contextOutAt + Math.min(view.getUint32(44, true), contextOutSize)),
+    contextIn: block.bytes.slice(contextAt, contextAt + context.length),
     dataSize,
   }
 }

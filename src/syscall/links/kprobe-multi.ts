@@ -59,12 +59,17 @@ export function attachKprobeMulti(program: ProgramHandle, options: KprobeMultiOp
   cookies?.forEach((cookie, index) => {
     numbers.view.setBigUint64(8 * (targets.length + index), cookie, true)
   })
-  return createLink(program, `kprobe_multi on ${targets.length} functions`, '5.18', {
-    attach_type: options.session === true ? ATTACH_TYPES.trace_kprobe_session : ATTACH_TYPES.trace_kprobe_multi,
-    'kprobe_multi.flags': options.returns === true ? F_RETURN : 0,
-    'kprobe_multi.cnt': targets.length,
-    'kprobe_multi.syms': names.length > 0 ? symbols.address : 0,
-    'kprobe_multi.addrs': addresses.length > 0 ? numbers.address : 0,
-    'kprobe_multi.cookies': cookies === undefined ? 0 : numbers.address + 8 * targets.length,
-  })
+  return createLink(
+    program,
+    `kprobe_multi on ${targets.length} functions`,
+    options.session === true ? '6.10' : '5.18',
+    {
+      attach_type: options.session === true ? ATTACH_TYPES.trace_kprobe_session : ATTACH_TYPES.trace_kprobe_multi,
+      'kprobe_multi.flags': options.returns === true ? F_RETURN : 0,
+      'kprobe_multi.cnt': targets.length,
+      'kprobe_multi.syms': names.length > 0 ? symbols.address : 0,
+      'kprobe_multi.addrs': addresses.length > 0 ? numbers.address : 0,
+      'kprobe_multi.cookies': cookies === undefined ? 0 : numbers.address + 8 * targets.length,
+    },
+  )
 }
