@@ -77,6 +77,7 @@ export {
   uretprobe,
 } from './kinds/trace.ts'
 export type { ArgumentsBody, ProbeBody, ReturnProbeBody, TracepointBody, TracingBody } from './kinds/tracing.ts'
+export { type UsdtBody, usdt } from './kinds/usdt.ts'
 export { XdpBody, type XdpCode, type XdpOptions, xdp, xdpCpumap, xdpDevmap } from './kinds/xdp.ts'
 export {
   type Bucket,

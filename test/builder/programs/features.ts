@@ -36,6 +36,7 @@ import {
   u32,
   u64,
   uprobe,
+  usdt,
   xdp,
   xdpCpumap,
   xdpDevmap,
@@ -367,5 +368,10 @@ export const FEATURES = {
     })
     b.if(total.get().gt(5), () => b.return(b.DROP))
     return b.PASS
+  }),
+  usdtProbe: usdt('f_usdt', { binary: '/bin/x', provider: 'p', probe: 'q' }, (b) => {
+    latency.add(b.arg(0, u64).add(b.arg(11, u64)))
+    sizes.add(b.cookie())
+    return 0
   }),
 }
