@@ -207,10 +207,7 @@ function checkOne(env: Env, liveness: StackLiveness, argument: Argument, index: 
     if (m[b + TYPE] !== CTX) env.reject(`arg#${index} expects pointer to ctx`)
     return
   }
-  if (isNull(m, b)) {
-    if (!argument.nullable) env.reject(`arg#${index} is expected to be non-NULL`)
-    return
-  }
+  if (isNull(m, b)) return
   const nullable = (m[b + TYPE] & MAYBE_NULL) !== 0
   const saved = m.slice(b, b + WORDS)
   if (nullable) markNotNull(env, m, b)
