@@ -131,7 +131,6 @@ export function runCampaign(kernel: KernelJudge, options: CampaignOptions): Camp
       reasons.set(shape, count)
     }
     options.progress?.(index)
-    if (model === undefined) continue
     // No verdict on the program: the kernel's verifier met a bug of its own.
     if (ours.message?.startsWith('verifier bug:')) {
       report.kernelBugs++

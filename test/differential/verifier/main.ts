@@ -72,7 +72,6 @@ function examples(failures: readonly CampaignFailure[], kernel: KernelJudge, fol
     if (rows.length >= 60) continue
     const first = group.reduce((a, b) => (b.program.slots.length < a.program.slots.length ? b : a))
     const same = (candidate: CampaignFailure['program']): boolean => {
-      if (model === undefined) return false
       const ours = kernel.judge(candidate)
       const theirs = model(candidate)
       const outcome = compare(ours, theirs)
@@ -159,7 +158,6 @@ const summary = {
   reasonKinds: reasons.size,
   reasonKindsNeverEqual: unreached.length,
   seconds: Math.round((Date.now() - started) / 1000),
-  ...(model === undefined ? { model: 'not there' } : {}),
   generators: values.json ? reports : undefined,
 }
 if (values.failures !== undefined) examples(failures, kernel, values.failures)

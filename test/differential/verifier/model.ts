@@ -1,4 +1,6 @@
-import * as verifier from '../../../src/verifier/index.ts'
+import type { ProgramImage } from '../../../src/spec/index.ts'
+import { kernelBtf } from '../../../src/syscall/kernel-btf.ts'
+import { verify } from '../../../src/verifier/index.ts'
 import { type Generated, imageOf } from './program.ts'
 
 /** The model's answer in the words of the machine contract. */
@@ -13,19 +15,15 @@ export interface ModelAnswer {
   readonly log?: string
 }
 
-type Verify = (image: ReturnType<typeof imageOf>, options?: { readonly logLevel?: number }) => ModelAnswer
+/** The model's answer, which may ask the running kernel's types. */
+export function model(program: Generated, logLevel?: number): ModelAnswer {
+  return judgeImage(imageOf(program), logLevel)
+}
 
-/** The model, as far as it is there. A thrown error is an answer here: a crash. */
-export const model: ((program: Generated, logLevel?: number) => ModelAnswer) | undefined = (() => {
-  const verify = (verifier as { verify?: unknown }).verify as Verify | undefined
-  if (verify === undefined) return undefined
-  return (program, logLevel) => judgeImage(imageOf(program), logLevel)
-})()
-
-export function judgeImage(image: ReturnType<typeof imageOf>, logLevel?: number): ModelAnswer {
-  const verify = (verifier as { verify?: unknown }).verify as Verify
+/** As {@link model}. A thrown error is an answer here: a crash. */
+export function judgeImage(image: ProgramImage, logLevel?: number): ModelAnswer {
   try {
-    return verify(image, logLevel === undefined ? {} : { logLevel })
+    return verify(image, { kernelBtf, ...(logLevel === undefined ? {} : { logLevel }) })
   } catch (error) {
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
     return { verdict: 'crash', message: stack.split('\n').slice(0, 4).join(' | ') }

@@ -2,6 +2,13 @@ import type { Slot } from '../code.ts'
 import type { Generated } from '../program.ts'
 import type { Random } from '../random.ts'
 
+/** Pseudo sources of map references; another one is something else, and no loader writes a map into it. */
+const MAP_SOURCES: readonly number[] = [0, 1, 2, 5, 6]
+
+function takesMap(slot: Slot | undefined): boolean {
+  return slot?.[0] === 0x18 && MAP_SOURCES.includes(slot[2])
+}
+
 /** One or two random edits of a program: fields, order, length. Map references keep to the slots that still fit. */
 export function damage(random: Random, program: Generated): Generated {
   const slots: Slot[] = [...program.slots]
@@ -81,6 +88,6 @@ export function damage(random: Random, program: Generated): Generated {
     }
     slots[at] = [slot[0], slot[1], slot[2], (slot[3] << 16) >> 16, slot[4] | 0]
   }
-  relocations = relocations.filter((r) => slots[r.insn]?.[0] === 0x18 && r.insn + 1 < slots.length)
+  relocations = relocations.filter((r) => takesMap(slots[r.insn]) && r.insn + 1 < slots.length)
   return { ...program, slots, relocations }
 }
