@@ -49,6 +49,7 @@ export { createMapSet } from './map-set.ts'
 export { type ObjectKind, objectIds, openById, openPinned, pin } from './objects.ts'
 export { codecOf, type MapPlace, openMap, openRawMap } from './open-map.ts'
 export { PerfBuffer, type PerfEvent } from './perf-buffer.ts'
+export { pinByName, pinPath, reusePinnedMap } from './pinned-maps.ts'
 export { findTracefs, PrivateTracefs, privateTracefs } from './private-tracefs.ts'
 export {
   type AttachedProgram,

@@ -12,6 +12,7 @@ import { MAP_TYPES, PROGRAM_TYPES } from '../uapi/index.ts'
 import { type LiveBtf, loadBtf } from './btf.ts'
 import { type LoadImageOptions, type LoadResult, loadImage, refusal } from './load-image.ts'
 import { createMapSet, fdBytes } from './map-set.ts'
+import { pinByName, reusePinnedMap } from './pinned-maps.ts'
 import type { RawMap } from './raw-map.ts'
 import { runningKernel } from './running-kernel.ts'
 import type { Sys } from './sys.ts'
@@ -23,6 +24,11 @@ export interface LoadObjectOptions extends LoadImageOptions {
   readonly kernel?: LinkProgramOptions
   /** The loaded program whose functions ext (freplace) programs replace; fentry and fexit of its functions too. */
   readonly target?: { readonly fd: number }
+  /**
+   * Folder of a BPF file system for maps that are pinned by name: those that are there are used when they fit, new ones are
+   * pinned. Absent: nothing is pinned.
+   */
+  readonly pinFolder?: string
   /** Maps to use instead of the object's own, by name. Not closed. */
   readonly mapsByName?: ReadonlyMap<string, RawMap>
 }
@@ -101,13 +107,22 @@ export function loadObject(sys: Sys, object: ObjectSpec, options: LoadObjectOpti
       if (map !== undefined) there.set(index, map)
     })
     const made = createMapSet(sys, needed, { given: there, btfFd })
-    needed.forEach(({ name }, index) => {
-      maps.set(name, made[index])
+    needed.forEach((spec, index) => {
+      const isNew = !maps.has(spec.name)
+      maps.set(spec.name, made[index])
+      if (isNew && spec.pinning === 'by_name' && options.pinFolder !== undefined)
+        pinByName(made[index], spec, options.pinFolder)
     })
     const given = new Map(image.maps.map((_, index) => [index, made[index]]))
     return loadImage(sys, aimedAt(image, options.target), { ...options, maps: given, btfFd })
   }
   try {
+    if (options.pinFolder !== undefined)
+      for (const spec of object.maps) {
+        if (spec.pinning !== 'by_name' || maps.has(spec.name)) continue
+        const map = reusePinnedMap(sys, spec, options.pinFolder)
+        if (map !== undefined) maps.set(spec.name, map)
+      }
     for (const spec of specs) {
       let image: ProgramImage | undefined
       try {

@@ -31,7 +31,7 @@ function prepare(funcName: string, parameters: number): Call {
 }
 
 /** An external pointer for an address: memmove(3) of no bytes gives back its first argument. */
-function bufferAt(address: number, length: number): Buffer {
+function bytesAt(address: number, length: number): Uint8Array {
   const pointer = load({
     library: LIBRARY,
     funcName: 'memmove',
@@ -40,7 +40,9 @@ function bufferAt(address: number, length: number): Buffer {
     paramsValue: [address, address, 0],
     freeResultMemory: false,
   })
-  return createExternalBuffer(pointer, length)
+  // A plain view: slice() of Node's Buffer would not copy.
+  const buffer = createExternalBuffer(pointer, length)
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, length)
 }
 
 /** close(2) through Node: a third of what the same costs through ffi-rs. */
@@ -141,9 +143,9 @@ class RealSys implements Sys {
     }
   }
 
-  mmap(length: number, protection: number, flags: number, fd: number, offset: number): Mapping {
-    const address = this.#map(0, length, protection, flags, fd, offset)
-    const bytes = bufferAt(address, length)
+  mmap(length: number, protection: number, flags: number, fd: number, offset: number, wanted = 0): Mapping {
+    const address = this.#map(wanted, length, protection, flags, fd, offset)
+    const bytes = bytesAt(address, length)
     const ranges = this.#ranges
     let mapped = true
     const unmap = (): void => {
@@ -182,8 +184,7 @@ class RealSys implements Sys {
     const address = this.#map(0, length, PROT.read | PROT.write, MAP.private | MAP.anonymous, -1, 0)
     if (address > Number.MAX_SAFE_INTEGER)
       throw new SystemError('sys.mmap', 'an address past 2^53', { errno: ERRNO.ENOMEM })
-    const buffer = bufferAt(address, length)
-    return { address, bytes: buffer }
+    return { address, bytes: bytesAt(address, length) }
   }
 }
 

@@ -76,6 +76,6 @@ export interface Sys {
   alloc(size: number): Block
   /** A small text file of the system (/proc, /sys), undefined when it is not there or may not be read. */
   readText(path: string): string | undefined
-  /** mmap(2) of an fd. @throws SystemError with the errno */
-  mmap(length: number, protection: number, flags: number, fd: number, offset: number): Mapping
+  /** mmap(2) of an fd; `address` with {@link MAP}.fixed. @throws SystemError with the errno */
+  mmap(length: number, protection: number, flags: number, fd: number, offset: number, address?: number): Mapping
 }
