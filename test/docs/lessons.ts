@@ -51,10 +51,11 @@ export function stepsOf(lesson: string): Step[] {
 
 const COLORS = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g')
 
-/** What differs from run to run: times, and which kernel it is. */
+/** Without what differs from run to run and place to place: times, versions, npm's remarks. */
 const plain = (text: string): string =>
   text
     .replace(COLORS, '')
+    .replace(/^npm warn .*\n/gm, '')
     .replace(/\b\d+\.\d+\.\d+(-[\w.-]+)?\b/g, 'VERSION')
     .replace(/[\d,.]+ ?(µs|us|ms|ns|s)\b/g, 'TIME')
     .replace(/[ \t]+$/gm, '')

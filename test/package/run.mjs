@@ -1,8 +1,9 @@
-// The packed package installs into an empty project, and the README's example runs there.
+// The packed package installs into an empty project; the README's example and the lessons of docs/tutorial run there.
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { register } from 'tsx/esm/api'
 
 const root = resolve(import.meta.dirname, '../..')
 const work = mkdtempSync(join(tmpdir(), 'typebpf-package-'))
@@ -49,7 +50,7 @@ try {
   check('typebpf --version', () => {
     const version = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version
     const answer = run('npx', ['--no-install', 'typebpf', '--version']).trim()
-    if (answer !== version) throw new Error(`${answer} instead of ${version}`)
+    if (answer.split('\n')[0].replace(/^typebpf v/, '') !== version) throw new Error(`${answer} instead of ${version}`)
   })
   for (const [, name] of blocks.filter(([, name]) => name.endsWith('.bpf.ts'))) {
     check(`typebpf build and verify ${name}`, () => {
@@ -59,6 +60,25 @@ try {
         throw new Error(`not the user's lines:\n${shown}`)
       const rows = JSON.parse(run('npx', ['--no-install', 'typebpf', 'verify', 'out.o', '--json']))
       if (rows.length === 0 || rows.some((row) => row.verdict !== 'accept')) throw new Error(JSON.stringify(rows))
+    })
+  }
+
+  register()
+  const { matches, runStep, shims, stepsOf, writeStep } = await import('../docs/lessons.ts')
+  run('npm', ['pkg', 'set', 'type=module'])
+  const isRoot = process.getuid?.() === 0
+  const place = { folder: work, env: { PATH: shims(join(work, 'bin'), { sudo: 'exec "$@"' }) } }
+  const tutorial = join(root, 'docs/tutorial')
+  for (const name of readdirSync(tutorial).filter((file) => /^\d\d-.*\.md$/.test(file))) {
+    check(`lesson ${name}`, () => {
+      for (const step of stepsOf(readFileSync(join(tutorial, name), 'utf8'))) {
+        if (step.kind === 'file') writeStep(place, step)
+        // vitest, which lesson 8 installs, is not fetched here
+        if (step.kind === 'file' || (step.root && !isRoot) || step.command === 'npx typebpf test') continue
+        const real = runStep(place, step)
+        if (real.status !== step.exits || !matches(step.output, real.text))
+          throw new Error(`${step.command} (exit ${real.status}) printed:\n${real.text}`)
+      }
     })
   }
 } finally {
