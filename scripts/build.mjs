@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
+import { bundleCli } from './bundle-cli.mjs'
 
 const root = resolve(import.meta.dirname, '..')
 const dist = join(root, 'dist')
@@ -25,5 +26,6 @@ const copy = (folder) => {
 }
 copy(join(root, 'src'))
 copy(join(root, 'programs'))
+await bundleCli(dist)
 chmodSync(join(dist, 'src/cli/bin.js'), 0o755)
 writeFileSync(join(dist, '.built'), '')

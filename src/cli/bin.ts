@@ -9,7 +9,8 @@ import { printToDescriptor } from './words/output.ts'
 printToDescriptor()
 const args = process.argv.slice(2)
 const code = await wordsMain(args)
-if (code !== undefined) process.exitCode = code
+if (code !== undefined)
+  process.exit(code) // all is written: waiting for Node's own end takes longer
 else {
   // `typebpf … | head` closes the pipe early: that is no error
   for (const stream of [process.stdout, process.stderr])

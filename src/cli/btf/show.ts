@@ -9,7 +9,7 @@ import {
   realSys,
   type Sys,
 } from '../../syscall/index.ts'
-import { type Holder, holders } from '../objects/holders.ts'
+import { type Holder, lazyHolders } from '../objects/holders.ts'
 import type { Json } from '../objects/json.ts'
 import { pidsText, printJson } from '../objects/options.ts'
 import { select } from '../objects/select.ts'
@@ -59,14 +59,14 @@ export function show(words: readonly string[], context: Context): void {
     throw new UsageError('cli.words', `nothing is expected behind the BTF object: ${chosen.rest.join(' ')}`)
   const programs = users(sys, 'program')
   const maps = users(sys, 'map')
-  const found = holders().btf_id
+  const found = lazyHolders('btf_id')
   const rowOf = (fd: OwnedFd): Row => {
     const info = btfInfo(sys, fd.fd)
     return {
       info,
       programs: programs.get(info.id) ?? [],
       maps: maps.get(info.id) ?? [],
-      holders: (found.get(info.id) ?? []).filter(({ pid }) => pid !== process.pid),
+      holders: found(info.id),
     }
   }
   const rows: Row[] = []

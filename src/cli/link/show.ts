@@ -1,7 +1,7 @@
 import { UsageError } from '../../errors/index.ts'
 import { type OwnedFd, objectIds, openById, realSys, type Sys } from '../../syscall/index.ts'
 import { NO_PINS, type PinnedPaths, pinnedPaths } from '../objects/bpffs.ts'
-import { type Holder, holders } from '../objects/holders.ts'
+import { type Holder, lazyHolders } from '../objects/holders.ts'
 import type { Json } from '../objects/json.ts'
 import { kernelSymbols } from '../objects/kallsyms.ts'
 import { pidsText, pinnedText, printJson } from '../objects/options.ts'
@@ -46,7 +46,7 @@ function lazySymbols(): SymbolAt {
 /** `link show [LINK]`. */
 export function show(words: readonly string[], context: Context): void {
   const sys = realSys()
-  const found = holders().link_id
+  const found = lazyHolders('link_id')
   const pins: PinnedPaths = context.bpffs === true ? pinnedPaths(sys) : NO_PINS
   const symbolAt = lazySymbols()
   const rowOf = (fd: OwnedFd): Row => {
@@ -55,7 +55,7 @@ export function show(words: readonly string[], context: Context): void {
       info,
       details: linkDetails(info, sys, symbolAt),
       pinned: pins.link_id.get(info.id) ?? [],
-      holders: (found.get(info.id) ?? []).filter(({ pid }) => pid !== process.pid),
+      holders: found(info.id),
     }
   }
   const rows: Row[] = []

@@ -56,8 +56,15 @@ function* entriesOf(open: OpenMap): Generator<Entry> {
 const REASONS: Readonly<Record<number, string>> = {
   1: 'Operation not permitted',
   2: 'No such file or directory',
+  5: 'Input/output error',
+  7: 'Argument list too long',
+  11: 'Resource temporarily unavailable',
+  12: 'Cannot allocate memory',
   13: 'Permission denied',
+  14: 'Bad address',
+  16: 'Device or resource busy',
   22: 'Invalid argument',
+  28: 'No space left on device',
   95: 'Operation not supported',
   524: 'Unknown error 524',
 }
@@ -99,8 +106,10 @@ function printText(open: OpenMap): void {
 
 function entryError({ info }: OpenMap, key: Uint8Array, errno: number): string {
   const message = errno === ENOENT ? '<no entry>' : reason(errno)
-  const broken = info.key_size > 24 || message.length + info.key_size > 64
-  return `key:${broken ? '\n' : ' '}${hexText(key)}${broken ? '\n' : '  '}value:${broken ? '\n' : ' '}${message}\n`
+  const broken = info.key_size > 16 || message.length > 16
+  const oneLine = !broken && info.key_size + message.length <= 24
+  const head = broken ? '\n' : ' '
+  return `key:${head}${hexText(key)}${oneLine ? '  ' : '\n'}value:${head}${message}\n`
 }
 
 /** `map dump MAP`: typed where the map has BTF, all maps that a name fits. */

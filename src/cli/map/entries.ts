@@ -147,7 +147,7 @@ export function getnext(words: readonly string[], context: Context): void {
 function take(words: readonly string[], context: Context, remove: boolean): void {
   using open = openMap(realSys(), words)
   const value = remove ? open.map.lookupAndDelete(new Uint8Array()) : open.map.lookup(new Uint8Array())
-  if (value !== undefined) printEntry(open, undefined, value, context)
+  if (value !== undefined) printEntry(open, new Uint8Array(), value, context)
   else if (context.json === true) printJson({}, context)
   else print('Error: empty map\n')
 }

@@ -11,7 +11,7 @@ import {
 } from '../../syscall/index.ts'
 import { mapTypeName, programTypeName } from '../../uapi/index.ts'
 import { NO_PINS, type PinnedPaths, pinnedPaths } from '../objects/bpffs.ts'
-import { type Holder, holders } from '../objects/holders.ts'
+import { type Holder, lazyHolders } from '../objects/holders.ts'
 import type { Json } from '../objects/json.ts'
 import { pidsText, pinnedText, printJson } from '../objects/options.ts'
 import { select } from '../objects/select.ts'
@@ -27,10 +27,9 @@ interface Row {
   readonly holders: readonly Holder[]
 }
 
-function rowOf(sys: Sys, fd: OwnedFd, pins: PinnedPaths, found: ReadonlyMap<number, readonly Holder[]>): Row {
+function rowOf(sys: Sys, fd: OwnedFd, pins: PinnedPaths, found: (id: number) => readonly Holder[]): Row {
   const info = mapInfo(sys, fd.fd)
-  const others = (found.get(info.id) ?? []).filter(({ pid }) => pid !== process.pid)
-  return { info, fd: fdInfo(fd.fd), pinned: pins.map_id.get(info.id) ?? [], holders: others }
+  return { info, fd: fdInfo(fd.fd), pinned: pins.map_id.get(info.id) ?? [], holders: found(info.id) }
 }
 
 function rowJson({ info, fd, pinned, holders }: Row): Json {
@@ -80,7 +79,7 @@ function rowText({ info, fd, pinned, holders }: Row): string {
 /** `map show [MAP]`. */
 export function show(words: readonly string[], context: Context): void {
   const sys = realSys()
-  const found = holders().map_id
+  const found = lazyHolders('map_id')
   const pins = context.bpffs === true ? pinnedPaths(sys) : NO_PINS
   const rows: Row[] = []
   if (words.length > 0) {

@@ -126,7 +126,7 @@ function read(reading: Reading, id: number, bit: number, depth: number): Json {
       const address = data.getBigUint64(at, true)
       const text = reading.pointer?.(type.type, address)
       if (text !== undefined) return text
-      return plain ? (address === 0n ? '(nil)' : `0x${address.toString(16)}`) : address
+      return plain ? new Raw(address === 0n ? '(nil)' : `0x${address.toString(16)}`) : address
     }
     case 'enum':
     case 'enum64': {

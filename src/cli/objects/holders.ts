@@ -15,6 +15,15 @@ const FIELD = /^(prog_id|map_id|link_id|btf_id):\s*(\d+)$/gm
 /** What /proc/PID/fd links to for fds of bpf(2). */
 const BPF_FD = /^anon_inode:\[?bpf[-_]/
 
+/** The same for one kind, looked for when the first id is asked about: with nothing to list, nobody is asked. */
+export function lazyHolders(kind: keyof Holders): (id: number) => readonly Holder[] {
+  let found: ReadonlyMap<number, readonly Holder[]> | undefined
+  return (id) => {
+    found ??= holders()[kind]
+    return (found.get(id) ?? []).filter(({ pid }) => pid !== process.pid)
+  }
+}
+
 /** Looks through all processes: who has which object open. Never throws. */
 export function holders(): Holders {
   const found = { prog_id: new Map(), map_id: new Map(), link_id: new Map(), btf_id: new Map() } as Record<

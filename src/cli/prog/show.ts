@@ -12,7 +12,7 @@ import {
 } from '../../syscall/index.ts'
 import { programTypeName } from '../../uapi/index.ts'
 import { NO_PINS, type PinnedPaths, pinnedPaths } from '../objects/bpffs.ts'
-import { type Holder, holders } from '../objects/holders.ts'
+import { type Holder, lazyHolders } from '../objects/holders.ts'
 import type { Json } from '../objects/json.ts'
 import { pidsText, pinnedText, printJson } from '../objects/options.ts'
 import { select } from '../objects/select.ts'
@@ -49,7 +49,7 @@ interface Row {
 interface Surroundings {
   readonly boot: number
   readonly pins: PinnedPaths
-  readonly holders: ReadonlyMap<number, readonly Holder[]>
+  readonly holders: (id: number) => readonly Holder[]
 }
 
 async function rowOf(sys: Sys, fd: OwnedFd, around: Surroundings): Promise<Row> {
@@ -65,7 +65,7 @@ async function rowOf(sys: Sys, fd: OwnedFd, around: Surroundings): Promise<Row> 
     orphaned: kernel.get('orphaned') === '1',
     loadedAt: Math.floor(around.boot + Number(info.loadTime) / 1e9),
     pinned: around.pins.prog_id.get(info.id) ?? [],
-    holders: (around.holders.get(info.id) ?? []).filter(({ pid }) => pid !== process.pid),
+    holders: around.holders(info.id),
     metadata: types?.metadata(sys, info),
   }
 }
@@ -125,7 +125,7 @@ export async function show(words: readonly string[], context: Context): Promise<
   const around: Surroundings = {
     boot: bootTime(),
     pins: context.bpffs === true ? pinnedPaths(sys) : NO_PINS,
-    holders: holders().prog_id,
+    holders: lazyHolders('prog_id'),
   }
   const rows: Row[] = []
   if (words.length > 0) {
