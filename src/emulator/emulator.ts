@@ -281,7 +281,7 @@ export class Emulator {
       const given = givenFields(options.ctx)
       if (row.packet === 'xdp') {
         if (!given.has('ingress_ifindex')) m.memory.view.setUint32(run.ctx + 12, 1, true)
-      } else fillSkb(m, row, run, given)
+      } else if (row.packet !== 'message') fillSkb(m, row, run, given)
       this.#setup.mirror(run)
     }
     const keys = typeName === 'flow_dissector' ? this.#setup.flowKeys(run, options.packet ?? EMPTY) : 0
@@ -382,7 +382,7 @@ export class Emulator {
     const { packet } = run
     if (packet === undefined) return
     const { u8 } = this.machine.memory
-    if (kind === 'xdp' || kind === 'l2') {
+    if (kind === 'xdp' || kind === 'l2' || kind === 'message') {
       result.packet = u8.slice(packet.data, packet.dataEnd)
       if (kind === 'xdp') result.metadata = packet.meta === packet.data ? EMPTY : u8.slice(packet.meta, packet.data)
       return

@@ -39,6 +39,13 @@ export class Environment {
   /** Ancestors of the task's cgroup, root first; the last is its own. */
   cgroupAncestors: bigint[] = [1n]
   routes: FibRoute[] = []
+  /** Return addresses that bpf_get_stackid and bpf_get_stack find, the innermost first. */
+  kernelStack: bigint[] = []
+  userStack: bigint[] = []
+  /** Arguments of the traced function, for bpf_get_func_arg: the return value stands behind them in the context. */
+  argumentCount = 0
+  /** The file that a cgroup/sysctl program is asked about; `newValue` when it is written. */
+  sysctl: { name: string; value: string; newValue?: string } = { name: 'net/ipv4/ip_forward', value: '0\n' }
   /** By helper or kfunc name without `bpf_` in front; called instead of the emulator's own. */
   readonly mocks = new Map<string, Mock>()
   /** Calls so far by name, mocked or not. */

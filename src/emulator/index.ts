@@ -7,6 +7,12 @@ export { CONFORMANCE_HELPERS } from './calls/conformance.ts'
 export { implementedHelpers } from './calls/index.ts'
 export type { HelperArguments } from './calls/mock.ts'
 export type { ContextInput } from './contexts/index.ts'
+export {
+  readTracepointFormat,
+  type TracepointField,
+  type TracepointValue,
+  tracepointRecord,
+} from './contexts/tracepoint.ts'
 export { createEmulator, Emulator } from './emulator.ts'
 export { Environment, type FibRoute, type Mock, type TaskIdentity } from './environment.ts'
 export type { Fault, FaultCode } from './faults.ts'

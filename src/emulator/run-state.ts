@@ -18,6 +18,14 @@ export interface RedirectTarget {
   readonly flags: bigint
 }
 
+/** What bpf_skb_set_tunnel_key and _opt put to a packet. */
+export interface TunnelMetadata {
+  /** struct bpf_tunnel_key. */
+  readonly key: Uint8Array
+  readonly ipv6: boolean
+  readonly options: Uint8Array
+}
+
 /** The packet of a run: addresses in linear memory. */
 export interface PacketState {
   /** Where the buffer starts and ends. */
@@ -46,6 +54,8 @@ export interface RunState {
   readonly events: EmittedEvent[]
   readonly printk: string[]
   redirect: RedirectTarget | undefined
+  /** Tunnel metadata of the packet. */
+  tunnel: TunnelMetadata | undefined
   tailCalls: number
   readonly references: Map<number, HeldReference>
   /** Called by helpers after they moved the packet: makes it visible at its new place and updates the context. */
@@ -66,6 +76,7 @@ export function newRunState(contextKind: string, packet: PacketState | undefined
     events: [],
     printk: [],
     redirect: undefined,
+    tunnel: undefined,
     tailCalls: 0,
     references: before?.references ?? new Map(),
     moved: before?.moved ?? (() => {}),

@@ -29,7 +29,7 @@ describe.each(ENGINES)('%s', (engine) => {
       ['out-of-bounds', 2, [movReg(2, 10), add(2, -520), [0x7a, 2, 0, 0, 1], exit]],
       ['read-only', 0, [[0x62, 1, 0, 0, 1], exit]],
       ['invalid-instruction', 1, [mov(0, 0), [0xff, 0, 0, 0, 0], exit]],
-      ['unsupported', 0, [call(101), exit]],
+      ['unsupported', 0, [call(77), exit]],
       ['invalid-argument', 0, [call(100_000), exit]],
       ['misaligned', 3, [[0x7a, 10, 0, -8, 0], [0x7a, 10, 0, -16, 0], mov(1, 1), [0xdb, 10, 1, -12, 0], exit]],
     ]

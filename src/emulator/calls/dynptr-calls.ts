@@ -1,6 +1,7 @@
 import { ERRNO } from '../errno.ts'
 import type { Machine } from '../machine.ts'
 import { RingMap } from '../maps/index.ts'
+import { SHADOW } from '../memory.ts'
 import type { HelperTable } from './table.ts'
 
 /** The emulator's struct bpf_dynptr: address, size with the read-only bit on top, offset of the ring's map + 1. */
@@ -33,6 +34,23 @@ export function dynptrAt(m: Machine, register: number): Dynptr {
 function range(pointer: Dynptr, offset: number, size: number): number {
   if (pointer.data === 0) return -ERRNO.EINVAL
   return size > pointer.size || offset > pointer.size - size ? -ERRNO.E2BIG : pointer.data + offset
+}
+
+/** A read-only dynptr over bytes of its own, until it is given back. */
+export function localDynptr(m: Machine, bytes: Uint8Array): { readonly at: number; release(): void } {
+  const { memory } = m
+  const data = memory.allocate(bytes.length, SHADOW.read)
+  const at = memory.allocate(BYTES, SHADOW.readWrite)
+  if (data === 0 || at === 0) m.fail('unsupported', "a sample does not fit the emulator's memory")
+  memory.u8.set(bytes, data)
+  put(m, at, data, (bytes.length | READ_ONLY) >>> 0)
+  return {
+    at,
+    release() {
+      memory.release(data, bytes.length)
+      memory.release(at, BYTES)
+    },
+  }
 }
 
 function ringOf(m: Machine, register: number): RingMap {

@@ -11,9 +11,13 @@ import type { HelperArguments } from './mock.ts'
 import { NETWORK_CALLS } from './network-calls.ts'
 import { loadPacket } from './packet-load.ts'
 import { SKB_CALLS } from './skb-calls.ts'
+import { SOCKET_CALLS } from './socket-calls.ts'
+import { SYSCTL_CALLS } from './sysctl-calls.ts'
 import { SYSTEM_CALLS } from './system-calls.ts'
 import type { HelperFunction, HelperTable } from './table.ts'
 import { TIMER_CALLS } from './timer-calls.ts'
+import { TRACE_CALLS } from './trace-calls.ts'
+import { TUNNEL_CALLS } from './tunnel-calls.ts'
 import { XDP_CALLS } from './xdp-calls.ts'
 
 export type { HelperArguments } from './mock.ts'
@@ -28,6 +32,10 @@ const BUILT_IN: HelperTable = {
   ...DYNPTR_CALLS,
   ...TIMER_CALLS,
   ...NETWORK_CALLS,
+  ...SOCKET_CALLS,
+  ...SYSCTL_CALLS,
+  ...TRACE_CALLS,
+  ...TUNNEL_CALLS,
 }
 
 /** Names of the helpers that the emulator implements itself, sorted. */

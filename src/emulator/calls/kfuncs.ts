@@ -1,6 +1,7 @@
 import { ERRNO } from '../errno.ts'
 import { ExceptionSignal } from '../faults.ts'
 import type { Machine } from '../machine.ts'
+import { ArenaMap } from '../maps/index.ts'
 import { adjustDynptr, dynptrAt, packetDynptr, sliceDynptr } from './dynptr-calls.ts'
 import type { HelperTable } from './table.ts'
 
@@ -63,9 +64,26 @@ function bitsNext(m: Machine): number {
   return 0
 }
 
+function arenaOf(m: Machine): ArenaMap {
+  const map = m.map(1)
+  return map instanceof ArenaMap ? map : m.fail('invalid-argument', `R1: map ${map.name} is no arena`)
+}
+
 /** Kernel functions by name without `bpf_`. */
 export const KFUNCS: HelperTable = {
   rcu_read_lock: () => 0,
+  res_spin_lock: () => 0,
+  res_spin_unlock: () => 0,
+  res_spin_lock_irqsave: () => 0,
+  res_spin_unlock_irqrestore: () => 0,
+  // connection tracking: nothing is found unless the test mocks it
+  xdp_ct_lookup: () => 0,
+  skb_ct_lookup: () => 0,
+  arena_alloc_pages: (m) => arenaOf(m).allocatePages(m.low(3)),
+  arena_free_pages: (m) => {
+    arenaOf(m).freePages(m.get64(2), m.low(3))
+    return 0
+  },
   rcu_read_unlock: () => 0,
   preempt_disable: () => 0,
   preempt_enable: () => 0,

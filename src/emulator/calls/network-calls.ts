@@ -105,6 +105,5 @@ export const NETWORK_CALLS: HelperTable = {
   },
   get_attach_cookie: () => 0,
   get_func_ip: () => 0,
-  get_stackid: () => -ERRNO.EFAULT,
   override_return: () => 0,
 }

@@ -3,7 +3,15 @@ import { InputError } from '../../errors/index.ts'
 import type { Machine } from '../machine.ts'
 import { SHADOW } from '../memory.ts'
 import type { PacketState, RunState } from '../run-state.ts'
-import { CONTEXTS, type ContextField, type ContextRow, type ContextTable, XDP_MD } from './tables.ts'
+import {
+  CONTEXTS,
+  type ContextField,
+  type ContextRow,
+  type ContextTable,
+  SK_MSG,
+  SK_REUSEPORT,
+  XDP_MD,
+} from './tables.ts'
 
 export { CONTEXTS, type ContextField, type ContextRow, type ContextTable, RETURN_NAMES } from './tables.ts'
 
@@ -23,6 +31,9 @@ const CONTEXT_BYTES = 4096
 /** sizeof(struct bpf_flow_keys), and where __sk_buff points to it. */
 export const FLOW_KEYS_BYTES = 56
 const FLOW_KEYS_FIELD = 144
+/** Where sk_msg_md and sk_reuseport_md have the number of bytes. */
+const MESSAGE_SIZE = 68
+const REUSEPORT_LENGTH = 16
 
 const EMPTY: ContextRow = { table: { kind: 'none', size: 0, fields: [] }, writable: [] }
 
@@ -183,7 +194,14 @@ export class ContextSetup {
       view.setUint32(ctx + 8, packet.meta, true)
       return
     }
-    view.setUint32(ctx, packet.dataEnd - packet.data, true)
+    const size = packet.dataEnd - packet.data
+    if (run.contextKind === SK_MSG.kind || run.contextKind === SK_REUSEPORT.kind) {
+      view.setBigUint64(ctx, BigInt(packet.data), true)
+      view.setBigUint64(ctx + 8, BigInt(packet.dataEnd), true)
+      view.setUint32(ctx + (run.contextKind === SK_MSG.kind ? MESSAGE_SIZE : REUSEPORT_LENGTH), size, true)
+      return
+    }
+    view.setUint32(ctx, size, true)
     view.setUint32(ctx + 76, packet.data, true)
     view.setUint32(ctx + 80, packet.dataEnd, true)
     view.setUint32(ctx + 140, packet.meta, true)
@@ -215,7 +233,7 @@ export function contextOut(
   run: RunState,
 ): Uint8Array {
   const { packet } = run
-  if (packet === undefined) return bytes
+  if (packet === undefined || row.packet === 'message') return bytes
   const out = new Uint8Array(bytes.length)
   if (input instanceof Uint8Array) out.set(input)
   if (row.packet === 'xdp') {

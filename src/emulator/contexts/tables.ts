@@ -169,6 +169,33 @@ export const SOCK_OPS = table('bpf_sock_ops', [
   ['skb_hwtstamp', 8],
 ])
 
+export const SK_MSG = table('sk_msg_md', [
+  ['data', 8],
+  ['data_end', 8],
+  ['family', 4],
+  ['remote_ip4', 4],
+  ['local_ip4', 4],
+  ['remote_ip6_', 4, 4],
+  ['local_ip6_', 4, 4],
+  ['remote_port', 4],
+  ['local_port', 4],
+  ['size', 4],
+  ['sk', 8],
+])
+
+export const SK_REUSEPORT = table('sk_reuseport_md', [
+  ['data', 8],
+  ['data_end', 8],
+  ['len', 4],
+  ['eth_protocol', 4],
+  ['ip_protocol', 4],
+  ['bind_inany', 4],
+  ['hash', 4],
+  ['pad', 4],
+  ['sk', 8],
+  ['migrating_sk', 8],
+])
+
 export const SOCKOPT = table('bpf_sockopt', [
   ['sk', 8],
   ['optval', 8],
@@ -244,8 +271,8 @@ const CB = ['cb0', 'cb1', 'cb2', 'cb3', 'cb4']
 export interface ContextRow {
   readonly table: ContextTable
   readonly writable: readonly string[] | 'all'
-  /** Packets: `l2` data starts at the Ethernet header, `l3` after it, `hidden` as l3 but only through helpers. */
-  readonly packet?: 'xdp' | 'l2' | 'l3' | 'hidden'
+  /** Packets: `l2` data starts at the Ethernet header, `l3` after it, `hidden` as l3 but only through helpers, `message` bytes as they are behind 64-bit pointers. */
+  readonly packet?: 'xdp' | 'l2' | 'l3' | 'hidden' | 'message'
 }
 
 export const CONTEXTS: Readonly<Record<string, ContextRow>> = {
@@ -261,6 +288,8 @@ export const CONTEXTS: Readonly<Record<string, ContextRow>> = {
   sk_skb: { table: SK_BUFF, writable: ['tc_index', 'priority', ...CB], packet: 'l3' },
   flow_dissector: { table: SK_BUFF, writable: [], packet: 'l2' },
   sk_lookup: { table: SK_LOOKUP, writable: [] },
+  sk_msg: { table: SK_MSG, writable: [], packet: 'message' },
+  sk_reuseport: { table: SK_REUSEPORT, writable: [], packet: 'message' },
   cgroup_sock_addr: { table: SOCK_ADDR, writable: 'all' },
   cgroup_sock: { table: SOCK, writable: ['bound_dev_if', 'mark', 'priority'] },
   // args0 is the reply as well

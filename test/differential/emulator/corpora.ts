@@ -1,4 +1,4 @@
-// node … test/differential/emulator/corpora.ts [--inputs K] [--json]: the corpora's packet programs in the kernel and in both engines.
+// node … test/differential/emulator/corpora.ts [--inputs K] [--folder OBJECTS] [--json]: the corpora's (or a folder's) packet programs in the kernel and in both engines.
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -10,10 +10,16 @@ import { MAP_TYPES, programTypeName } from '../../../src/uapi/index.ts'
 import { Random, randomFrame } from './generate.ts'
 
 const { values } = parseArgs({
-  options: { inputs: { type: 'string', default: '12' }, json: { type: 'boolean', default: false } },
+  options: {
+    inputs: { type: 'string', default: '12' },
+    folder: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
 })
 const inputs = Number(values.inputs)
-const folder = `${process.env['TYPEBPF_CORPORA'] ?? new URL('../../../../shared/corpora', import.meta.url).pathname}/objects`
+const folder =
+  values.folder ??
+  `${process.env['TYPEBPF_CORPORA'] ?? new URL('../../../../shared/corpora', import.meta.url).pathname}/objects`
 
 const PACKET_TYPES = new Set([
   'xdp',
