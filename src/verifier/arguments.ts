@@ -5,7 +5,9 @@ import { checkBtfArgument } from './btf-argument.ts'
 import { flagBits } from './context-types.ts'
 import { checkDynptr, checkOwned, type Dynptr } from './dynptrs.ts'
 import { EACCES, type Env } from './env.ts'
+import { dropNonOwning, inTreeCallback, lockOwner } from './graph-objects.ts'
 import * as H from './helper-ids.ts'
+import { exchangeField, matchType } from './kernel-pointers.ts'
 import {
   checkAlignment,
   checkBuffer,
@@ -16,6 +18,7 @@ import {
   checkRegion,
   checkUnmodified,
 } from './memory.ts'
+import type { ObjectField } from './object-fields.ts'
 import { registerForRead } from './operands.ts'
 import { markPrecise, markWanted, want } from './precision.ts'
 import type { ProgramMap } from './program.ts'
@@ -46,6 +49,8 @@ export interface CallFacts extends RawAccess {
   sizeMaximum: bigint
   memSize: number
   subprogram: number
+  /** The pointer field of bpf_kptr_xchg. */
+  field: ObjectField | undefined
   /** The dynptr that was passed. */
   dynptr: Dynptr | undefined
   /** BTF type of a per-CPU variable. */
@@ -69,6 +74,7 @@ export function newCallFacts(prototype: HelperPrototype): CallFacts {
     sizeMaximum: 0n,
     memSize: 0,
     subprogram: 0,
+    field: undefined,
     dynptr: undefined,
     btfType: 0,
     btfObject: 0,
@@ -131,6 +137,8 @@ function checkType(
   if ((flags & R.RDONLY) !== 0) type &= ~R.RDONLY
   if ((flags & R.MAYBE_NULL) !== 0) type &= ~R.MAYBE_NULL
   if (base === 'ARG_PTR_TO_MEM') type &= ~R.DYNPTR_ANY
+  const exchange = call.prototype.id === H.KPTR_XCHG
+  if (exchange && register === 2 && (type & R.ALLOC) !== 0) type &= ~(R.ALLOC | R.PERCPU)
   if (!compatible.includes(type)) {
     const names = compatible.map(R.typeName).join(', ')
     env.reject(`R${register} type=${R.typeName(actual)} expected=${names}`, EACCES)
@@ -144,8 +152,22 @@ function checkType(
       )
     return
   }
+  if (exchange && register === 2) {
+    checkExchanged(env, register, flags, call)
+    return
+  }
+  if ((actual & R.ALLOC) !== 0) return
   const strict = (flags & R.RELEASE) !== 0 && call.prototype.id !== H.SK_RELEASE
   checkBtfArgument(env, register, flags, base === 'ARG_PTR_TO_BTF_ID_SOCK_COMMON' ? 'sock_common' : wanted, strict)
+}
+
+/** The new pointer of bpf_kptr_xchg is one for the field. */
+function checkExchanged(env: Env, register: number, flags: number, call: CallFacts): void {
+  const type = env.frame.m[registerBase(register) + R.TYPE]
+  const release = (flags & R.RELEASE) !== 0
+  if ((type & R.ALLOC) === 0 && (type & R.MAYBE_NULL) !== 0 && ((flags & R.MAYBE_NULL) === 0 || release))
+    env.reject(`Possibly NULL pointer passed to helper arg${register}`, EACCES)
+  if (call.field !== undefined) matchType(env, call.field, register)
 }
 
 /** `bpf_map_lookup_elem`. */
@@ -168,6 +190,16 @@ const OFFSET_FREE: ReadonlySet<number> = new Set([
   R.SCALAR,
 ])
 
+/** Pointers to objects that may point into them. */
+const FIXED_OFFSET: ReadonlySet<number> = new Set([
+  R.BTF_ID,
+  R.BTF_ID | R.ALLOC,
+  R.BTF_ID | R.TRUSTED,
+  R.BTF_ID | R.RCU,
+  R.BTF_ID | R.ALLOC | R.NON_OWN,
+  R.BTF_ID | R.ALLOC | R.NON_OWN | R.RCU,
+])
+
 /** A pointer argument has an offset only where that is harmless (check_func_arg_reg_off). */
 export function checkArgumentOffset(env: Env, register: number, release: boolean): void {
   const m = env.frame.m
@@ -180,7 +212,7 @@ export function checkArgumentOffset(env: Env, register: number, release: boolean
     return
   }
   if (OFFSET_FREE.has(type)) return
-  checkUnmodified(env, register, (type & R.BASE_MASK) === R.BTF_ID && (type & R.MAYBE_NULL) === 0)
+  checkUnmodified(env, register, FIXED_OFFSET.has(type))
 }
 
 /** Memory that a helper reads or writes (check_helper_mem_access). */
@@ -272,22 +304,31 @@ export function checkSize(
   markPrecise(env, register)
 }
 
+/** A lock in a map value or in an object of the program (process_spin_lock). */
 function checkSpinLock(env: Env, register: number, lock: boolean): void {
   const frame = env.frame
   const m = frame.m
   const b = registerBase(register)
+  if (inTreeCallback(env)) env.reject("can't spin_{lock,unlock} in rbtree cb", EACCES)
   if (!isConst(m, b))
     env.reject(`R${register} doesn't have constant offset. bpf_spin_lock has to be at the constant offset`)
-  const map = env.map(m[b + R.AUX])
-  if (env.btf === undefined || (map.spec.btfValueTypeId ?? 0) === 0)
-    env.reject(`map '${map.name}' has to have BTF in order to use bpf_spin_lock`)
-  if (map.spinLock < 0) env.reject(`map '${map.name}' has no valid bpf_spin_lock`)
+  let offset: number
+  if (m[b + R.TYPE] === R.MAP_VALUE) {
+    const map = env.map(m[b + R.AUX])
+    if (env.btf === undefined || (map.spec.btfValueTypeId ?? 0) === 0)
+      env.reject(`map '${map.name}' has to have BTF in order to use bpf_spin_lock`)
+    if (map.spinLock < 0) env.reject(`map '${map.name}' has no valid bpf_spin_lock`)
+    offset = map.spinLock
+  } else {
+    const field = env.fieldsOf(m[b + R.AUX]).find(({ kind }) => kind === 'bpf_spin_lock')
+    if (field === undefined) env.reject("local 'kptr' has no valid bpf_spin_lock")
+    offset = field.offset
+  }
   const at = frame.u[b / 2 + R.VALUE] + BigInt(m[b + R.OFF])
-  if (at !== BigInt(map.spinLock))
-    env.reject(`off ${at} doesn't point to 'struct bpf_spin_lock' that is at ${map.spinLock}`)
+  if (at !== BigInt(offset)) env.reject(`off ${at} doesn't point to 'struct bpf_spin_lock' that is at ${offset}`)
   const state = env.state
   const id = m[b + R.ID]
-  const owner = m[b + R.AUX]
+  const owner = lockOwner(env, register)
   if (lock) {
     if (state.activeLocks > 0) env.reject('Locking two bpf_spin_locks are not allowed')
     acquireLock(env, env.insn, id, owner)
@@ -295,6 +336,26 @@ function checkSpinLock(env: Env, register: number, lock: boolean): void {
   }
   if (state.activeLocks === 0) env.reject('bpf_spin_unlock without taking a lock')
   if (!releaseLock(env, id, owner)) env.reject('bpf_spin_unlock of different lock')
+  dropNonOwning(env, markUnknown)
+}
+
+/** A timer in a map value (process_timer_func); its map is remembered for the next argument. */
+function checkTimer(env: Env, register: number, call: CallFacts): void {
+  const m = env.frame.m
+  const b = registerBase(register)
+  if (!isConst(m, b))
+    env.reject(`R${register} doesn't have constant offset. bpf_timer has to be at the constant offset`)
+  const map = env.map(m[b + R.AUX])
+  if (env.btf === undefined || (map.spec.btfValueTypeId ?? 0) === 0)
+    env.reject(`map '${map.name}' has to have BTF in order to use bpf_timer`)
+  const field = map.fields.find(({ kind }) => kind === 'bpf_timer')
+  if (field === undefined) env.reject(`map '${map.name}' has no valid bpf_timer`)
+  const at = env.frame.u[b / 2 + R.VALUE] + BigInt(m[b + R.OFF])
+  if (at !== BigInt(field.offset))
+    env.reject(`off ${at} doesn't point to 'struct bpf_timer' that is at ${field.offset}`)
+  call.map = map
+  call.mapReference = m[b + R.AUX]
+  call.mapUid = m[b + R.AUX2]
 }
 
 const F_INNER_MAP = 1 << 12
@@ -391,7 +452,7 @@ export function checkArgument(env: Env, liveness: StackLiveness, index: number, 
       env.reject(`R${register} must be referenced when passed to release function`)
     call.releaseRegister = register
   }
-  if (m[b + R.REF] !== 0) {
+  if (m[b + R.REF] !== 0 && base !== 'ARG_KPTR_XCHG_DEST') {
     if (call.reference !== 0)
       env.reject(`more than one arg with ref_obj_id R${register} ${m[b + R.REF]} ${call.reference}`, EACCES)
     call.reference = m[b + R.REF]
@@ -399,6 +460,10 @@ export function checkArgument(env: Env, liveness: StackLiveness, index: number, 
   const write = (flags & R.WRITE) !== 0
   switch (base) {
     case 'ARG_CONST_MAP_PTR':
+      if (call.map !== undefined && (call.mapReference !== m[b + R.AUX] || call.mapUid !== m[b + R.AUX2]))
+        env.reject(
+          `timer pointer in R1 map_uid=${call.mapUid} doesn't match map pointer in R2 map_uid=${m[b + R.AUX2]}`,
+        )
       call.map = env.map(m[b + R.AUX])
       call.mapReference = m[b + R.AUX]
       call.mapUid = m[b + R.AUX2]
@@ -444,6 +509,12 @@ export function checkArgument(env: Env, liveness: StackLiveness, index: number, 
       if (used !== undefined) call.dynptr = used
       break
     }
+    case 'ARG_PTR_TO_TIMER':
+      checkTimer(env, register, call)
+      break
+    case 'ARG_KPTR_XCHG_DEST':
+      call.field = exchangeField(env, register)
+      break
     case 'ARG_PTR_TO_CONST_STR':
       checkConstantString(env, register)
       break

@@ -3,6 +3,7 @@ import { isConst, isZero, markKnown, markUnknown } from './bounds.ts'
 import { EACCES, ENOTSUPP, type Env, Rejection } from './env.ts'
 import { KERNEL_OBJECT, type KernelTypes, type Walk } from './kernel-types.ts'
 import { MAP_STRUCTS } from './map-structs.ts'
+import { fieldText } from './object-fields.ts'
 import * as R from './registers.ts'
 import { variableText } from './stack.ts'
 import { registerBase } from './state.ts'
@@ -88,7 +89,12 @@ export function checkBtfAccess(
   const alloc = (type & R.ALLOC) !== 0
   if (write && !alloc && structOpsWrite(env, types, id, off, size)) return
   if (write && (!alloc || (type & R.UNTRUSTED) !== 0)) env.reject('only read is supported', EACCES)
-  if (alloc) env.unmodelled('objects of the program')
+  if (alloc) {
+    if ((type & R.UNTRUSTED) !== 0 && write) env.unmodelled('writes to untrusted objects')
+    for (const field of env.fieldsOf(id))
+      if (off < field.offset + field.size && field.offset < off + size)
+        env.reject(`direct access to ${fieldText(field)} is disallowed`, EACCES)
+  }
   const flags = { untrusted: false }
   const found = access(env, types, id, off, size, alloc, flags)
   if (write || value < 0) return

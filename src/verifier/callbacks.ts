@@ -10,7 +10,7 @@ import { markPrecise } from './precision.ts'
 import * as R from './registers.ts'
 import { copyRegister } from './stack.ts'
 import type { StackLiveness } from './stack-liveness.ts'
-import { type Frame, registerBase } from './state.ts'
+import { type Frame, MAIN_CALLSITE, registerBase, State } from './state.ts'
 
 /** Map types that bpf_for_each_map_elem walks: hashes and arrays, per CPU or not. */
 const WALKABLE: ReadonlySet<number> = new Set([1, 2, 5, 6, 9, 10])
@@ -26,19 +26,76 @@ export function pushCallback(env: Env, liveness: StackLiveness, call: CallFacts,
       return
     }
   }
-  argumentsFit(env, liveness, call.subprogram)
-  const subprogram = env.subprograms[call.subprogram]
+  runCallback(env, liveness, call.subprogram, insn, (caller, callee) => setArguments(env, call, caller, callee))
+}
+
+/** Queues a run of a function of the program that a call runs before it returns. */
+export function runCallback(
+  env: Env,
+  liveness: StackLiveness,
+  index: number,
+  insn: number,
+  setup: (caller: Frame, callee: Frame) => void,
+): void {
+  argumentsFit(env, liveness, index)
+  const subprogram = env.subprograms[index]
   subprogram.isCallback = true
   const state = env.pushBranch(subprogram.start, insn)
   const caller = env.frame
-  const callee = enterFunction(env, state, call.subprogram, insn)
-  setArguments(env, call, caller, callee)
+  const callee = enterFunction(env, state, index, insn)
+  setup(caller, callee)
   callee.inCallback = true
   callee.returnMinimum = 0
   callee.returnMaximum = 1
   state.callbackUnroll++
   state.frames[state.current - 1].callbackDepth++
   caller.callbackDepth = 0
+}
+
+/** Queues a run of a function that is called some time later: it begins with a stack and a state of its own. */
+export function runLater(
+  env: Env,
+  liveness: StackLiveness,
+  index: number,
+  insn: number,
+  sleepable: boolean,
+  setup: (caller: Frame, callee: Frame) => void,
+): void {
+  argumentsFit(env, liveness, index)
+  const subprogram = env.subprograms[index]
+  subprogram.isCallback = true
+  subprogram.isAsyncCallback = true
+  const caller = env.frame
+  const callee = env.pool.newFrame(MAIN_CALLSITE, 0, index)
+  const state = new State()
+  state.branches = 1
+  state.sleepable = sleepable
+  state.frames.push(callee)
+  state.firstInsn = subprogram.start
+  env.queue(state, subprogram.start, insn)
+  callee.asyncEntries = caller.asyncEntries + 1
+  setup(caller, callee)
+  callee.inAsyncCallback = true
+  callee.returnMinimum = 0
+  callee.returnMaximum = 0
+}
+
+/** Arguments of a timer's or work queue's callback: the map, the key, the value. */
+export function setMapCallbackArguments(callee: Frame, mapReference: number, mapUid: number): void {
+  const m = callee.m
+  for (const [r, type] of [
+    [1, R.MAP_PTR],
+    [2, R.MAP_KEY],
+    [3, R.MAP_VALUE],
+  ]) {
+    const b = registerBase(r)
+    markKnown(m, b, 0, 0)
+    m[b + R.TYPE] = type
+    m[b + R.FRAME] = 0
+    m[b + R.AUX] = mapReference
+    m[b + R.AUX2] = mapUid
+  }
+  for (const r of [4, 5]) markNotInit(m, registerBase(r))
 }
 
 function setArguments(env: Env, call: CallFacts, caller: Frame, callee: Frame): void {

@@ -92,6 +92,8 @@ class Walk {
         const kfunc = kfuncAt(env, i)
         if (kfunc?.allowed === true) {
           if ((kfunc.flags & ITER_NEXT) !== 0) marks[i] |= PRUNE_POINT | FORCE_CHECKPOINT | ITERATOR_NEXT
+          if (kfunc.name === 'bpf_rbtree_add_impl')
+            marks[i] |= CALLS_CALLBACK | FORCE_CHECKPOINT | PRUNE_POINT | JUMP_POINT
           if ((kfunc.flags & SLEEPABLE) !== 0) env.subprograms[env.subprogramOf(i)].mightSleep = true
         }
         return this.call(i, code.src[i] === PSEUDO_CALL)

@@ -6,6 +6,7 @@ import { instructionText } from './disassembly.ts'
 import { KERNEL_OBJECT, KernelTypes } from './kernel-types.ts'
 import type { Kfunc } from './kfunc-prototype.ts'
 import { Log, type LogPosition } from './log.ts'
+import { fieldsOfType, OBJECT_KINDS, type ObjectField } from './object-fields.ts'
 import { type Code, decodeProgram, type ProgramMap, type Subprogram } from './program.ts'
 import type { ProgramFacts, VerifierTables } from './prototype.ts'
 import type { StackLiveness } from './stack-liveness.ts'
@@ -180,6 +181,13 @@ export class Env {
     return state
   }
 
+  /** Queues a state that has no past. */
+  queue(state: State, insn: number, previous: number): void {
+    this.pending.push({ state, insn, previous, log: this.log.position() })
+    if (this.pending.length > JUMP_SEQUENCE_LIMIT)
+      this.reject(`The sequence of ${this.pending.length} jumps is too complex for async cb.`, E2BIG)
+  }
+
   readonly #kernel: () => KernelTypes | undefined
   #programTypes: KernelTypes | undefined
   readonly #typeNames: string[] = ['']
@@ -189,6 +197,19 @@ export class Env {
     if (object === KERNEL_OBJECT) return this.#kernel()
     if (this.#programTypes === undefined && this.btf !== undefined) this.#programTypes = new KernelTypes(this.btf)
     return this.#programTypes
+  }
+
+  readonly #objectFields = new Map<number, readonly ObjectField[]>()
+
+  /** Special fields of a struct of the program's own. */
+  fieldsOf(id: number): readonly ObjectField[] {
+    let fields = this.#objectFields.get(id)
+    if (fields === undefined) {
+      const all = this.btf === undefined ? [] : fieldsOfType(this.btf, id)
+      fields = all.filter(({ kind }) => OBJECT_KINDS.has(kind))
+      this.#objectFields.set(id, fields)
+    }
+    return fields
   }
 
   /** The id of a kernel type; below zero, for its name alone, where there is no BTF of the kernel; 0 without a name. */

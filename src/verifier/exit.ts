@@ -24,9 +24,16 @@ export function checkExit(env: Env, liveness: StackLiveness): boolean {
 function checkReturnValue(env: Env): void {
   const frame = env.state.frames[0]
   const m = frame.m
-  if (env.target?.struct !== undefined && returnsFromStructOps(env, env.target)) return
+  if (!frame.inAsyncCallback && env.target?.struct !== undefined && returnsFromStructOps(env, env.target)) return
   registerForRead(env, 0)
-  if (frame.inAsyncCallback) env.unmodelled('asynchronous callbacks')
+  if (frame.inAsyncCallback) {
+    const where = 'At async callback return'
+    if (m[TYPE] !== SCALAR) env.reject(`${where} the register R0 is not a known value (${typeName(m[TYPE])})`)
+    markPrecise(env, 0)
+    if (frame.s[SMIN] < BigInt(frame.returnMinimum) || frame.s[SMAX] > BigInt(frame.returnMaximum))
+      invalidScalar(env, frame, 0, frame.returnMinimum, frame.returnMaximum, where)
+    return
+  }
   if (frame.subprogram !== 0) {
     if (m[TYPE] !== SCALAR)
       env.reject(`At subprogram exit the register R0 is not a scalar value (${typeName(m[TYPE])})`)

@@ -1,20 +1,22 @@
 /** Calls of helper functions: availability, arguments, what they return and change (check_helper_call of Linux 6.18). */
 import { type CallFacts, checkArgument, clobber, hasEveryElement, helperText, newCallFacts } from './arguments.ts'
 import { checkInvariants, isNull, markKnown, markUnknown, sync } from './bounds.ts'
-import { pushCallback } from './callbacks.ts'
+import { inRcuSection } from './btf-access.ts'
+import { pushCallback, runLater, setMapCallbackArguments } from './callbacks.ts'
 import { flagBits } from './context-types.ts'
 import { releaseDynptr } from './dynptrs.ts'
 import { EACCES, EINVAL, ENOTSUPP, type Env, Rejection } from './env.ts'
 import { leaveFunction } from './function-call.ts'
 import * as H from './helper-ids.ts'
+import { exchanged } from './kernel-pointers.ts'
 import { mapFitsHelper } from './map-rules.ts'
 import { checkMemory } from './memory.ts'
 import { markPrecise } from './precision.ts'
 import type { HelperPrototype } from './prototype.ts'
-import { acquireReference, checkLeaks, clearPacketPointers, releaseReference } from './references.ts'
+import { acquireReference, checkLeaks, clearPacketPointers, dropReference, releaseReference } from './references.ts'
 import * as R from './registers.ts'
 import type { StackLiveness } from './stack-liveness.ts'
-import { registerBase } from './state.ts'
+import { eachRegister, registerBase } from './state.ts'
 
 const F_RDONLY_PROG = 1 << 7
 const PROG_ARRAY = 3
@@ -124,12 +126,30 @@ function release(env: Env, liveness: StackLiveness, call: CallFacts): void {
     releaseDynptr(env, liveness, call.releaseRegister)
     return
   }
+  if (call.prototype.id === H.KPTR_XCHG && call.reference !== 0) {
+    releaseExchanged(env, call.reference)
+    return
+  }
   const done =
     call.reference !== 0
       ? releaseReference(env, call.reference)
       : isNull(env.frame.m, registerBase(call.releaseRegister))
   if (!done)
     env.reject(`func ${helperText(call.prototype)}#${call.prototype.id} reference has not been acquired before`)
+}
+
+/** What was given to bpf_kptr_xchg is gone; per-CPU objects stay readable under RCU. */
+function releaseExchanged(env: Env, reference: number): void {
+  dropReference(env.state, reference)
+  const protectedHere = inRcuSection(env)
+  eachRegister(env.state, (m, b) => {
+    if (m[b + R.REF] !== reference) return
+    const type = m[b + R.TYPE]
+    if (protectedHere && (type & R.ALLOC) !== 0 && (type & R.PERCPU) !== 0) {
+      m[b + R.REF] = 0
+      m[b + R.TYPE] = (type & ~R.ALLOC) | R.RCU
+    } else markUnknown(m, b)
+  })
 }
 
 function special(env: Env, liveness: StackLiveness, call: CallFacts, insn: number): void {
@@ -153,12 +173,14 @@ function special(env: Env, liveness: StackLiveness, call: CallFacts, insn: numbe
     case H.GET_FUNC_IP:
       checkFunctionAddress(env, call)
       break
-    case H.TIMER_INIT:
     case H.TIMER_SET_CALLBACK:
+      runLater(env, liveness, call.subprogram, insn, false, (_caller, callee) =>
+        setMapCallbackArguments(callee, call.mapReference, call.mapUid),
+      )
+      break
     case H.FIND_VMA:
     case H.USER_RINGBUF_DRAIN:
     case H.SNPRINTF:
-    case H.KPTR_XCHG:
       env.unmodelled(helperText(call.prototype))
   }
 }
@@ -220,6 +242,13 @@ function giveResult(env: Env, call: CallFacts, insn: number): void {
       m[R.AUX] = call.memSize
       break
     case 'RET_PTR_TO_BTF_ID':
+      if (call.field !== undefined) {
+        const given = exchanged(env, call.field)
+        pointer(given.type)
+        m[R.AUX] = given.id
+        m[R.AUX2] = given.object
+        break
+      }
       pointer(R.BTF_ID)
       m[R.AUX] = env.btfType(prototype.returns.btfType)
       break

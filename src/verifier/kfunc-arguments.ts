@@ -4,11 +4,13 @@ import { isConst, isNull } from './bounds.ts'
 import { checkDynptr, type Dynptr } from './dynptrs.ts'
 import { EACCES, type Env, Rejection } from './env.ts'
 import { isContextType } from './global-functions.ts'
+import { checkAllocated, checkCounted, checkNode, checkRoot } from './graph-objects.ts'
 import { checkIrqFlag } from './irq-flags.ts'
 import { checkIterator, type IteratorPlace } from './iterators.ts'
 import { KERNEL_OBJECT, type KernelTypes, kindText } from './kernel-types.ts'
 import { isIterator, type Kfunc } from './kfunc-prototype.ts'
 import { markNotNull } from './nullness.ts'
+import type { ObjectField } from './object-fields.ts'
 import { markPrecise } from './precision.ts'
 import * as R from './registers.ts'
 import type { StackLiveness } from './stack-liveness.ts'
@@ -28,13 +30,15 @@ export interface KfuncCall {
   resultType: number
   dynptr: Dynptr | undefined
   iterator: IteratorPlace | undefined
+  /** The root that a node goes to or comes from. */
+  root: ObjectField | undefined
+  /** Type of the program's object that was passed; whether its counted argument owns it. */
+  object: number
+  ownsArgument: boolean
+  callback: number
 }
 
 const SPECIAL_STRUCTS: Readonly<Record<string, string>> = {
-  bpf_list_head: 'linked lists',
-  bpf_list_node: 'linked lists',
-  bpf_rb_root: 'rbtrees',
-  bpf_rb_node: 'rbtrees',
   bpf_wq: 'work queues',
   bpf_res_spin_lock: 'resilient spin locks',
   bpf_task_work: 'task work',
@@ -148,7 +152,17 @@ function checkPointer(env: Env, liveness: StackLiveness, call: KfuncCall, i: num
     return 1
   }
   if (suffix(name, '__nullable') && isNull(m, b)) return 1
-  if (suffix(name, '__alloc') || suffix(name, '__refcounted_kptr')) env.unmodelled('objects of the program')
+  if (suffix(name, '__alloc') || suffix(name, '__refcounted_kptr')) {
+    if (suffix(name, '__alloc')) {
+      checkTrust(env, call, register)
+      checkArgumentOffset(env, register, release)
+      checkAllocated(env, call, i)
+    } else {
+      checkArgumentOffset(env, register, release)
+      checkCounted(env, call, i)
+    }
+    return 1
+  }
   if (targetName === 'bpf_dynptr') {
     checkArgumentOffset(env, register, release)
     dynptr(env, liveness, call, register, name)
@@ -163,6 +177,16 @@ function checkPointer(env: Env, liveness: StackLiveness, call: KfuncCall, i: num
       call.iterator = found
       call.reference = found.reference
     }
+    return 1
+  }
+  if (targetName === 'bpf_list_head' || targetName === 'bpf_rb_root') {
+    checkArgumentOffset(env, register, release)
+    checkRoot(env, call, i, targetName)
+    return 1
+  }
+  if (targetName === 'bpf_list_node' || targetName === 'bpf_rb_node') {
+    checkArgumentOffset(env, register, release)
+    checkNode(env, call, i, targetName)
     return 1
   }
   const special = isStruct ? SPECIAL_STRUCTS[targetName] : undefined
@@ -192,7 +216,12 @@ function checkPointer(env: Env, liveness: StackLiveness, call: KfuncCall, i: num
     checkObject(env, call, i, isMap ? (types.struct('bpf_map') ?? target) : target, release)
     return 1
   }
-  if (targetType.kind === 'func_proto') env.unmodelled('callbacks of kernel functions')
+  if (targetType.kind === 'func_proto') {
+    checkArgumentOffset(env, register, release)
+    if (m[b + R.TYPE] !== R.FUNC) env.reject(`arg${i} expected pointer to func`)
+    call.callback = m[b + R.AUX]
+    return 1
+  }
   return checkMemoryArgument(env, liveness, call, i, target, release)
 }
 
@@ -229,6 +258,17 @@ const MADE_BY: Readonly<Record<string, number>> = {
   bpf_dynptr_from_skb_meta: R.DYNPTR_SKB_META,
 }
 
+/** The argument is alive as far as the function asks for it. */
+function checkTrust(env: Env, call: KfuncCall, register: number): void {
+  const { flags } = call.kfunc
+  const m = env.frame.m
+  const b = registerBase(register)
+  const type = m[b + R.TYPE]
+  if ((flags & (TRUSTED_ARGS | RELEASE | RCU)) === 0 || isTrusted(type, m[b + R.REF] !== 0)) return
+  if ((flags & RCU) === 0) env.reject(`R${register} must be referenced or trusted`)
+  if (!isRcu(type)) env.reject(`R${register} must be a rcu pointer`)
+}
+
 /** A pointer to a kernel struct (process_kf_arg_ptr_to_btf_id). */
 function checkObject(env: Env, call: KfuncCall, i: number, wanted: number, release: boolean): void {
   const { kfunc, types } = call
@@ -237,10 +277,7 @@ function checkObject(env: Env, call: KfuncCall, i: number, wanted: number, relea
   const b = registerBase(register)
   const type = m[b + R.TYPE]
   const base = type & R.BASE_MASK
-  if ((kfunc.flags & (TRUSTED_ARGS | RELEASE | RCU)) !== 0 && !isTrusted(type, m[b + R.REF] !== 0)) {
-    if ((kfunc.flags & RCU) === 0) env.reject(`R${register} must be referenced or trusted`)
-    if (!isRcu(type)) env.reject(`R${register} must be a rcu pointer`)
-  }
+  checkTrust(env, call, register)
   checkArgumentOffset(env, register, release)
   if ((base !== R.BTF_ID || (hasUnsafeModifiers(type) && !isRcu(type))) && !STRUCT_OF_REGISTER.has(base)) {
     const expected = base | (type & (R.ALLOC | R.TRUSTED | R.NON_OWN))

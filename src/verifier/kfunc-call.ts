@@ -1,13 +1,16 @@
 /** Calls of kernel functions: availability, sections, arguments, results (check_kfunc_call of Linux 6.18). */
 import { clobber } from './arguments.ts'
-import { markKnown, markUnknown } from './bounds.ts'
+import { markKnown, markNotInit, markUnknown } from './bounds.ts'
 import { inRcuSection } from './btf-access.ts'
+import { runCallback } from './callbacks.ts'
 import { releaseDynptr } from './dynptrs.ts'
 import { EACCES, EFAULT, type Env } from './env.ts'
+import { giveAway, inTreeCallback, markNode, newObject } from './graph-objects.ts'
 import { branchIterator, isProtected } from './iterators.ts'
-import { KERNEL_OBJECT, kindText } from './kernel-types.ts'
+import { KERNEL_OBJECT, kindText, PROGRAM_OBJECT } from './kernel-types.ts'
 import { checkKfuncArguments, type KfuncCall } from './kfunc-arguments.ts'
 import type { Kfunc } from './kfunc-prototype.ts'
+import { holdsLock } from './nullness.ts'
 import { accessesPacket } from './program-rules.ts'
 import { acquireReference, releaseReference } from './references.ts'
 import * as R from './registers.ts'
@@ -22,6 +25,8 @@ const CHANGES_PACKET: ReadonlySet<string> = new Set(['bpf_xdp_pull_data'])
 export function allowedUnderLock(kfunc: Kfunc): boolean {
   return /^bpf_(iter_num_|list_|rbtree_|refcount_acquire_impl|res_spin_)/.test(kfunc.name)
 }
+
+const GIVES_AWAY = /^bpf_(list_push_(front|back)|rbtree_add)_impl$/
 
 export function checkKfuncCall(env: Env, liveness: StackLiveness, insn: number): void {
   const kfunc = env.kfuncs.get(env.code.imm[insn])
@@ -45,8 +50,14 @@ export function checkKfuncCall(env: Env, liveness: StackLiveness, insn: number):
     resultType: 0,
     dynptr: undefined,
     iterator: undefined,
+    root: undefined,
+    object: 0,
+    ownsArgument: false,
+    callback: -1,
   }
   checkKfuncArguments(env, liveness, call)
+  if (kfunc.name === 'bpf_rbtree_add_impl') pushComparison(env, liveness, call, insn)
+  else if (call.callback >= 0) env.unmodelled(`the callback of ${kfunc.name}`)
   checkSections(env, kfunc, sleepable)
   if ((kfunc.flags & RCU_PROTECTED) !== 0 && !inRcuSection(env))
     env.reject(`kernel func ${kfunc.name} requires RCU critical section protection`, EACCES)
@@ -56,9 +67,21 @@ export function checkKfuncCall(env: Env, liveness: StackLiveness, insn: number):
     else if (!releaseReference(env, reference))
       env.reject(`kfunc ${kfunc.name}#${kfunc.id} reference has not been acquired before`)
   }
+  if (GIVES_AWAY.test(kfunc.name)) giveAway(env, env.frame.m[registerBase(2) + R.REF])
   clobber(env.frame.m)
   giveResult(env, call, insn)
   if ((kfunc.flags & ITER_NEXT) !== 0 && call.iterator !== undefined) branchIterator(env, call.iterator, insn)
+}
+
+/** The comparison that bpf_rbtree_add calls: two nodes that it does not own. */
+function pushComparison(env: Env, liveness: StackLiveness, call: KfuncCall, insn: number): void {
+  const { root } = call
+  if (root === undefined) env.reject('verifier bug: a tree without its root', EFAULT)
+  runCallback(env, liveness, call.callback, insn, (_caller, callee) => {
+    markNode(env, callee.m, registerBase(1), root, false)
+    markNode(env, callee.m, registerBase(2), root, false)
+    for (const r of [3, 4, 5]) markNotInit(callee.m, registerBase(r))
+  })
 }
 
 /** Sections of RCU, without preemption and without interrupts: opened, closed, and what may not sleep inside. */
@@ -68,6 +91,8 @@ function checkSections(env: Env, kfunc: Kfunc, sleepable: boolean): void {
   const locks = name === 'bpf_rcu_read_lock'
   const unlocks = name === 'bpf_rcu_read_unlock'
   if (state.rcuLocks > 0) {
+    if ((locks || unlocks) && inTreeCallback(env))
+      env.reject('Calling bpf_rcu_read_{lock,unlock} in unnecessary rbtree callback', EACCES)
     if (locks) env.reject(`nested rcu read lock (kernel function ${name})`)
     if (unlocks) {
       forgetProtected(env)
@@ -120,15 +145,18 @@ function giveResult(env: Env, call: KfuncCall, insn: number): void {
     else if (kind.kind !== 'struct' && kind.kind !== 'union') giveMemory(env, call, target)
     else giveObject(env, call, target)
   }
-  if ((kfunc.flags & RET_NULL) !== 0) {
+  const certain = kfunc.name === 'bpf_refcount_acquire_impl' && call.ownsArgument
+  const mayBeNull = (kfunc.flags & RET_NULL) !== 0 && !certain
+  if (mayBeNull) {
     m[R.TYPE] |= R.MAYBE_NULL
     m[R.ID] = env.newId()
   }
   if ((kfunc.flags & ACQUIRE) !== 0) {
     const id = acquireReference(env, insn)
-    if ((kfunc.flags & RET_NULL) !== 0) m[R.ID] = id
+    if (mayBeNull) m[R.ID] = id
     m[R.REF] = id
   }
+  if (m[R.ID] === 0 && holdsLock(env, m, 0)) m[R.ID] = env.newId()
 }
 
 function pointer(env: Env, type: number): Int32Array {
@@ -223,7 +251,25 @@ function giveSpecial(env: Env, call: KfuncCall): boolean {
       m[R.REF] = dynptr.reference
       return true
     }
+    case 'bpf_obj_new_impl':
+    case 'bpf_percpu_obj_new_impl': {
+      const made = newObject(env, call)
+      const m = pointer(env, made.type)
+      m[R.AUX] = made.id
+      m[R.AUX2] = PROGRAM_OBJECT
+      return true
+    }
+    case 'bpf_refcount_acquire_impl': {
+      const m = pointer(env, R.BTF_ID | R.ALLOC)
+      m[R.AUX] = call.object
+      m[R.AUX2] = PROGRAM_OBJECT
+      return true
+    }
     default:
-      return false
+      break
   }
+  const { root } = call
+  if (root === undefined) return false
+  markNode(env, env.frame.m, 0, root, (kfunc.flags & ACQUIRE) !== 0)
+  return true
 }

@@ -1,5 +1,6 @@
 /** Which maps a program may use, and which helpers take which maps (check_map_func_compatibility). */
 import * as H from './helper-ids.ts'
+import type { FieldKind } from './object-fields.ts'
 import type { ProgramMap } from './program.ts'
 import { isTracing } from './program-rules.ts'
 import type { ProgramFacts } from './prototype.ts'
@@ -10,10 +11,15 @@ const SOCKET_FILTER = 1
 
 /** Why a program must not name a map at all (check_map_prog_compatibility). */
 export function mapUseRefusal(map: ProgramMap, program: ProgramFacts): string | undefined {
+  const has = (...kinds: FieldKind[]) => map.fields.some(({ kind }) => kinds.includes(kind))
+  if (isTracing(program.type) && has('bpf_list_head', 'bpf_rb_root'))
+    return 'tracing progs cannot use bpf_{list_head,rb_root} yet'
   if (map.spinLock >= 0) {
     if (program.type === SOCKET_FILTER) return 'socket filter progs cannot use bpf_spin_lock yet'
     if (isTracing(program.type)) return 'tracing progs cannot use bpf_spin_lock yet'
   }
+  if (isTracing(program.type) && has('bpf_timer')) return 'tracing progs cannot use bpf_timer yet'
+  if (isTracing(program.type) && has('bpf_wq')) return 'tracing progs cannot use bpf_wq yet'
   if (map.type === STRUCT_OPS) return 'bpf_struct_ops map cannot be used in prog'
   if (program.sleepable && !SLEEPABLE_MAPS.has(map.type))
     return 'Sleepable programs can only use array, hash, ringbuf and local storage maps'

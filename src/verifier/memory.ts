@@ -8,7 +8,9 @@ import { checkBtfAccess, checkMapStructAccess } from './btf-access.ts'
 import { narrow, narrowSigned } from './casts.ts'
 import { contextRegister } from './context-types.ts'
 import { EACCES, type Env, Rejection } from './env.ts'
+import { checkKernelPointer } from './kernel-pointers.ts'
 import { readConstant } from './map-contents.ts'
+import { fieldText, isKernelPointer } from './object-fields.ts'
 import { writeSourceLine } from './print.ts'
 import { accessesPacket } from './program-rules.ts'
 import {
@@ -178,17 +180,31 @@ export function checkMapPermission(env: Env, register: number, off: number, size
 }
 
 /** A map value with its special fields, which no load or store may touch (check_map_access). */
-export function checkMapValue(env: Env, register: number, off: number, size: number, zeroAllowed: boolean): void {
+export function checkMapValue(
+  env: Env,
+  register: number,
+  off: number,
+  size: number,
+  zeroAllowed: boolean,
+  direct = false,
+): void {
   const frame = env.frame
   const b = registerBase(register)
   const map = env.map(frame.m[b + AUX])
   checkRegion(env, register, off, size, map.valueSize, zeroAllowed)
-  if (map.special !== undefined) env.unmodelled(`map values with ${map.special}`)
-  if (map.spinLock >= 0) {
-    const low = sminNumber(frame.m, b) + off
-    const high = umaxNumber(frame.m, b) + off + size
-    if (low < map.spinLock + 4 && map.spinLock < high)
-      env.reject('bpf_spin_lock cannot be accessed directly by load/store', EACCES)
+  if (map.fields.length === 0) return
+  const low = sminNumber(frame.m, b) + off
+  const high = umaxNumber(frame.m, b) + off + size
+  for (const field of map.fields) {
+    if (low >= field.offset + field.size || field.offset >= high) continue
+    const name = fieldText(field)
+    if (!isKernelPointer(field)) env.reject(`${name} cannot be accessed directly by load/store`, EACCES)
+    if (!direct) env.reject(`${name} cannot be accessed indirectly by helper`, EACCES)
+    if (!isConst(frame.m, b)) env.reject(`${name} access cannot have variable offset`, EACCES)
+    const at = off + valueNumber(frame.m, b)
+    if (at !== field.offset)
+      env.reject(`${name} access misaligned expected=${field.offset} off=${BigInt.asUintN(64, BigInt(at))}`, EACCES)
+    if (size !== 8) env.reject(`${name} access size must be BPF_DW`, EACCES)
   }
 }
 
@@ -273,7 +289,16 @@ function accessMapValue(
   signExtending: boolean,
 ): void {
   checkMapPermission(env, register, off, size, write)
-  checkMapValue(env, register, off, size, false)
+  checkMapValue(env, register, off, size, false, true)
+  const own = env.map(env.frame.m[registerBase(register) + AUX])
+  if (own.fields.length > 0 && isConst(env.frame.m, registerBase(register))) {
+    const at = off + valueNumber(env.frame.m, registerBase(register))
+    const field = own.fields.find((f) => f.offset === at && isKernelPointer(f))
+    if (field !== undefined) {
+      checkKernelPointer(env, field, value)
+      return
+    }
+  }
   if (write || value < 0) return
   const m = env.frame.m
   const b = registerBase(register)

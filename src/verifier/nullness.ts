@@ -1,7 +1,23 @@
 /** Pointers that may be null, and what becomes of them and their copies when they are compared with null. */
 import type { Env } from './env.ts'
+import { PROGRAM_OBJECT } from './kernel-types.ts'
 import { dropReference } from './references.ts'
-import { AUX, BASE_MASK, ID, MAP_PTR, MAP_VALUE, MAYBE_NULL, REF, SCALAR, SOCKET, TYPE, XDP_SOCK } from './registers.ts'
+import {
+  ALLOC,
+  AUX,
+  AUX2,
+  BASE_MASK,
+  BTF_ID,
+  ID,
+  MAP_PTR,
+  MAP_VALUE,
+  MAYBE_NULL,
+  REF,
+  SCALAR,
+  SOCKET,
+  TYPE,
+  XDP_SOCK,
+} from './registers.ts'
 import { eachRegister, registerBase, type State } from './state.ts'
 
 const XSKMAP = 17
@@ -45,6 +61,9 @@ export function markPointerOrNull(env: Env, state: State, register: number, isNu
   })
 }
 
-function holdsLock(env: Env, m: Int32Array, b: number): boolean {
-  return m[b + TYPE] === MAP_VALUE && env.map(m[b + AUX]).spinLock >= 0
+export function holdsLock(env: Env, m: Int32Array, b: number): boolean {
+  const type = m[b + TYPE]
+  if (type === MAP_VALUE) return env.map(m[b + AUX]).spinLock >= 0
+  if ((type & BASE_MASK) !== BTF_ID || (type & ALLOC) === 0 || m[b + AUX2] !== PROGRAM_OBJECT) return false
+  return env.fieldsOf(m[b + AUX]).some(({ kind }) => kind === 'bpf_spin_lock' || kind === 'bpf_res_spin_lock')
 }

@@ -1,6 +1,7 @@
 /** The instructions as columns, the maps and the subprograms of the program under judgement. */
 import type { Btf } from '../btf/index.ts'
 import type { MapSpec, ProgramImage } from '../spec/index.ts'
+import { fieldsOfType, type ObjectField } from './object-fields.ts'
 
 /** Instructions by slot, a field each. */
 export interface Code {
@@ -114,80 +115,15 @@ export interface ProgramMap {
   readonly flags: number
   /** Offset of a struct bpf_spin_lock in the value, -1 without. */
   readonly spinLock: number
-  /** Special fields that are not modelled. */
-  readonly special: string | undefined
+  /** Special fields of the value. */
+  readonly fields: readonly ObjectField[]
   readonly inner: ProgramMap | undefined
-}
-
-const SPECIAL_STRUCTS = new Set([
-  'bpf_timer',
-  'bpf_wq',
-  'bpf_task_work',
-  'bpf_res_spin_lock',
-  'bpf_list_head',
-  'bpf_list_node',
-  'bpf_rb_root',
-  'bpf_rb_node',
-  'bpf_refcount',
-])
-const SPECIAL_TAGS = new Set(['kptr', 'kptr_untrusted', 'percpu_kptr', 'uptr'])
-
-interface Special {
-  spinLock: number
-  other: string | undefined
-}
-
-function findSpecial(btf: Btf, id: number, offset: number, depth: number, found: Special): void {
-  if (depth > 8) return
-  let current = id
-  for (let hops = 0; hops < 32; hops++) {
-    const type = btf.type(current)
-    if (type.kind === 'typedef' || type.kind === 'const' || type.kind === 'volatile' || type.kind === 'restrict') {
-      current = type.type
-      continue
-    }
-    if (type.kind === 'type_tag') {
-      current = type.type
-      continue
-    }
-    if (type.kind === 'ptr') {
-      const target = btf.has(type.type) ? btf.type(type.type) : undefined
-      if (target?.kind === 'type_tag' && SPECIAL_TAGS.has(target.name)) found.other = target.name
-      return
-    }
-    if (type.kind === 'array') {
-      if (type.count > 0) findSpecial(btf, type.type, offset, depth + 1, found)
-      return
-    }
-    if (type.kind === 'struct' || type.kind === 'union' || type.kind === 'datasec') {
-      if (type.kind === 'struct' && type.name === 'bpf_spin_lock') {
-        if (found.spinLock >= 0) found.other = 'two spin locks'
-        found.spinLock = offset
-        return
-      }
-      if (type.kind === 'struct' && SPECIAL_STRUCTS.has(type.name)) {
-        found.other = type.name
-        return
-      }
-      if (type.kind === 'datasec') {
-        for (const v of type.entries) {
-          const variable = btf.type(v.type)
-          if (variable.kind === 'var') findSpecial(btf, variable.type, offset + v.offset, depth + 1, found)
-        }
-        return
-      }
-      for (const member of type.members)
-        findSpecial(btf, member.type, offset + (member.bitOffset >> 3), depth + 1, found)
-    }
-    return
-  }
 }
 
 /** Reads a map's special fields from the types of its value. */
 export function describeMap(spec: MapSpec, index: number, btf: Btf | undefined): ProgramMap {
-  const found: Special = { spinLock: -1, other: undefined }
-  if (btf !== undefined && spec.btfValueTypeId !== undefined && btf.has(spec.btfValueTypeId))
-    findSpecial(btf, spec.btfValueTypeId, 0, 0, found)
+  const typed = btf !== undefined && spec.btfValueTypeId !== undefined && btf.has(spec.btfValueTypeId)
+  const fields = typed ? fieldsOfType(btf, spec.btfValueTypeId) : []
   return {
     spec,
     index,
@@ -197,8 +133,8 @@ export function describeMap(spec: MapSpec, index: number, btf: Btf | undefined):
     valueSize: spec.valueSize,
     maxEntries: spec.maxEntries,
     flags: spec.flags,
-    spinLock: found.spinLock,
-    special: found.other,
+    spinLock: fields.find(({ kind }) => kind === 'bpf_spin_lock')?.offset ?? -1,
+    fields,
     // What the kernel knows of inner maps has no name.
     inner: spec.inner === undefined ? undefined : { ...describeMap(spec.inner, -1, btf), name: '' },
   }

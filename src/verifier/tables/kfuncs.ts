@@ -49,6 +49,14 @@ const ROWS: readonly (readonly [flags: string, names: string])[] = [
       'cubictcp_recalc_ssthresh cubictcp_cong_avoid cubictcp_state cubictcp_cwnd_event cubictcp_acked bbr_init ' +
       'bbr_main bbr_sndbuf_expand bbr_undo_cwnd bbr_cwnd_event bbr_ssthresh bbr_min_tso_segs bbr_set_state',
   ],
+  ['', 'bpf_list_push_front_impl bpf_list_push_back_impl bpf_rbtree_add_impl'],
+  [
+    'acquire ret_null',
+    'bpf_obj_new_impl bpf_percpu_obj_new_impl bpf_list_pop_front bpf_list_pop_back bpf_rbtree_remove',
+  ],
+  ['acquire ret_null rcu', 'bpf_refcount_acquire_impl'],
+  ['release', 'bpf_obj_drop_impl bpf_percpu_obj_drop_impl'],
+  ['ret_null', 'bpf_list_front bpf_list_back bpf_rbtree_first bpf_rbtree_root bpf_rbtree_left bpf_rbtree_right'],
   ['fastcall', 'bpf_cast_to_kern_ctx bpf_rdonly_cast'],
   ['ret_null', 'bpf_dynptr_slice bpf_dynptr_slice_rdwr'],
   [
