@@ -18,7 +18,7 @@ export interface ShaperOptions extends Limit {
   readonly pace?: boolean
 }
 export interface BucketCount {
-  /** The remote address; `all` where there is one bucket. */
+  /** The remote address, or `not IP`; `all` where there is one bucket. */
   readonly host: string
   readonly packets: bigint
   readonly bytes: bigint
@@ -44,14 +44,16 @@ export function limitOf({ rate, burst }: Limit): { costQ20: bigint; burstNs: big
 /** A limit to what leaves an interface. It can be changed while packets run; closing it detaches. */
 export class Shaper implements Disposable {
   readonly #session: Session
+  readonly #perHost: boolean
   /** @throws SystemError `tool.privilege` and others; UsageError `link.interface`, `shaper.limit` */
   constructor(options: ShaperOptions) {
     const limit = limitOf(options)
+    this.#perHost = options.perHost ?? false
     this.#session = new Session(program, {
       name: 'tc-shaper',
       needs: ['bpf', 'net_admin'],
       attachAll: false,
-      constants: [constants(program.mode, { perHost: options.perHost ?? false, pace: options.pace ?? false })],
+      constants: [constants(program.mode, { perHost: this.#perHost, pace: options.pace ?? false })],
     })
     try {
       setGlobals(this.#session, program.limit, limit)
@@ -67,7 +69,12 @@ export class Shaper implements Disposable {
   }
   counts(): BucketCount[] {
     return [...this.#session.map(program.buckets)].map(([host, bucket]) => ({
-      host: host.a === 0 && host.b === 0 && host.c === 0 && host.d === 0 ? 'all' : quadText(host),
+      host:
+        host.a === 0 && host.b === 0 && host.c === 0 && host.d === 0
+          ? this.#perHost
+            ? 'not IP'
+            : 'all'
+          : quadText(host),
       packets: bucket.passed,
       bytes: bucket.passedBytes,
       droppedPackets: bucket.dropped,
