@@ -1,3 +1,4 @@
+import { accessSize, arithmetic32, isTaken, loadAcquire, storeRelease } from './interpreter-steps.ts'
 import type { Machine } from './machine.ts'
 import { REGISTERS } from './memory.ts'
 import { FUNCTION_HIGH, type LinkedProgram } from './program.ts'
@@ -126,55 +127,21 @@ export function interpret(m: Machine, p: LinkedProgram, entry: number, calls: Ca
           wide.shiftRightSigned(w, d, s)
           break
         case 0x0c:
-          w[d] += w[s]
-          w[d + 1] = 0
-          break
         case 0x1c:
-          w[d] -= w[s]
-          w[d + 1] = 0
-          break
         case 0x2c:
-          w[d] = Math.imul(w[d], w[s])
-          w[d + 1] = 0
-          break
         case 0x3c:
-          w[d] = w[s] === 0 ? 0 : (w[d] >>> 0) / (w[s] >>> 0)
-          w[d + 1] = 0
-          break
         case 0x4c:
-          w[d] |= w[s]
-          w[d + 1] = 0
-          break
         case 0x5c:
-          w[d] &= w[s]
-          w[d + 1] = 0
-          break
         case 0x6c:
-          w[d] <<= w[s] & 31
-          w[d + 1] = 0
-          break
         case 0x7c:
-          w[d] >>>= w[s] & 31
-          w[d + 1] = 0
-          break
         case 0x84:
-          w[d] = -w[d]
-          w[d + 1] = 0
-          break
         case 0x9c:
-          if (w[s] !== 0) w[d] = (w[d] >>> 0) % (w[s] >>> 0)
-          w[d + 1] = 0
-          break
         case 0xac:
-          w[d] ^= w[s]
-          w[d + 1] = 0
-          break
         case 0xbc:
-          w[d] = w[s]
-          w[d + 1] = 0
-          break
         case 0xcc:
-          w[d] >>= w[s] & 31
+        case 0x102:
+        case 0x103:
+          w[d] = arithmetic32(operation[pc], w[d], w[s])
           w[d + 1] = 0
           break
         case 0x100:
@@ -182,14 +149,6 @@ export function interpret(m: Machine, p: LinkedProgram, entry: number, calls: Ca
           break
         case 0x101:
           wide.moduloSigned(w, d, s)
-          break
-        case 0x102:
-          w[d] = wide.divide32Signed(w[d], w[s])
-          w[d + 1] = 0
-          break
-        case 0x103:
-          if (w[s] !== 0) w[d] = w[d] % w[s]
-          w[d + 1] = 0
           break
         case 0x104:
         case 0x105: {
@@ -329,133 +288,28 @@ export function interpret(m: Machine, p: LinkedProgram, entry: number, calls: Ca
           pc = target[pc]
           continue
         case 0x1d:
-          if (w[d] === w[s] && w[d + 1] === w[s + 1]) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0x5d:
-          if (w[d] !== w[s] || w[d + 1] !== w[s + 1]) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0x4d:
-          if (((w[d] & w[s]) | (w[d + 1] & w[s + 1])) !== 0) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0x2d:
-          if (w[d + 1] === w[s + 1] ? w[d] >>> 0 > w[s] >>> 0 : w[d + 1] >>> 0 > w[s + 1] >>> 0) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0x3d:
-          if (w[d + 1] === w[s + 1] ? w[d] >>> 0 >= w[s] >>> 0 : w[d + 1] >>> 0 > w[s + 1] >>> 0) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0xad:
-          if (w[d + 1] === w[s + 1] ? w[d] >>> 0 < w[s] >>> 0 : w[d + 1] >>> 0 < w[s + 1] >>> 0) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0xbd:
-          if (w[d + 1] === w[s + 1] ? w[d] >>> 0 <= w[s] >>> 0 : w[d + 1] >>> 0 < w[s + 1] >>> 0) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0x6d:
-          if (w[d + 1] === w[s + 1] ? w[d] >>> 0 > w[s] >>> 0 : w[d + 1] > w[s + 1]) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0x7d:
-          if (w[d + 1] === w[s + 1] ? w[d] >>> 0 >= w[s] >>> 0 : w[d + 1] > w[s + 1]) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0xcd:
-          if (w[d + 1] === w[s + 1] ? w[d] >>> 0 < w[s] >>> 0 : w[d + 1] < w[s + 1]) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0xdd:
-          if (w[d + 1] === w[s + 1] ? w[d] >>> 0 <= w[s] >>> 0 : w[d + 1] < w[s + 1]) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0x1e:
-          if (w[d] === w[s]) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0x5e:
-          if (w[d] !== w[s]) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0x4e:
-          if ((w[d] & w[s]) !== 0) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0x2e:
-          if (w[d] >>> 0 > w[s] >>> 0) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0x3e:
-          if (w[d] >>> 0 >= w[s] >>> 0) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0xae:
-          if (w[d] >>> 0 < w[s] >>> 0) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0xbe:
-          if (w[d] >>> 0 <= w[s] >>> 0) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0x6e:
-          if (w[d] > w[s]) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0x7e:
-          if (w[d] >= w[s]) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0xce:
-          if (w[d] < w[s]) {
-            pc = target[pc]
-            continue
-          }
-          break
         case 0xde:
-          if (w[d] <= w[s]) {
+          if (isTaken(w, operation[pc], d, s)) {
             pc = target[pc]
             continue
           }
@@ -576,21 +430,4 @@ function careful(
   m.pc = pc
   m.fuel = fuel
   return m.resolve(m.words[base] >>> 0, m.words[base + 1], offset, size, write)
-}
-
-/** Bytes of a load-acquire or store-release. */
-function accessSize(p: LinkedProgram, slot: number): number {
-  return [4, 2, 1, 8][(p.image.insns[slot * 8] >> 3) & 3]
-}
-
-function loadAcquire(w: Int32Array, view: DataView, d: number, at: number, size: number): void {
-  w[d + 1] = size === 8 ? view.getInt32(at + 4, true) : 0
-  w[d] = size >= 4 ? view.getInt32(at, true) : size === 2 ? view.getUint16(at, true) : view.getUint8(at)
-}
-
-function storeRelease(w: Int32Array, view: DataView, s: number, at: number, size: number): void {
-  if (size === 1) view.setInt8(at, w[s])
-  else if (size === 2) view.setInt16(at, w[s], true)
-  else view.setInt32(at, w[s], true)
-  if (size === 8) view.setInt32(at + 4, w[s + 1], true)
 }
