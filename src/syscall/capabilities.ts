@@ -13,9 +13,18 @@ export interface Privileges {
   readonly lockdown: string | undefined
   /** Inside a user namespace that is not the first one: its capabilities do not count for bpf(2). */
   readonly userNamespace: boolean
+  /** RLIMIT_MEMLOCK in bytes where the kernel charges maps and programs to it (before 5.11), else undefined. */
+  readonly lockedMemory?: number
 }
 
-function readText(path: string): string | undefined {
+function lockedMemory(limits: string | undefined, release: string | undefined): number | undefined {
+  const [major, minor] = (release ?? '').split('.').map(Number)
+  if (!(major < 5 || (major === 5 && minor < 11))) return undefined
+  const limit = /^Max locked memory\s+(\d+)/m.exec(limits ?? '')?.[1]
+  return limit === undefined ? undefined : Number(limit)
+}
+
+function readFile(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8')
   } catch {
@@ -24,7 +33,7 @@ function readText(path: string): string | undefined {
 }
 
 /** What this process may do, read from /proc and /sys. */
-export function readPrivileges(): Privileges {
+export function readPrivileges(readText: (path: string) => string | undefined = readFile): Privileges {
   const effective = BigInt(`0x${/CapEff:\s*([0-9a-f]+)/.exec(readText('/proc/self/status') ?? '')?.[1] ?? '0'}`)
   const held = Object.entries(CAPABILITIES).filter(([, bit]) => ((effective >> bit) & 1n) === 1n)
   const disabled = readText('/proc/sys/kernel/unprivileged_bpf_disabled')
@@ -34,6 +43,7 @@ export function readPrivileges(): Privileges {
     unprivilegedBpfDisabled: disabled === undefined ? undefined : Number(disabled),
     lockdown: /\[(\w+)\]/.exec(readText('/sys/kernel/security/lockdown') ?? '')?.[1],
     userNamespace: !(map[0] === '0' && map[1] === '0' && map[2] === '4294967295'),
+    lockedMemory: lockedMemory(readText('/proc/self/limits'), readText('/proc/sys/kernel/osrelease')),
   }
 }
 

@@ -1,6 +1,6 @@
 import { SystemError } from '../errors/index.ts'
 import type { BpfCommand } from '../uapi/index.ts'
-import { missingPrivileges } from './capabilities.ts'
+import { missingPrivileges, type Privileges, readPrivileges } from './capabilities.ts'
 import { ERRNO, errnoName } from './errno.ts'
 
 /** What an errno of a command usually means, beyond its name. A row without `command` holds for all. */
@@ -62,24 +62,45 @@ const CAUSES: readonly Cause[] = [
     commands: ['prog_test_run'],
     text: 'a size, the context or a flag does not fit this program type',
   },
+  {
+    errno: ERRNO.EINVAL,
+    commands: ['prog_load'],
+    text: 'program type, expected attach type, a flag or the BTF does not fit, or it is newer than this kernel',
+  },
+  {
+    errno: ERRNO.EINVAL,
+    commands: ['btf_load'],
+    text: 'the BTF is broken, or has a kind that is newer than this kernel',
+  },
   { errno: ERRNO.EINVAL, text: 'a value does not fit, or it is newer than this kernel' },
   { errno: ERRNO.ENOMEM, text: 'out of memory: the memory cgroup or (before 5.11) RLIMIT_MEMLOCK is exhausted' },
   { errno: ERRNO.EMFILE, text: 'this process has too many open files (ulimit -n)' },
   { errno: ERRNO.ENOSYS, text: 'this kernel was built without bpf(2), or a filter hides it' },
 ]
 
-function privilegeLines(command: BpfCommand): string[] {
-  const missing = missingPrivileges()
-  if (missing.length > 0) return missing
+const CHARGED: readonly BpfCommand[] = ['map_create', 'prog_load', 'btf_load']
+
+/** EPERM and EACCES: what is missing, else what else refuses. */
+function privilegeLines(command: BpfCommand, privileges: Privileges): string[] {
+  const { lockedMemory } = privileges
+  const memory =
+    lockedMemory !== undefined && CHARGED.includes(command)
+      ? [
+          `this kernel charges maps and programs to RLIMIT_MEMLOCK (${lockedMemory} bytes): ulimit -l unlimited, or a kernel from 5.11 on`,
+        ]
+      : []
+  const missing = missingPrivileges(privileges)
+  if (missing.length > 0) return [...missing, ...memory]
+  if (memory.length > 0) return memory
   if (command === 'map_update_elem' || command === 'map_update_batch' || command === 'map_delete_elem')
     return ['the map is frozen or was opened read-only']
   if (command === 'map_lookup_elem' || command === 'map_lookup_batch') return ['the map was opened write-only']
   return ['the capabilities are there: a policy of this machine (an LSM, seccomp or lockdown) refuses it']
 }
 
-/** The cause of an errno, as lines for a person. */
-export function errnoCauses(command: BpfCommand, errno: number): string[] {
-  if (errno === ERRNO.EPERM || errno === ERRNO.EACCES) return privilegeLines(command)
+/** The cause of an errno, as lines for a person. @param privileges default: those of this process */
+export function errnoCauses(command: BpfCommand, errno: number, privileges?: Privileges): string[] {
+  if (errno === ERRNO.EPERM || errno === ERRNO.EACCES) return privilegeLines(command, privileges ?? readPrivileges())
   const row =
     CAUSES.find((cause) => cause.errno === errno && cause.commands?.includes(command)) ??
     CAUSES.find((cause) => cause.errno === errno && cause.commands === undefined)

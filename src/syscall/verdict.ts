@@ -23,7 +23,7 @@ const WHOLE =
   /verification time (\d+) usec\nstack depth ([^\n]+)\nprocessed (\d+) insns \(limit \d+\) max_states_per_insn (\d+) total_states (\d+) peak_states (\d+) mark_read (\d+)\n$/
 /** Statistics, or the source line that follows a refused context access. */
 const STATISTICS_LINE =
-  /^(?:processed \d+ insns|verification time \d+|stack depth |func#\d+ |insns processed|; .* @ \S+:\d+$)/
+  /^(?:processed \d+ insns|verification time \d+|stack depth\b|func#\d+ |insns processed|; .* @ \S+:\d+$)/
 
 /** The statistics at the end of a log; the log needs bits 0 to 2 for `processed`, bit 2 for the others. */
 export function logStatistics(log: string): LogStatistics {

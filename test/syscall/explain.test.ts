@@ -1,0 +1,107 @@
+import { describe, expect, test } from 'vitest'
+import { errnoCauses } from '../../src/syscall/explain.ts'
+import { bpf, createRawMap, ERRNO, FakeSys, readPrivileges, testRun } from '../../src/syscall/index.ts'
+import type { BpfCommand } from '../../src/uapi/index.ts'
+
+const ALL = (1n << 12n) | (1n << 21n) | (1n << 38n) | (1n << 39n)
+
+/** A machine as /proc and /sys describe it. */
+function machine(files: Record<string, string>, capabilities = ALL) {
+  const all: Record<string, string> = {
+    '/proc/self/status': `Name:\tnode\nCapEff:\t${capabilities.toString(16).padStart(16, '0')}\n`,
+    '/proc/self/uid_map': '         0          0 4294967295\n',
+    '/proc/sys/kernel/osrelease': '6.18.44\n',
+    ...files,
+  }
+  const sys = new FakeSys(undefined, undefined, all)
+  return readPrivileges((path) => sys.readText(path))
+}
+
+const MEMLOCK = 'Max locked memory         65536                65536                bytes     \n'
+
+describe('EPERM says which of its causes it is', () => {
+  const rows: readonly [string, Parameters<typeof machine>, BpfCommand, RegExp][] = [
+    [
+      'no CAP_BPF, and unprivileged bpf is off',
+      [{ '/proc/sys/kernel/unprivileged_bpf_disabled': '2\n' }, 0n],
+      'map_create',
+      /CAP_BPF is missing \(kernel.unprivileged_bpf_disabled is 2/,
+    ],
+    ['CAP_BPF alone cannot trace', [{}, 1n << 39n], 'prog_load', /CAP_PERFMON is missing/],
+    ['nor XDP', [{}, (1n << 39n) | (1n << 38n)], 'prog_load', /CAP_NET_ADMIN is missing/],
+    ['a user namespace', [{ '/proc/self/uid_map': '0 1000 1\n' }], 'prog_load', /user namespace/],
+    [
+      'lockdown',
+      [{ '/sys/kernel/security/lockdown': 'none integrity [confidentiality]\n' }],
+      'prog_load',
+      /locked down \(confidentiality\)/,
+    ],
+    ['nothing missing: a policy', [{}], 'prog_load', /a policy of this machine/],
+    ['a frozen map', [{}], 'map_update_elem', /frozen/],
+    ['a write-only map', [{}], 'map_lookup_elem', /write-only/],
+    [
+      'RLIMIT_MEMLOCK before 5.11',
+      [{ '/proc/sys/kernel/osrelease': '5.10.0-30\n', '/proc/self/limits': MEMLOCK }],
+      'map_create',
+      /RLIMIT_MEMLOCK \(65536 bytes\)/,
+    ],
+  ]
+  for (const [name, given, command, expected] of rows)
+    test(name, () => {
+      expect(errnoCauses(command, ERRNO.EPERM, machine(...given)).join('\n')).toMatch(expected)
+    })
+
+  test('RLIMIT_MEMLOCK is not blamed where it does not count', () => {
+    const late = machine({ '/proc/self/limits': MEMLOCK })
+    expect(errnoCauses('map_create', ERRNO.EPERM, late).join()).not.toContain('MEMLOCK')
+    const unlimited = {
+      '/proc/sys/kernel/osrelease': '5.4.0\n',
+      '/proc/self/limits': 'Max locked memory unlimited unlimited bytes',
+    }
+    expect(errnoCauses('map_create', ERRNO.EPERM, machine(unlimited)).join()).not.toContain('MEMLOCK')
+  })
+})
+
+describe('other errnos are explained by command', () => {
+  const rows: readonly [BpfCommand, keyof typeof ERRNO, RegExp][] = [
+    ['prog_load', 'E2BIG', /more instructions|attribute that this kernel does not know/],
+    ['map_create', 'E2BIG', /attribute that this kernel does not know/],
+    ['map_update_elem', 'E2BIG', /full/],
+    ['link_create', 'E2BIG', /attribute that this kernel does not know/],
+    ['prog_load', 'ENOSPC', /log buffer/],
+    ['prog_test_run', 'ENOSPC', /data_out/],
+    ['map_lookup_batch', 'ENOSPC', /bucket/],
+    ['map_create', 'EINVAL', /this kernel lacks the map type/],
+    ['link_create', 'EINVAL', /this kernel lacks the attach type/],
+    ['prog_load', 'EINVAL', /newer than this kernel/],
+    ['btf_load', 'EINVAL', /newer than this kernel/],
+    ['prog_test_run', 'ENOTSUPP', /no test run/],
+    ['map_get_next_key', 'ENOTSUPP', /does not have this operation/],
+    ['map_create', 'ENOMEM', /RLIMIT_MEMLOCK/],
+    ['raw_tracepoint_open', 'ENOENT', /no such tracepoint/],
+    ['map_get_fd_by_id', 'ENOENT', /no object has this id/],
+    ['obj_pin', 'EEXIST', /there already/],
+    ['link_create', 'EBUSY', /in use/],
+    ['map_create', 'EMFILE', /ulimit -n/],
+    ['map_create', 'ENOSYS', /without bpf/],
+  ]
+  for (const [command, errno, expected] of rows)
+    test(`${command}: ${errno}`, () => {
+      const sys = new FakeSys(() => -ERRNO[errno])
+      let thrown: unknown
+      try {
+        bpf(sys, command, {})
+      } catch (error) {
+        thrown = error
+      }
+      expect(thrown).toMatchObject({ code: `sys.${errno.toLowerCase()}`, errno: ERRNO[errno], exitCode: 3 })
+      expect((thrown as { details: string[] }).details.join()).toMatch(expected)
+    })
+
+  test('objects are named in the message, and an unknown errno has its number', () => {
+    const sys = new FakeSys(() => -ERRNO.ENOMEM)
+    const spec = { name: 'counts', type: 1, keySize: 4, valueSize: 4, maxEntries: 1, flags: 0 }
+    expect(() => createRawMap(sys, spec)).toThrow('map_create of map counts (hash): ENOMEM')
+    expect(() => testRun(new FakeSys(() => -133), 3)).toThrow(/errno 133/)
+  })
+})
