@@ -64,6 +64,18 @@ function bitsNext(m: Machine): number {
   return 0
 }
 
+/** bpf_res_spin_lock (Linux 6.15): a lock that the program holds already is a deadlock, which the kernel answers. */
+function resilientLock(m: Machine): number {
+  const key = `lock ${m.low(1)}`
+  if (m.run.extra.has(key)) return -ERRNO.EDEADLK
+  m.run.extra.set(key, 1)
+  return 0
+}
+function resilientUnlock(m: Machine): number {
+  m.run.extra.delete(`lock ${m.low(1)}`)
+  return 0
+}
+
 function arenaOf(m: Machine): ArenaMap {
   const map = m.map(1)
   return map instanceof ArenaMap ? map : m.fail('invalid-argument', `R1: map ${map.name} is no arena`)
@@ -72,10 +84,10 @@ function arenaOf(m: Machine): ArenaMap {
 /** Kernel functions by name without `bpf_`. */
 export const KFUNCS: HelperTable = {
   rcu_read_lock: () => 0,
-  res_spin_lock: () => 0,
-  res_spin_unlock: () => 0,
-  res_spin_lock_irqsave: () => 0,
-  res_spin_unlock_irqrestore: () => 0,
+  res_spin_lock: resilientLock,
+  res_spin_unlock: resilientUnlock,
+  res_spin_lock_irqsave: resilientLock,
+  res_spin_unlock_irqrestore: resilientUnlock,
   // connection tracking: nothing is found unless the test mocks it
   xdp_ct_lookup: () => 0,
   skb_ct_lookup: () => 0,
