@@ -20,7 +20,7 @@ export function checkBtfInfoEarly(env: Env): void {
   const view = records(env.image.funcInfo, 8)
   const btf = env.btf
   if (view === undefined || btf === undefined) return
-  for (let id = 1; id < btf.typeCount; id++) {
+  for (let id = 1; id < btf.endId; id++) {
     const type = btf.has(id) && btf.kind(id) === 'decl_tag' ? btf.type(id) : undefined
     if (type?.kind === 'decl_tag' && type.name.startsWith('exception_callback:')) env.unmodelled('exception callbacks')
   }

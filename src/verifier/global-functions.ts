@@ -80,7 +80,7 @@ function tagsOf(btf: Btf, func: number, argument: number): readonly string[] {
   let known = taggedArguments.get(btf)
   if (known === undefined) {
     const found = new Map<string, string[]>()
-    for (let id = 1; id < btf.typeCount; id++) {
+    for (let id = 1; id < btf.endId; id++) {
       const tag = btf.has(id) && btf.kind(id) === 'decl_tag' ? btf.type(id) : undefined
       if (tag?.kind !== 'decl_tag' || !tag.name.startsWith('arg:')) continue
       const key = `${tag.type}:${tag.component}`

@@ -46,6 +46,13 @@ export const CAMPAIGN_MAPS: readonly MapSpec[] = [
   spec('sockhash', 'sockhash', 8, 8, 4),
   spec('write', 'array', 4, 32, 1, { flags: MAP_FLAGS.wronly_prog }),
   spec('byte', 'array', 4, 1, 1),
+  spec('ended', 'array', 4, 16, 1, {
+    flags: MAP_FLAGS.rdonly_prog,
+    frozen: true,
+    contents: [[new Uint8Array(4), new Uint8Array(16).fill(0x41)]],
+  }),
+  spec('storage', 'cgroup_storage', 16, 8, 0),
+  spec('storage2', 'cgroup_storage', 16, 8, 0),
 ]
 
 export const MAP = {
@@ -70,4 +77,8 @@ export const MAP = {
   sockhash: 18,
   write: 19,
   byte: 20,
+  /** A string that does not end. */
+  ended: 21,
+  cgroupStorage: 22,
+  cgroupStorage2: 23,
 } as const

@@ -17,6 +17,7 @@ import { finished, type Generated, type Generator, type TypeChoice } from '../pr
 import type { Random } from '../random.ts'
 import { Writer } from '../writer.ts'
 import { contextGenerator } from './context.ts'
+import { cornersGenerator } from './corners.ts'
 import { damage } from './damage.ts'
 import { mutationGenerator } from './mutation.ts'
 
@@ -284,6 +285,7 @@ export const GENERATORS: readonly Generator[] = [
   ...(mutations === undefined ? [] : [mutations]),
   ...FAMILY_GENERATORS,
   contextGenerator,
+  cornersGenerator,
   {
     name: 'structure',
     generate: (random) => damage(random, generateFamily(random.pick(FAMILIES), random, true)),

@@ -1,0 +1,527 @@
+/**
+ * One small program for each rule that mixed programs do not come near, in a form that keeps the rule and in one that breaks
+ * it: the model's reject sites that the other generators did not reach.
+ */
+import { helperNumber } from '../../../../src/uapi/index.ts'
+import { ALU, Code, JMP } from '../code.ts'
+import { MAP } from '../maps.ts'
+import { finished, type Generated, type Generator, type TypeChoice } from '../program.ts'
+import type { Random } from '../random.ts'
+import { TYPED_CORNERS } from './typed-corners.ts'
+
+interface Corner {
+  readonly type: TypeChoice
+  /** Writes the program up to its end, which is `r0 = 0; exit`; `bad` breaks the rule. */
+  readonly write: (c: Code, bad: boolean, random: Random) => void
+  /** Further code behind the end: functions. */
+  readonly whole?: true
+}
+
+export function helper(c: Code, name: string): Code {
+  return c.call(helperNumber(name) ?? 0)
+}
+
+const FILTER: TypeChoice = { type: 'socket_filter' }
+const TC: TypeChoice = { type: 'sched_cls' }
+const XDP: TypeChoice = { type: 'xdp', attach: 'xdp' }
+const KPROBE: TypeChoice = { type: 'kprobe' }
+
+/** r0 is a value of the map, not null. */
+function lookup(c: Code, map: number, keyBytes: 4 | 8): void {
+  c.storeImm(keyBytes, 10, -8, 0).movReg(2, 10).alu(ALU.add, 2, -8).map(1, map)
+  helper(c, 'map_lookup_elem')
+  const fine = c.label()
+  c.jumpIf(JMP.jne, 0, 0, fine).mov(0, 0).exit().place(fine)
+}
+
+const CORNERS: Readonly<Record<string, Corner>> = {
+  divideByZero: { type: FILTER, write: (c, bad) => c.mov(1, 7).alu(ALU.div, 1, bad ? 0 : 2) },
+  moduloByZero: { type: FILTER, write: (c, bad) => c.mov(1, 7).alu(ALU.mod, 1, bad ? 0 : 2, false) },
+  castToArena: { type: FILTER, write: (c, bad) => c.mov(1, 0).emit(0xbf, 1, 1, bad ? 1 : 0, bad ? 1 : 0) },
+  castToSpaces: { type: FILTER, write: (c, bad) => c.mov(1, 0).emit(0xbf, 1, 1, bad ? 1 : 8, bad ? 5 : 0) },
+  aluOpcode: {
+    type: FILTER,
+    write: (c, bad, random) => c.mov(1, 0).emit(bad ? random.pick([0xe4, 0xe7, 0xf7]) : 0x07, 1),
+  },
+  pointerFromScalar: {
+    type: FILTER,
+    write: (c, bad) => c.mov(2, 8).aluReg(bad ? ALU.sub : ALU.add, 2, 10),
+  },
+  farPointer: {
+    type: FILTER,
+    write: (c, bad) =>
+      c
+        .mapValue(1, MAP.array, 0)
+        .alu(ALU.add, 1, 0x1fffffff)
+        .alu(ALU.add, 1, bad ? 0x1fffffff : -0x1fffffff)
+        .alu(ALU.add, 1, 1),
+  },
+  writeThroughHelper: {
+    type: KPROBE,
+    write: (c, bad) => {
+      c.mapValue(1, bad ? MAP.rodata : MAP.array, 0)
+        .mov(2, 8)
+        .mov(3, 0)
+      helper(c, 'probe_read_kernel')
+    },
+  },
+  unboundedSize: {
+    type: KPROBE,
+    write: (c, bad) => {
+      helper(c, 'ktime_get_ns')
+      c.movReg(2, 0)
+      if (!bad) c.alu(ALU.and, 2, 31)
+      c.mapValue(1, MAP.array, 0).mov(3, 0)
+      helper(c, 'probe_read_kernel')
+    },
+  },
+  negativeSize: {
+    type: KPROBE,
+    write: (c, bad) => {
+      helper(c, 'ktime_get_ns')
+      c.movReg(2, 0)
+        .alu(bad ? ALU.arsh : ALU.rsh, 2, 60)
+        .mapValue(1, MAP.array, 0)
+        .mov(3, 0)
+      helper(c, 'probe_read_kernel')
+    },
+  },
+  formatNotReadOnly: {
+    type: KPROBE,
+    write: (c, bad) => {
+      c.movReg(1, 10)
+        .alu(ALU.add, 1, -16)
+        .storeImm(8, 10, -16, 0)
+        .mov(2, 8)
+        .mapValue(3, bad ? MAP.array : MAP.rodata, 28)
+      helper(c, 'strncmp')
+    },
+  },
+  formatVariable: {
+    type: KPROBE,
+    write: (c, bad) => {
+      helper(c, 'ktime_get_ns')
+      c.movReg(6, 0).alu(ALU.and, 6, bad ? 3 : 0)
+      c.movReg(1, 10).alu(ALU.add, 1, -16).storeImm(8, 10, -16, 0).mov(2, 8).mapValue(3, MAP.rodata, 28)
+      if (bad) c.aluReg(ALU.add, 3, 6)
+      helper(c, 'strncmp')
+    },
+  },
+  stringWithoutEnd: {
+    type: KPROBE,
+    write: (c, bad) => {
+      c.movReg(1, 10)
+        .alu(ALU.add, 1, -16)
+        .storeImm(8, 10, -16, 0)
+        .mov(2, 8)
+        .mapValue(3, bad ? MAP.ended : MAP.rodata, 8)
+      helper(c, 'strncmp')
+    },
+  },
+  packetInHelper: {
+    type: { type: 'cgroup_skb' },
+    write: (c, bad) => {
+      const out = c.label()
+      c.load(4, 6, 1, 76).load(4, 7, 1, 80).movReg(8, 6).alu(ALU.add, 8, 8)
+      c.jumpIfReg(JMP.jgt, 8, 7, out)
+      if (!bad) c.load(8, 3, 6, 0).store(8, 10, -8, 3).movReg(6, 10).alu(ALU.add, 6, -8)
+      c.movReg(1, 6).mov(2, 8).movReg(3, 10).alu(ALU.add, 3, -24).storeImm(8, 10, -24, 0).storeImm(8, 10, -16, 0)
+      c.mov(2, 8).mov(3, 0).movReg(4, 10).alu(ALU.add, 4, -16)
+      helper(c, 'strtol')
+      c.place(out)
+    },
+  },
+  releaseUnreferenced: {
+    type: FILTER,
+    write: (c, bad) => {
+      const out = c.label()
+      if (bad) c.mov(1, 0)
+      else {
+        c.map(1, MAP.ring).mov(2, 8).mov(3, 0)
+        helper(c, 'ringbuf_reserve')
+        c.jumpIf(JMP.jeq, 0, 0, out).movReg(1, 0)
+      }
+      c.mov(2, 0)
+      helper(c, 'ringbuf_submit')
+      c.place(out)
+    },
+  },
+  releaseInside: {
+    type: FILTER,
+    write: (c, bad) => {
+      const out = c.label()
+      c.map(1, MAP.ring).mov(2, 8).mov(3, 0)
+      helper(c, 'ringbuf_reserve')
+      c.jumpIf(JMP.jeq, 0, 0, out).movReg(1, 0)
+      if (bad) c.mov(2, 8).aluReg(ALU.add, 1, 2)
+      c.mov(2, 0)
+      helper(c, 'ringbuf_submit')
+      c.place(out)
+    },
+  },
+  releasedBySum: {
+    type: FILTER,
+    write: (c, bad) => {
+      // scalar += pointer forgets the reference in 6.18.
+      const out = c.label()
+      c.map(1, MAP.ring).mov(2, 8).mov(3, 0)
+      helper(c, 'ringbuf_reserve')
+      c.jumpIf(JMP.jeq, 0, 0, out).mov(1, 0)
+      if (bad) c.aluReg(ALU.add, 1, 0)
+      else c.movReg(1, 0)
+      c.mov(2, 0)
+      helper(c, 'ringbuf_submit')
+      c.place(out)
+    },
+  },
+  keyOfMixedMaps: {
+    type: FILTER,
+    write: (c, bad) => {
+      c.storeImm(8, 10, -8, 0).movReg(2, 10).alu(ALU.add, 2, -8)
+      if (bad) c.mapValue(1, MAP.array, 0)
+      else c.map(1, MAP.array)
+      helper(c, 'map_lookup_elem')
+    },
+  },
+  reservedSizeUnknown: {
+    type: FILTER,
+    write: (c, bad) => {
+      const out = c.label()
+      helper(c, 'ktime_get_ns')
+      c.movReg(2, 0).alu(ALU.and, 2, bad ? 8 : 0)
+      if (!bad) c.alu(ALU.add, 2, 8)
+      c.map(1, MAP.ring).mov(3, 0)
+      helper(c, 'ringbuf_reserve')
+      c.jumpIf(JMP.jeq, 0, 0, out).movReg(1, 0).mov(2, 0)
+      helper(c, 'ringbuf_discard')
+      c.place(out)
+    },
+  },
+  mayGotoFields: { type: FILTER, write: (c, bad) => c.emit(0xe5, 0, 0, 0, 0).emit(0xe5, 0, 0, 0, bad ? 1 : 0) },
+  mayGotoRegister: { type: FILTER, write: (c, bad) => c.emit(0xe5, bad ? 1 : 0, 0, 0, 0) },
+  jumpOpcode: { type: FILTER, write: (c, bad) => c.mov(1, 0).emit(bad ? 0xf5 : 0x15, 1, 0, 0, 0) },
+  jumpFields: { type: FILTER, write: (c, bad) => c.mov(1, 0).emit(0x1d, 1, 1, 0, bad ? 3 : 0) },
+  jumpSource: { type: FILTER, write: (c, bad) => c.mov(1, 0).emit(0x15, 1, bad ? 1 : 0, 0, 0) },
+  immediateFields: {
+    type: FILTER,
+    write: (c, bad) =>
+      c
+        .emit(0x18, 1, 0, 0, 1)
+        .emit(0, 0, 0, 0, 0)
+        .emit(0x18, 2, 0, bad ? 4 : 0, 0)
+        .emit(0),
+  },
+  loadImmediateKind: { type: FILTER, write: (c, bad) => c.mov(1, 0).emit(bad ? 0x10 : 0x07, 1) },
+  loadMode: { type: FILTER, write: (c, bad) => c.mov(1, 0).emit(bad ? 0x98 : 0x07, 1) },
+  resultNotScalar: {
+    type: FILTER,
+    write: (c, bad) => {
+      if (bad) c.movReg(0, 10).exit()
+    },
+  },
+  callbackOnWrongMap: {
+    type: KPROBE,
+    whole: true,
+    write: (c, bad) => {
+      const body = c.label()
+      c.map(1, bad ? MAP.queue : MAP.array)
+        .functionPointer(2, body)
+        .mov(3, 0)
+        .mov(4, 0)
+      helper(c, 'for_each_map_elem').mov(0, 0).exit()
+      c.place(body).mov(0, 0).exit()
+    },
+  },
+  callbackResult: {
+    type: KPROBE,
+    whole: true,
+    write: (c, bad) => {
+      const body = c.label()
+      c.map(1, MAP.array).functionPointer(2, body).mov(3, 0).mov(4, 0)
+      helper(c, 'for_each_map_elem').mov(0, 0).exit()
+      c.place(body)
+      if (bad) c.movReg(0, 3).exit()
+      else c.mov(0, 1).exit()
+    },
+  },
+  keyIsReadOnly: {
+    type: KPROBE,
+    whole: true,
+    write: (c, bad) => {
+      const body = c.label()
+      c.map(1, MAP.array).functionPointer(2, body).mov(3, 0).mov(4, 0)
+      helper(c, 'for_each_map_elem').mov(0, 0).exit()
+      c.place(body)
+      if (bad) c.storeImm(4, 2, 0, 1)
+      else c.load(4, 1, 2, 0)
+      c.mov(0, 0).exit()
+    },
+  },
+  sleepyHelper: {
+    type: { type: 'kprobe', flags: 16 },
+    write: (c, bad) => {
+      c.movReg(1, 10)
+        .alu(ALU.add, 1, -8)
+        .mov(2, 8)
+        .mov(3, bad ? 4096 : 0)
+      helper(c, bad ? 'copy_from_user' : 'probe_read_user')
+    },
+  },
+  sleepingSyscall: {
+    type: { type: 'syscall', flags: 16 },
+    write: (c, bad) => (bad ? c.load(8, 1, 1, 0x10000) : c.load(8, 1, 1, 8)),
+  },
+  storageFlags: {
+    type: { type: 'cgroup_skb' },
+    write: (c, bad) => {
+      c.map(1, MAP.cgroupStorage).mov(2, bad ? 1 : 0)
+      helper(c, 'get_local_storage')
+    },
+  },
+  negativeContext: { type: TC, write: (c, bad) => (bad ? c.alu(ALU.add, 1, -8).load(4, 2, 1, 8) : c.load(4, 2, 1, 8)) },
+  variableContext: {
+    type: TC,
+    write: (c, bad) => {
+      c.load(4, 2, 1, 0).alu(ALU.and, 2, bad ? 4 : 0)
+      if (bad) c.aluReg(ALU.add, 1, 2)
+      c.load(4, 3, 1, 0)
+    },
+  },
+  writeOnlyMap: {
+    type: FILTER,
+    write: (c, bad) => {
+      lookup(c, MAP.array, 4)
+      c.mapValue(1, MAP.write, 0)
+      if (bad) c.load(4, 2, 1, 0)
+      else c.storeImm(4, 1, 0, 0)
+    },
+  },
+  readOnlyMap: {
+    type: FILTER,
+    write: (c, bad) => {
+      c.mapValue(1, MAP.rodata, 0)
+      if (bad) c.storeImm(4, 1, 0, 0)
+      else c.load(4, 2, 1, 0)
+    },
+  },
+  flowKeys: {
+    type: { type: 'flow_dissector' },
+    write: (c, bad) => c.load(8, 6, 1, 144).load(2, 2, 6, bad ? 56 : 0),
+  },
+  writeToReadOnlyMemory: {
+    type: TC,
+    write: (c, bad) => {
+      const out = c.label()
+      c.load(8, 6, 1, 168).jumpIf(JMP.jeq, 6, 0, out)
+      if (bad) c.storeImm(4, 6, 0, 1)
+      else c.load(4, 2, 6, 0)
+      c.place(out)
+    },
+  },
+  perCpuObject: {
+    type: KPROBE,
+    write: (c, bad) => {
+      const out = c.label()
+      lookup(c, MAP.percpu, 4)
+      c.load(8, 1, 0, bad ? 16 : 8).place(out)
+    },
+  },
+  tailCallDepth: {
+    type: FILTER,
+    whole: true,
+    write: (c, bad) => {
+      const body = c.label()
+      c.storeImm(8, 10, bad ? -264 : -200, 0)
+        .movReg(6, 1)
+        .callLocal(body)
+        .mov(0, 0)
+        .exit()
+      c.place(body).map(2, MAP.progs).mov(3, 0)
+      helper(c, 'tail_call').mov(0, 0).exit()
+    },
+  },
+  deepFrames: {
+    type: FILTER,
+    whole: true,
+    write: (c, bad) => {
+      const depth = bad ? 8 : 6
+      for (let i = 0; i <= depth; i++) {
+        const next = c.label()
+        if (i < depth) c.callLocal(next)
+        c.mov(0, 0).exit()
+        next.at = c.here
+      }
+    },
+  },
+  unboundedStack: {
+    type: FILTER,
+    write: (c, bad) => {
+      c.storeImm(8, 10, -8, 0).storeImm(8, 10, -16, 0)
+      helper(c, 'ktime_get_ns')
+      c.movReg(2, 0)
+      if (bad) c.jumpIf(JMP.jsgt, 2, 0, { at: c.here + 1 })
+      else c.alu(ALU.and, 2, 7)
+      c.alu(ALU.sub, 2, 16).movReg(3, 10).aluReg(ALU.add, 3, 2).load(1, 4, 3, 0)
+    },
+  },
+  variableStackOut: {
+    type: FILTER,
+    write: (c, bad) => {
+      c.storeImm(8, 10, -8, 0).storeImm(8, 10, -16, 0)
+      helper(c, 'ktime_get_ns')
+      c.movReg(2, 0)
+        .alu(ALU.and, 2, 7)
+        .alu(ALU.sub, 2, bad ? 4 : 16)
+        .movReg(3, 10)
+        .aluReg(ALU.add, 3, 2)
+        .load(1, 4, 3, 0)
+    },
+  },
+  spillToCaller: {
+    type: FILTER,
+    whole: true,
+    write: (c, bad) => {
+      const body = c.label()
+      c.storeImm(8, 10, -8, 0).movReg(1, 10).alu(ALU.add, 1, -8).callLocal(body).mov(0, 0).exit()
+      c.place(body)
+      if (bad) c.store(8, 1, 0, 10)
+      else c.storeImm(8, 1, 0, 3)
+      c.mov(0, 0).exit()
+    },
+  },
+  pointerMix: {
+    type: TC,
+    write: (c, bad) => {
+      const other = c.label()
+      const use = c.label()
+      c.movReg(6, 1).storeImm(8, 10, -8, 0).load(4, 2, 1, 0)
+      c.jumpIf(JMP.jeq, 2, 7, other).movReg(3, 6).jump(use)
+      c.place(other)
+      if (bad) c.movReg(3, 10).alu(ALU.add, 3, -80)
+      else c.movReg(3, 6)
+      c.place(use).load(4, 4, 3, 72)
+    },
+  },
+  atomicOnContext: {
+    type: TC,
+    write: (c, bad) => {
+      c.mov(2, 1).storeImm(8, 10, -8, 0)
+      c.atomic(8, bad ? 1 : 10, bad ? 48 : -8, 2, 0)
+    },
+  },
+  legacyWithoutContext: {
+    type: FILTER,
+    write: (c, bad) => {
+      if (bad) c.mov(6, 0)
+      else c.movReg(6, 1)
+      c.emit(0x28, 0, 0, 0, 0)
+    },
+  },
+  legacyWithReference: {
+    type: TC,
+    write: (c, bad) => {
+      const out = c.label()
+      c.movReg(6, 1)
+      if (bad) {
+        c.map(1, MAP.ring).mov(2, 8).mov(3, 0)
+        helper(c, 'ringbuf_reserve').movReg(7, 0)
+        c.jumpIf(JMP.jeq, 7, 0, out)
+      }
+      c.emit(0x28, 0, 0, 0, 0).place(out)
+      if (bad) c.movReg(1, 7).mov(2, 0)
+    },
+  },
+  gplFunction: {
+    type: { type: 'kprobe', license: 'MIT' },
+    write: (c, bad) => helper(c, bad ? 'ktime_get_coarse_ns' : 'get_smp_processor_id'),
+  },
+  directOffset: {
+    type: FILTER,
+    write: (c, bad, random) => c.mapValue(1, MAP.array, bad ? random.pick([256, 1 << 29, -1]) : 60),
+  },
+  directOnHash: { type: FILTER, write: (c, bad) => (bad ? c.mapValue(1, MAP.hash, 0) : c.map(1, MAP.hash)) },
+  mapByIndex: { type: FILTER, write: (c, bad) => (bad ? c.emit(0x18, 1, 5, 0, 0).emit(0) : c.map(1, MAP.array)) },
+  mapByBadDescriptor: {
+    type: FILTER,
+    write: (c, bad) => (bad ? c.emit(0x18, 1, 1, 0, 9999).emit(0) : c.map(1, MAP.array)),
+  },
+  twoStorages: {
+    type: { type: 'cgroup_skb' },
+    write: (c, bad) => {
+      c.map(1, MAP.cgroupStorage).mov(2, 0)
+      helper(c, 'get_local_storage')
+      c.map(1, bad ? MAP.cgroupStorage2 : MAP.cgroupStorage).mov(2, 0)
+      helper(c, 'get_local_storage')
+    },
+  },
+  kernelCallWithoutLicense: {
+    type: { type: 'sched_cls', license: 'MIT' },
+    write: (c, bad) => (bad ? c.callKfunc(1) : c.mov(0, 0)),
+  },
+  deadKernelCall: { type: TC, write: (c, bad) => (bad ? c.emit(0x85, 0, 2, 0, 0) : c.mov(0, 0)) },
+  callbackWithoutTypes: {
+    type: FILTER,
+    whole: true,
+    write: (c, bad) => {
+      // Without BTF: a function's address needs it, a call does not.
+      if (bad) c.emit(0x18, 2, 4, 0, 3).emit(0)
+      else c.emit(0x85, 0, 1, 0, 2).mov(0, 0)
+      c.mov(0, 0).exit().mov(0, 0).exit()
+    },
+  },
+  legacyInFunction: {
+    type: FILTER,
+    whole: true,
+    write: (c, bad) => {
+      const body = c.label()
+      if (bad) {
+        c.callLocal(body).mov(0, 0).exit().place(body).movReg(6, 1).emit(0x28, 0, 0, 0, 0).exit()
+        return
+      }
+      c.callLocal(body).mov(0, 0).exit().place(body).mov(0, 0).exit()
+    },
+  },
+  manyFunctions: {
+    type: FILTER,
+    whole: true,
+    write: (c, bad) => {
+      const count = bad ? 257 : 100
+      const labels = Array.from({ length: count }, () => c.label())
+      for (const label of labels) c.callLocal(label)
+      c.mov(0, 0).exit()
+      for (const label of labels) c.place(label).mov(0, 0).exit()
+    },
+  },
+  helperWithLock: { type: FILTER, write: (c, bad) => (bad ? c.call(999_999) : c.mov(0, 0)) },
+  stackAfterReturn: {
+    type: FILTER,
+    whole: true,
+    write: (c, bad) => {
+      const body = c.label()
+      c.callLocal(body).mov(0, 0).exit().place(body)
+      if (bad) c.movReg(0, 10).exit()
+      else c.mov(0, 0).exit()
+    },
+  },
+  unsizedLoad: { type: XDP, write: (c, bad) => (bad ? c.load(8, 2, 1, 0) : c.load(4, 2, 1, 0)) },
+}
+
+const NAMES = Object.keys(CORNERS)
+
+/** The named corner, for tests that want one. */
+export function cornerProgram(name: string, bad: boolean, random: Random): Generated {
+  const corner = CORNERS[name]
+  const code = new Code()
+  corner.write(code, bad, random)
+  if (corner.whole !== true) code.mov(0, 0).exit()
+  return finished(code, corner.type)
+}
+
+export const cornersGenerator: Generator = {
+  name: 'corners',
+  generate: (random) => {
+    const bad = random.chance(0.5)
+    if (random.chance(0.35)) return random.pick(TYPED_CORNERS)(bad, random)
+    return cornerProgram(random.pick(NAMES), bad, random)
+  },
+}
