@@ -146,7 +146,7 @@ export function branchIterator(env: Env, place: IteratorPlace, insn: number): vo
 export function isActiveAt(state: State): boolean {
   const m = state.frame.m
   const b = registerBase(1)
-  const slot = (-(m[b + R.OFF] + valueNumber(m, b)) - 1) >> 3
+  const slot = ((-(m[b + R.OFF] + valueNumber(m, b)) - 1) / 8) | 0
   return state.frames[m[b + R.FRAME]].m[slotBase(slot) + ITER_STATE] === ACTIVE
 }
 

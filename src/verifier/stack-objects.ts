@@ -26,7 +26,8 @@ export function firstSlot(env: Env, register: number, kind: string, slots: numbe
     return EINVAL
   }
   const off = m[b + OFF] + valueNumber(m, b)
-  const slot = (-off - 1) >> 3
+  // Divided as C does: the frame pointer itself counts as the first slot.
+  const slot = ((-off - 1) / 8) | 0
   if (off % 8 !== 0 || slot + 1 < slots) {
     env.say(`cannot pass in ${kind} at an offset=${off}`)
     return EINVAL
