@@ -30,45 +30,61 @@ const HERE = new URL('..', import.meta.url).href
 const HERE_PATH = toPath(HERE)
 /** Where the source maps of a compiled library say that it is: beside dist/. */
 const MAPPED_PATH = HERE_PATH.replace(/\/dist\/src\/$/, '/src/')
-const isOwn = (file: string): boolean => {
-  if (file.startsWith(HERE)) return true
-  const path = toPath(file)
-  return path.startsWith(HERE_PATH) || path.startsWith(MAPPED_PATH)
+const ownFiles = new Map<string, boolean>()
+function isOwn(file: string): boolean {
+  let own = ownFiles.get(file)
+  if (own === undefined) {
+    const path = toPath(file)
+    own = file.startsWith(HERE) || path.startsWith(HERE_PATH) || path.startsWith(MAPPED_PATH)
+    ownFiles.set(file, own)
+  }
+  return own
 }
 
-/** Places in generated code seen before: a memo, nothing depends on its contents. */
-const memo = new Map<string, SourceLocation | undefined>()
+/** Places in generated code seen before, by file and then line and column: a memo, nothing depends on its contents. */
+const memo = new Map<string, Map<number, SourceLocation | undefined>>()
+/** How many frames are looked at: nearly always the first few are enough. */
+const DEPTHS = [5, 12, 48] as const
+
+const takeSites = (_error: Error, sites: Site[]): unknown => sites
 
 /** The innermost place of the stack that is outside the builder, as the runtime reports it (its source maps applied). */
-export function captureSite(limit = 12): SourceLocation | undefined {
+export function captureSite(): SourceLocation | undefined {
   const host = Error as StackHost
   if (host.captureStackTrace === undefined) return fromText(new Error().stack)
   const { prepareStackTrace, stackTraceLimit } = host
-  host.stackTraceLimit = limit
-  host.prepareStackTrace = (_error, sites) => sites
+  let found: Site | undefined
   const holder: { stack?: unknown } = {}
-  host.captureStackTrace(holder, captureSite)
-  const sites = holder.stack as Site[]
-  host.prepareStackTrace = prepareStackTrace
-  let key: string | undefined
-  if (Array.isArray(sites))
-    for (const site of sites) {
+  host.prepareStackTrace = takeSites
+  for (const depth of DEPTHS) {
+    host.stackTraceLimit = depth
+    host.captureStackTrace(holder, captureSite)
+    const sites = holder.stack
+    if (!Array.isArray(sites)) break
+    found = (sites as Site[]).find((site) => {
       const file = site.getFileName?.()
-      if (file === null || file === undefined || file === '' || isOwn(file)) continue
-      key = `${file}:${site.getLineNumber?.()}:${site.getColumnNumber?.()}`
-      break
-    }
-  if (key === undefined && limit < 48 && sites.length === limit) {
-    host.stackTraceLimit = stackTraceLimit
-    return captureSite(48)
+      return typeof file === 'string' && file !== '' && !isOwn(file)
+    })
+    if (found !== undefined || sites.length < depth) break
   }
-  let found = key === undefined ? undefined : memo.get(key)
-  if (found === undefined && !(key !== undefined && memo.has(key))) {
-    found = fromText(new Error().stack)
-    if (key !== undefined) memo.set(key, found)
-  }
+  host.prepareStackTrace = prepareStackTrace
+  host.stackTraceLimit = DEPTHS[2]
+  const place = found === undefined ? fromText(new Error().stack) : located(found)
   host.stackTraceLimit = stackTraceLimit
-  return found
+  return place
+}
+
+/** The place of a call as the runtime's own stack text says it: that is where source maps are applied. */
+function located(site: Site): SourceLocation | undefined {
+  const file = site.getFileName?.() ?? ''
+  const key = (site.getLineNumber?.() ?? 0) * 65_536 + (site.getColumnNumber?.() ?? 0)
+  let places = memo.get(file)
+  if (places === undefined) {
+    places = new Map()
+    memo.set(file, places)
+  }
+  if (!places.has(key)) places.set(key, fromText(new Error().stack))
+  return places.get(key)
 }
 
 function fromText(stack: string | undefined): SourceLocation | undefined {

@@ -28,6 +28,12 @@ interface Move {
   state: 'worklist' | 'active' | 'coalesced' | 'constrained' | 'frozen'
 }
 
+function emptyLists<T>(count: number): T[][] {
+  const lists = new Array<T[]>(count)
+  for (let i = 0; i < count; i++) lists[i] = []
+  return lists
+}
+
 class Coloring {
   readonly fn: MachineFunction
   readonly unspillable: ReadonlySet<number>
@@ -55,12 +61,12 @@ class Coloring {
     this.count = fn.registers
     const rows = this.count
     this.matrix = new Uint32Array(((rows * rows) >>> 5) + 1)
-    this.adjacency = Array.from({ length: rows }, () => [])
+    this.adjacency = emptyLists(rows)
     this.degree = new Int32Array(rows)
     this.weight = new Float64Array(rows)
     this.alias = new Int32Array(rows).map((_, i) => i)
     this.color = new Int32Array(rows).fill(-1)
-    this.moveList = Array.from({ length: rows }, () => [])
+    this.moveList = emptyLists(rows)
     this.state = new Uint8Array(rows)
     this.marked = new Int32Array(rows)
     for (let i = 0; i < COLORS; i++) {
@@ -92,19 +98,20 @@ class Coloring {
   #build(): void {
     const liveOut = computeLiveness(this.fn)
     const live = new RegisterSet(this.count)
-    const see = (register: number, weight: number): void => {
-      if (register >= FIRST_VIRTUAL) {
-        this.state[register] = 1
-        this.weight[register] += weight
-      }
+    let weight = 0
+    const see = (register: number): void => {
+      if (register < FIRST_VIRTUAL) return
+      this.state[register] = 1
+      this.weight[register] += weight
+    }
+    const use = (register: number): void => {
+      live.add(register)
+      see(register)
     }
     for (const block of this.fn.blocks) {
       live.reset(liveOut.get(block)!)
-      const weight = 8 ** Math.min(block.loopDepth, 6) / (block.cold ? 8 : 1)
-      for (const use of endUses(block)) {
-        live.add(use)
-        see(use, weight)
-      }
+      weight = 8 ** Math.min(block.loopDepth, 6) / (block.cold ? 8 : 1)
+      for (const register of endUses(block)) use(register)
       for (let i = block.code.length - 1; i >= 0; i--) {
         const instruction = block.code[i]
         if (instruction.isMove && instruction.src !== FRAME_POINTER) {
@@ -116,14 +123,11 @@ class Coloring {
         }
         for (const def of instruction.defs) live.add(def)
         for (const def of instruction.defs) {
-          see(def, weight)
+          see(def)
           for (let m = 0; m < live.size; m++) this.#connect(def, live.members[m])
         }
         for (const def of instruction.defs) live.remove(def)
-        eachUse(instruction, (use) => {
-          live.add(use)
-          see(use, weight)
-        })
+        eachUse(instruction, use)
       }
     }
   }
@@ -154,7 +158,8 @@ class Coloring {
     return this.moveList[n].filter((move) => move.state === 'worklist' || move.state === 'active')
   }
   #moveRelated(n: number): boolean {
-    return this.moveList[n].some((move) => move.state === 'worklist' || move.state === 'active')
+    for (const { state } of this.moveList[n]) if (state === 'worklist' || state === 'active') return true
+    return false
   }
   #first(set: Set<number>): number {
     const [first] = set
@@ -319,8 +324,10 @@ class Coloring {
       for (const instruction of block.code) {
         instruction.dst = map(instruction.dst)
         instruction.src = map(instruction.src)
-        instruction.uses = instruction.uses.map(map)
-        instruction.defs = instruction.defs.map(map)
+        // whoever makes instructions gives each its own lists
+        const { uses, defs } = instruction
+        for (let i = 0; i < uses.length; i++) uses[i] = map(uses[i])
+        for (let i = 0; i < defs.length; i++) defs[i] = map(defs[i])
       }
       block.code = block.code.filter((it) => !(it.isMove && it.dst === it.src))
       const { end } = block

@@ -30,6 +30,8 @@ const OPPOSITE: Record<Exclude<Comparison, 'set'>, Comparison> = {
   slt: 'sge',
 }
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
 type Line =
   | { readonly kind: 'code'; readonly it: MachineInstruction }
   | {
@@ -47,9 +49,12 @@ function lineKey(line: Line): string {
   if (line.kind === 'exit') return 'exit'
   if (line.kind === 'jump') return `j${line.opcode},${line.dst},${line.src},${line.imm},${line.to.id}`
   const { it } = line
-  return `${it.opcode},${it.dst},${it.src},${it.offset},${it.imm},${it.imm64 ?? ''},${it.slot?.id ?? ''},${
-    it.reference ? JSON.stringify(it.reference) : ''
-  },${it.core ? JSON.stringify(it.core) : ''}`
+  const plain = `${it.opcode},${it.dst},${it.src},${it.offset},${it.imm}`
+  if (it.imm64 === undefined && it.slot === undefined && it.reference === undefined && it.core === undefined)
+    return plain
+  return `${plain},${it.imm64 ?? ''},${it.slot?.id ?? ''},${it.reference ? JSON.stringify(it.reference) : ''},${
+    it.core ? JSON.stringify(it.core) : ''
+  }`
 }
 
 /** Lays the blocks out (main path first, early returns behind, equal endings shared) and makes instructions. */
@@ -62,6 +67,7 @@ export function emitInstructions(
   const lines: Line[] = []
   const places = new Map<MachineBlock, number>()
   const index = new Map<string, number[]>()
+  const allKeys: string[] = []
   let falls = false
   order.forEach((block, i) => {
     const next: MachineBlock | undefined = order[i + 1]
@@ -91,9 +97,7 @@ export function emitInstructions(
     }
     const keys = own.map(lineKey)
     if (!fallsThrough && !falls && i > 0) {
-      const found = (index.get(keys[0]) ?? []).find((at) =>
-        keys.every((key, k) => at + k < lines.length && lineKey(lines[at + k]) === key),
-      )
+      const found = (index.get(keys[0]) ?? []).find((at) => keys.every((key, k) => allKeys[at + k] === key))
       if (found !== undefined) {
         places.set(block, found)
         return
@@ -105,6 +109,7 @@ export function emitInstructions(
       if (at === undefined) index.set(keys[k], [lines.length])
       else at.push(lines.length)
       lines.push(line)
+      allKeys.push(keys[k])
     })
     falls = fallsThrough
   })
@@ -137,18 +142,20 @@ export function emitInstructions(
     const frame = it.slot === undefined ? 0 : offsets.get(it.slot)!
     const isAdd = it.slot !== undefined && (it.opcode & 7) === CLASS.alu64
     if (it.dst > FRAME_POINTER || it.src > FRAME_POINTER) throw new Error(`${fn.name}: unallocated register`)
-    return {
+    const made: Mutable<Instruction> = {
       opcode: it.opcode,
       dst: it.dst,
       src: Math.max(it.src, 0),
       offset: isAdd ? it.offset : it.offset + frame,
       imm: isAdd ? it.imm + frame : it.imm,
-      ...(it.imm64 === undefined ? {} : { imm64: it.imm64 }),
-      ...(it.reference === undefined ? {} : { reference: it.reference }),
-      ...(it.core === undefined ? {} : { core: it.core }),
       source: sourceOf(it.site),
-      ...named,
     }
+    if (it.imm64 !== undefined) made.imm64 = it.imm64
+    if (it.reference !== undefined) made.reference = it.reference
+    if (it.core !== undefined) made.core = it.core
+    if (label !== undefined) made.label = label
+    if (i === 0) made.functionStart = true
+    return made
   })
   // the kernel wants a line for a function's first instruction: moves of the arguments have the first statement's
   const first = out.find(({ source }) => source !== undefined)?.source

@@ -109,41 +109,53 @@ function conflicts(fn: MachineFunction, order: readonly StackSlot[]): (a: number
     for (let b = blocks.length - 1; b >= 0; b--)
       for (const to of next[b]) if (merge(after[b], after[to], accessed[to])) changed = true
   }
-  const together = new Uint8Array(order.length * order.length)
+  // one row of words a slot
+  const together = new Uint32Array(order.length * words)
+  const join = (a: number, b: number): void => {
+    together[a * words + (b >>> 5)] |= 1 << (b & 31)
+    together[b * words + (a >>> 5)] |= 1 << (a & 31)
+  }
   for (const slot of fn.pinned) {
     const s = number.get(slot)
-    if (s === undefined) continue
-    for (let other = 0; other < order.length; other++) {
-      together[s * order.length + other] = 1
-      together[other * order.length + s] = 1
-    }
+    if (s !== undefined) for (let other = 0; other < order.length; other++) join(s, other)
   }
   const END = Number.MAX_SAFE_INTEGER
   const bit = (set: Uint32Array, s: number): boolean => (set[s >>> 5] & (1 << (s & 31))) !== 0
   blocks.forEach((block, b) => {
     const into = before[b]
     const out = after[b]
-    const ranges = new Map<number, [number, number]>()
+    const own = accessed[b]
+    // what is in use before and behind the block is in use all through it: with all others of the block
     for (let w = 0; w < words; w++)
-      for (let bits = into[w] & out[w]; bits !== 0; bits &= bits - 1)
-        ranges.set(32 * w + 31 - Math.clz32(bits & -bits), [-1, END])
-    block.code.forEach(({ slot }, i) => {
+      for (let bits = into[w] & out[w]; bits !== 0; bits &= bits - 1) {
+        const s = 32 * w + 31 - Math.clz32(bits & -bits)
+        for (let v = 0; v < words; v++) {
+          const others = (into[v] & out[v]) | own[v]
+          together[s * words + v] |= others
+          for (let rest = own[v]; rest !== 0; rest &= rest - 1) {
+            const o = 32 * v + 31 - Math.clz32(rest & -rest)
+            together[o * words + (s >>> 5)] |= 1 << (s & 31)
+          }
+        }
+      }
+    const ranges = new Map<number, [number, number]>()
+    const { code } = block
+    code.forEach(({ slot }, i) => {
       if (slot === undefined) return
       const s = number.get(slot)!
+      if (bit(into, s) && bit(out, s)) return
       const range = ranges.get(s)
       if (range === undefined) ranges.set(s, [bit(into, s) ? -1 : i, bit(out, s) ? END : i])
       else range[1] = Math.max(range[1], i)
     })
     // an argument's address is made just before its call: a slot lives until the next call, or the block's end
-    for (const range of ranges.values())
-      while (range[1] < block.code.length - 1 && block.code[range[1]].opcode !== CALL) range[1]++
+    for (const range of ranges.values()) while (range[1] < code.length - 1 && code[range[1]].opcode !== CALL) range[1]++
     const list = [...ranges]
-    for (let i = 0; i < list.length; i++)
-      for (let j = 0; j < i; j++)
-        if (list[i][1][0] <= list[j][1][1] && list[j][1][0] <= list[i][1][1]) {
-          together[list[i][0] * order.length + list[j][0]] = 1
-          together[list[j][0] * order.length + list[i][0]] = 1
-        }
+    for (const [i, [a, [from, to]]] of list.entries())
+      for (let j = 0; j < i; j++) {
+        const [other, [start, end]] = list[j]
+        if (from <= end && start <= to) join(a, other)
+      }
   })
-  return (a, b) => together[a * order.length + b] === 1
+  return (a, b) => (together[a * words + (b >>> 5)] & (1 << (b & 31))) !== 0
 }

@@ -1,121 +1,20 @@
-import { ALU, CLASS, JMP, LD_IMM64, MODE, PSEUDO_CALL, PSEUDO_LD, SIZE, SOURCE } from '../../uapi/index.ts'
-import {
-  type AluOperation,
-  type Block,
-  type Comparison,
-  type FunctionIr,
-  isConst,
-  type LoadSize,
-  type Op,
-  type Operand,
-  type StackSlot,
-  type Terminator,
-} from '../ir/ops.ts'
-import {
-  FIRST_VIRTUAL,
-  FRAME_POINTER,
-  type MachineBlock,
-  type MachineEnd,
-  type MachineFunction,
-  type MachineInstruction,
-} from './machine.ts'
-
-const SIZES: Record<LoadSize, number> = { 1: SIZE.b, 2: SIZE.h, 4: SIZE.w, 8: SIZE.dw }
-const ALU_CODE: Record<AluOperation, number> = {
-  add: ALU.add,
-  sub: ALU.sub,
-  mul: ALU.mul,
-  div: ALU.div,
-  mod: ALU.mod,
-  sdiv: ALU.div,
-  smod: ALU.mod,
-  or: ALU.or,
-  and: ALU.and,
-  xor: ALU.xor,
-  lsh: ALU.lsh,
-  rsh: ALU.rsh,
-  arsh: ALU.arsh,
-}
-const COMMUTES = new Set<AluOperation>(['add', 'mul', 'and', 'or', 'xor'])
-const MIRRORED: Record<Comparison, Comparison> = {
-  eq: 'eq',
-  ne: 'ne',
-  set: 'set',
-  gt: 'lt',
-  lt: 'gt',
-  ge: 'le',
-  le: 'ge',
-  sgt: 'slt',
-  slt: 'sgt',
-  sge: 'sle',
-  sle: 'sge',
-}
-
-const fitsSigned32 = (value: bigint): boolean => {
-  const signed = BigInt.asIntN(64, value)
-  return signed >= -0x8000_0000n && signed <= 0x7fff_ffffn
-}
-
-/** How often each virtual register is read: decides which operand of a commutative operation is overwritten. */
-function countUses(ir: FunctionIr): Uint32Array {
-  const counts = new Uint32Array(ir.regCount)
-  const see = (operand: Operand | undefined): void => {
-    if (typeof operand === 'number') counts[operand]++
-  }
-  for (const block of ir.blocks) {
-    for (const op of block.ops) for (const operand of operandsOf(op)) see(operand)
-    const { end } = block
-    if (end.op === 'branch') {
-      see(end.a)
-      see(end.b)
-    } else if (end.op === 'exit') see(end.value)
-  }
-  return counts
-}
-
-function operandsOf(op: Op): Operand[] {
-  switch (op.op) {
-    case 'mov':
-    case 'neg':
-    case 'swap':
-    case 'sext':
-      return [op.a]
-    case 'alu':
-      return [op.a, op.b]
-    case 'load':
-      return [op.base]
-    case 'store':
-      return [op.base, op.value]
-    case 'atomic':
-      return op.expected === undefined ? [op.base, op.value] : [op.base, op.value, op.expected]
-    case 'call':
-      return op.args
-    case 'raw':
-      return op.inputs
-    case 'core':
-      return []
-  }
-}
+import { ALU, CLASS, JMP, MODE, PSEUDO_CALL, SIZE, SOURCE } from '../../uapi/index.ts'
+import { type Block, type FunctionIr, isConst, type Op, type Terminator } from '../ir/ops.ts'
+import { ALU_CODE, COMMUTES, MIRRORED, SIZES } from './codes.ts'
+import { FIRST_VIRTUAL, type MachineBlock, type MachineEnd, type MachineFunction } from './machine.ts'
+import { fitsSigned32, InstructionWriter } from './writer.ts'
 
 /** Turns the intermediate form into two-address machine instructions over virtual registers. */
 export function lower(ir: FunctionIr, features: { readonly signExtend: boolean }): MachineFunction {
   return new Lowering(ir, features).run()
 }
 
-class Lowering {
-  readonly ir: FunctionIr
+class Lowering extends InstructionWriter {
   readonly features: { readonly signExtend: boolean }
-  readonly uses: Uint32Array
-  next: number
-  code: MachineInstruction[] = []
-  site = -1
-  readonly pinned = new Set<StackSlot>()
 
   constructor(ir: FunctionIr, features: { readonly signExtend: boolean }) {
-    this.ir = ir
+    super(ir)
     this.features = features
-    this.uses = countUses(ir)
-    this.next = FIRST_VIRTUAL + ir.regCount
   }
 
   run(): MachineFunction {
@@ -133,7 +32,7 @@ class Lowering {
       this.code = made.code
       if (block === this.ir.blocks[0])
         this.ir.params.forEach((param, i) => {
-          this.#move(FIRST_VIRTUAL + param, i + 1)
+          this.move(FIRST_VIRTUAL + param, i + 1)
         })
       for (const op of block.ops) {
         this.site = op.site
@@ -151,144 +50,45 @@ class Lowering {
     }
   }
 
-  #temp(): number {
-    return this.next++
-  }
-
-  #put(
-    opcode: number,
-    dst: number,
-    src: number,
-    offset: number,
-    imm: number,
-    uses: number[],
-    defs: number[],
-    more: Partial<MachineInstruction> = {},
-  ): MachineInstruction {
-    const made: MachineInstruction = {
-      opcode,
-      dst,
-      src,
-      offset,
-      imm,
-      site: this.site,
-      uses,
-      defs,
-      isMove: false,
-      effect: false,
-      ...more,
-    }
-    this.code.push(made)
-    return made
-  }
-
-  #move(dst: number, src: number): void {
-    this.#put(CLASS.alu64 | SOURCE.x | ALU.mov, dst, src, 0, 0, [src], [dst], { isMove: true })
-  }
-
-  /** dst = operand */
-  #set(dst: number, operand: Operand): void {
-    if (typeof operand === 'number') {
-      this.#move(dst, FIRST_VIRTUAL + operand)
-      return
-    }
-    switch (operand.kind) {
-      case 'const': {
-        const { value } = operand
-        if (fitsSigned32(value))
-          this.#put(CLASS.alu64 | SOURCE.k | ALU.mov, dst, 0, 0, Number(BigInt.asIntN(32, value)), [], [dst])
-        else if (value <= 0xffff_ffffn)
-          this.#put(CLASS.alu | SOURCE.k | ALU.mov, dst, 0, 0, Number(BigInt.asIntN(32, value)), [], [dst])
-        else
-          this.#put(LD_IMM64, dst, 0, 0, Number(BigInt.asIntN(32, value)), [], [dst], {
-            imm64: BigInt.asUintN(64, value),
-          })
-        return
-      }
-      case 'map':
-        this.#put(LD_IMM64, dst, PSEUDO_LD.mapFd, 0, 0, [], [dst], {
-          imm64: 0n,
-          reference: { kind: 'map', name: operand.name },
-        })
-        return
-      case 'mapValue':
-        this.#put(LD_IMM64, dst, PSEUDO_LD.mapValue, 0, 0, [], [dst], {
-          imm64: 0n,
-          reference: { kind: 'mapValue', name: operand.name, offset: operand.offset },
-        })
-        return
-      case 'function':
-        this.#put(LD_IMM64, dst, PSEUDO_LD.func, 0, 0, [], [dst], {
-          imm64: 0n,
-          reference: { kind: 'function', name: operand.name },
-        })
-        return
-      case 'ksym':
-        this.#put(LD_IMM64, dst, PSEUDO_LD.btfId, 0, 0, [], [dst], {
-          imm64: 0n,
-          reference: { kind: 'ksym', name: operand.name, typed: operand.typed, weak: operand.weak },
-        })
-        return
-      case 'frame':
-        if (dst >= FIRST_VIRTUAL) this.pinned.add(operand.slot)
-        this.#move(dst, FRAME_POINTER)
-        this.#put(CLASS.alu64 | SOURCE.k | ALU.add, dst, 0, 0, operand.offset, [dst], [dst], { slot: operand.slot })
-    }
-  }
-
-  #register(operand: Operand): number {
-    if (typeof operand === 'number') return FIRST_VIRTUAL + operand
-    const temp = this.#temp()
-    this.#set(temp, operand)
-    return temp
-  }
-
-  /** A memory base: the frame pointer with its slot, or a register. */
-  #base(operand: Operand): { register: number; slot?: StackSlot; add: number } {
-    if (typeof operand === 'object' && operand.kind === 'frame')
-      return { register: FRAME_POINTER, slot: operand.slot, add: operand.offset }
-    return { register: this.#register(operand), add: 0 }
-  }
-
   #lower(op: Op): void {
     switch (op.op) {
       case 'mov':
-        this.#set(FIRST_VIRTUAL + op.dst, op.a)
+        this.set(FIRST_VIRTUAL + op.dst, op.a)
         return
       case 'alu':
         this.#alu(op)
         return
       case 'neg': {
         const dst = FIRST_VIRTUAL + op.dst
-        this.#set(dst, op.a)
-        this.#put((op.width === 64 ? CLASS.alu64 : CLASS.alu) | ALU.neg, dst, 0, 0, 0, [dst], [dst])
+        this.set(dst, op.a)
+        this.put((op.width === 64 ? CLASS.alu64 : CLASS.alu) | ALU.neg, dst, 0, 0, 0, [dst], [dst])
         return
       }
       case 'swap': {
         const dst = FIRST_VIRTUAL + op.dst
-        this.#set(dst, op.a)
-        this.#put(CLASS.alu | ALU.end | SOURCE.x, dst, 0, 0, op.bits, [dst], [dst])
+        this.set(dst, op.a)
+        this.put(CLASS.alu | ALU.end | SOURCE.x, dst, 0, 0, op.bits, [dst], [dst])
         return
       }
       case 'sext': {
         const dst = FIRST_VIRTUAL + op.dst
         const unit = op.width === 64 ? CLASS.alu64 : CLASS.alu
         if (this.features.signExtend) {
-          const src = this.#register(op.a)
-          this.#put(unit | SOURCE.x | ALU.mov, dst, src, op.bits, 0, [src], [dst])
+          const src = this.register(op.a)
+          this.put(unit | SOURCE.x | ALU.mov, dst, src, op.bits, 0, [src], [dst])
           return
         }
-        this.#set(dst, op.a)
+        this.set(dst, op.a)
         const by = op.width - op.bits
         if (by === 0) return
-        this.#put(unit | SOURCE.k | ALU.lsh, dst, 0, 0, by, [dst], [dst])
-        this.#put(unit | SOURCE.k | ALU.arsh, dst, 0, 0, by, [dst], [dst])
+        this.put(unit | SOURCE.k | ALU.lsh, dst, 0, 0, by, [dst], [dst])
+        this.put(unit | SOURCE.k | ALU.arsh, dst, 0, 0, by, [dst], [dst])
         return
       }
       case 'load': {
-        const base = this.#base(op.base)
+        const base = this.base(op.base)
         const dst = FIRST_VIRTUAL + op.dst
-        this.#put(
+        this.put(
           CLASS.ldx | MODE.mem | SIZES[op.size],
           dst,
           base.register,
@@ -304,7 +104,7 @@ class Lowering {
         return
       }
       case 'store': {
-        const base = this.#base(op.base)
+        const base = this.base(op.base)
         const small = isConst(op.value)
           ? op.size === 8
             ? fitsSigned32(op.value.value)
@@ -314,7 +114,7 @@ class Lowering {
           : undefined
         const more = { effect: true, slot: base.slot }
         if (small !== undefined) {
-          this.#put(
+          this.put(
             CLASS.st | MODE.mem | SIZES[op.size],
             base.register,
             0,
@@ -326,8 +126,8 @@ class Lowering {
           )
           return
         }
-        const value = this.#register(op.value)
-        this.#put(
+        const value = this.register(op.value)
+        this.put(
           CLASS.stx | MODE.mem | SIZES[op.size],
           base.register,
           value,
@@ -344,7 +144,7 @@ class Lowering {
         return
       case 'core': {
         const dst = FIRST_VIRTUAL + op.dst
-        this.#put(CLASS.alu64 | SOURCE.k | ALU.mov, dst, 0, 0, op.initial, [], [dst], { core: op.core })
+        this.put(CLASS.alu64 | SOURCE.k | ALU.mov, dst, 0, 0, op.initial, [], [dst], { core: op.core })
         return
       }
       case 'call':
@@ -352,12 +152,12 @@ class Lowering {
         return
       case 'raw': {
         op.inputs.forEach((input, i) => {
-          this.#set(i + 1, input)
+          this.set(i + 1, input)
         })
         const all = [0, 1, 2, 3, 4, 5]
         const inputs = op.inputs.map((_, i) => i + 1)
         for (const [i, line] of op.lines.entries())
-          this.#put(
+          this.put(
             line.opcode,
             line.dst,
             line.src,
@@ -369,7 +169,7 @@ class Lowering {
               effect: true,
             },
           )
-        if (op.dst !== undefined) this.#move(FIRST_VIRTUAL + op.dst, 0)
+        if (op.dst !== undefined) this.move(FIRST_VIRTUAL + op.dst, 0)
       }
     }
   }
@@ -381,7 +181,7 @@ class Lowering {
     const unit = width === 64 ? CLASS.alu64 : CLASS.alu
     if (alu === 'or' && width === 32 && isConst(b) && b.value === 0n && typeof a === 'number') {
       const src = FIRST_VIRTUAL + a
-      this.#put(CLASS.alu | SOURCE.x | ALU.mov, dst, src, 0, 0, [src], [dst])
+      this.put(CLASS.alu | SOURCE.x | ALU.mov, dst, src, 0, 0, [src], [dst])
       return
     }
     if (COMMUTES.has(alu) && typeof a === 'number' && typeof b === 'number' && this.uses[a] > 1 && this.uses[b] === 1)
@@ -389,45 +189,45 @@ class Lowering {
     const signed = alu === 'sdiv' || alu === 'smod' ? 1 : 0
     const code = unit | ALU_CODE[alu]
     if (isConst(b) && (width === 32 || fitsSigned32(b.value))) {
-      this.#set(dst, a)
-      this.#put(code | SOURCE.k, dst, 0, signed, Number(BigInt.asIntN(32, b.value)), [dst], [dst])
+      this.set(dst, a)
+      this.put(code | SOURCE.k, dst, 0, signed, Number(BigInt.asIntN(32, b.value)), [dst], [dst])
       return
     }
-    const right = this.#register(b)
-    this.#set(dst, a)
-    this.#put(code | SOURCE.x, dst, right, signed, 0, [dst, right], [dst])
+    const right = this.register(b)
+    this.set(dst, a)
+    this.put(code | SOURCE.x, dst, right, signed, 0, [dst, right], [dst])
   }
 
   #atomic(op: Op & { op: 'atomic' }): void {
-    const base = this.#base(op.base)
+    const base = this.base(op.base)
     const opcode = CLASS.stx | MODE.atomic | (op.size === 8 ? SIZE.dw : SIZE.w)
     const offset = op.offset + base.add
     const more = { effect: true, slot: base.slot }
     if (op.expected !== undefined) {
-      const value = this.#register(op.value)
-      this.#set(0, op.expected)
-      this.#put(opcode, base.register, value, offset, op.imm, [base.register, value, 0], [0], more)
-      if (op.dst !== undefined) this.#move(FIRST_VIRTUAL + op.dst, 0)
+      const value = this.register(op.value)
+      this.set(0, op.expected)
+      this.put(opcode, base.register, value, offset, op.imm, [base.register, value, 0], [0], more)
+      if (op.dst !== undefined) this.move(FIRST_VIRTUAL + op.dst, 0)
       return
     }
     if (op.dst !== undefined) {
       const dst = FIRST_VIRTUAL + op.dst
-      this.#set(dst, op.value)
-      this.#put(opcode, base.register, dst, offset, op.imm, [base.register, dst], [dst], more)
+      this.set(dst, op.value)
+      this.put(opcode, base.register, dst, offset, op.imm, [base.register, dst], [dst], more)
       return
     }
-    const value = this.#register(op.value)
-    this.#put(opcode, base.register, value, offset, op.imm, [base.register, value], [], more)
+    const value = this.register(op.value)
+    this.put(opcode, base.register, value, offset, op.imm, [base.register, value], [], more)
   }
 
   #call(op: Op & { op: 'call' }): void {
     const { target } = op
     op.args.forEach((arg, i) => {
-      this.#set(i + 1, arg)
+      this.set(i + 1, arg)
     })
     const uses = op.args.map((_, i) => i + 1)
     const pseudo = { helper: 0, function: PSEUDO_CALL.local, kfunc: PSEUDO_CALL.kfunc }[target.kind]
-    this.#put(CLASS.jmp | JMP.call, 0, pseudo, 0, target.kind === 'helper' ? target.id : -1, uses, [0, 1, 2, 3, 4, 5], {
+    this.put(CLASS.jmp | JMP.call, 0, pseudo, 0, target.kind === 'helper' ? target.id : -1, uses, [0, 1, 2, 3, 4, 5], {
       effect: true,
       reference:
         target.kind === 'helper'
@@ -436,7 +236,7 @@ class Lowering {
             ? { kind: 'function', name: target.name }
             : { kind: 'kfunc', name: target.name, weak: target.weak },
     })
-    if (op.dst !== undefined) this.#move(FIRST_VIRTUAL + op.dst, 0)
+    if (op.dst !== undefined) this.move(FIRST_VIRTUAL + op.dst, 0)
   }
 
   #end(end: Terminator, shell: (block: Block) => MachineBlock): MachineEnd {
@@ -445,7 +245,7 @@ class Lowering {
         return { op: 'jump', to: shell(end.to) }
       case 'open':
       case 'exit': {
-        this.#set(0, end.op === 'exit' && end.value !== undefined ? end.value : { kind: 'const', value: 0n })
+        this.set(0, end.op === 'exit' && end.value !== undefined ? end.value : { kind: 'const', value: 0n })
         return { op: 'exit', site: end.site }
       }
       case 'branch': {
@@ -455,13 +255,13 @@ class Lowering {
           cmp = MIRRORED[cmp]
         }
         const wide = end.width === 64
-        const left = this.#register(a)
+        const left = this.register(a)
         const yes = shell(end.yes)
         const no = shell(end.no)
         const common = { op: 'branch' as const, cmp, wide, yes, no, site: end.site, a: left }
         if (isConst(b) && (!wide || fitsSigned32(b.value)))
           return { ...common, b: -1, imm: Number(BigInt.asIntN(32, b.value)) }
-        return { ...common, b: this.#register(b), imm: 0 }
+        return { ...common, b: this.register(b), imm: 0 }
       }
     }
   }

@@ -1,0 +1,156 @@
+import type { CoreRelocation } from '../../asm/index.ts'
+import { UsageError } from '../../errors/index.ts'
+import type { Region } from './blocks.ts'
+import {
+  type CallTarget,
+  constant,
+  isConst,
+  type LoadSize,
+  type Operand,
+  operandKey,
+  type RawInstruction,
+  type Reg,
+} from './ops.ts'
+import { ValueWriter } from './values.ts'
+
+const MASK64 = (1n << 64n) - 1n
+
+/** Emits loads, stores, atomics and calls. Repeated loads of unchanged memory and loads of what was just stored cost nothing. */
+export class MemoryWriter extends ValueWriter {
+  /** A spin lock is held: no calls. */
+  locked = false
+  /** Which packet this is: helpers that move the packet make all earlier pointers into it invalid. */
+  protected packet = 0
+  #packets = 0
+  #packetOf = new Map<Reg, number>()
+
+  /** A helper may have moved the packet: pointers into it are invalid from here on. */
+  packetChanged(): void {
+    this.packet = ++this.#packets
+  }
+  /** Whether anything here may have moved the packet. */
+  get packetMoved(): boolean {
+    return this.#packets > 0
+  }
+  /** A pointer into the packet as it is now. */
+  packetBase(base: Operand): void {
+    const [root] = this.root(base, 0)
+    if (typeof root === 'number') this.#packetOf.set(root, this.packet)
+  }
+  protected checkPacket(region: Region, base: Operand): void {
+    if (region !== 'packet' || typeof base !== 'number') return
+    if ((this.#packetOf.get(base) ?? this.packet) === this.packet) return
+    throw new UsageError('build.packet-changed', 'a header is used after a helper that may move the packet', {
+      details: ['take it again behind the call: b.packet.at(offset, Type).orReturn(…)'],
+    })
+  }
+  /** Where memory at `base + offset` really starts, so that accesses use one base register. */
+  protected root(base: Operand, offset: number): [Operand, number] {
+    const known = typeof base === 'number' ? this.sums.get(base) : undefined
+    if (known === undefined) return [base, offset]
+    const sum = known.offset + offset
+    return sum >= -0x8000 && sum <= 0x7fff ? [known.base, sum] : [base, offset]
+  }
+
+  protected loadKey(region: Region, size: number, base: Operand, offset: number): string {
+    return `ld${size}(${operandKey(base)}+${offset})@${this.version(region)}`
+  }
+
+  load(
+    region: Region,
+    size: LoadSize,
+    base: Operand,
+    offset: number,
+    options: { core?: CoreRelocation; pointer?: boolean } = {},
+  ): Operand {
+    const { core } = options
+    ;[base, offset] = this.root(base, offset)
+    this.checkPacket(region, base)
+    const site = this.site
+    const bound = size === 8 || options.pointer ? MASK64 : (1n << BigInt(8 * size)) - 1n
+    const key = this.loadKey(region, size, base, offset) + (core ? `core${core.typeId}:${core.access}` : '')
+    const made = this.pure(key, (dst) => ({ op: 'load', dst, size, base, offset, core, site }), bound)
+    // a value forwarded from a store is as wide as what was stored
+    if (typeof made === 'number' && made === this.ir.regCount - 1) this.tracked.add(made)
+    return made
+  }
+
+  /** A load that is never reused or forwarded. */
+  freshLoad(size: LoadSize, base: Operand, offset: number): Reg {
+    const dst = this.reg(size === 8 ? MASK64 : (1n << BigInt(8 * size)) - 1n)
+    this.op({ op: 'load', dst, size, base, offset, site: this.site })
+    return dst
+  }
+
+  store(region: Region, size: LoadSize, base: Operand, offset: number, value: Operand): void {
+    ;[base, offset] = this.root(base, offset)
+    this.checkPacket(region, base)
+    if (isConst(value)) value = constant(value.value & (size === 8 ? MASK64 : (1n << BigInt(8 * size)) - 1n))
+    this.op({ op: 'store', size, base, offset, value, site: this.site })
+    this.touch(region)
+    const fits = size === 8 || this.bound(value) < 1n << BigInt(8 * size)
+    if (fits) this.remember(this.loadKey(region, size, base, offset), value)
+  }
+
+  atomic(
+    region: Region,
+    imm: number,
+    size: 4 | 8,
+    base: Operand,
+    offset: number,
+    value: Operand,
+    fetch: boolean,
+    expected?: Operand,
+  ): Operand {
+    ;[base, offset] = this.root(base, offset)
+    const dst = fetch ? this.reg(size === 4 ? 0xffff_ffffn : MASK64) : undefined
+    this.op({ op: 'atomic', imm, size, base, offset, value, dst, expected, site: this.site })
+    this.touch(region)
+    return dst ?? constant(0)
+  }
+
+  /** The address `base + offset` as a register. */
+  address(base: Operand, offset: number): Operand {
+    if (typeof base === 'object' && base.kind === 'frame') return { ...base, offset: base.offset + offset }
+    if (typeof base === 'object' && base.kind === 'mapValue') return { ...base, offset: base.offset + offset }
+    return offset === 0 ? base : this.alu('add', 64, base, constant(offset))
+  }
+
+  call(
+    target: CallTarget,
+    args: Operand[],
+    options: { bound?: bigint; result?: boolean; changesPacket?: boolean; pure?: boolean } = {},
+  ): Operand {
+    if (this.locked)
+      throw new UsageError('build.locked', `a call (${target.name}) while a lock is held`, {
+        details: ['call it before b.lock(…) or behind: the kernel allows no calls between'],
+      })
+    const dst = options.result === false ? undefined : this.reg(options.bound ?? MASK64)
+    this.op({ op: 'call', dst, target, args, site: this.site })
+    if (!options.pure) {
+      this.touch('map')
+      this.touch('kernel')
+      this.touch('packet')
+      if (args.some((arg) => typeof arg === 'object' && arg.kind === 'frame'))
+        for (const slot of this.ir.slots) this.touch(`stack${slot.id}`)
+      if (options.changesPacket) this.touch('ctx')
+    }
+    return dst ?? constant(0)
+  }
+
+  core(core: CoreRelocation, initial: number, bound: bigint): Operand {
+    const site = this.site
+    return this.pure(
+      `core${core.kind}:${core.typeId}:${core.access}`,
+      (dst) => ({ op: 'core', dst, core, initial, site }),
+      bound,
+    )
+  }
+
+  raw(lines: RawInstruction[], inputs: Operand[], result: boolean): Operand {
+    const dst = result ? this.reg() : undefined
+    this.op({ op: 'raw', lines, inputs, dst, site: this.site })
+    this.touchAll()
+    return dst ?? constant(0)
+  }
+}
