@@ -1,3 +1,4 @@
+import { execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,9 +19,10 @@ import { collectObject, linkProgram } from 'typebpf/spec'
 import { verify } from 'typebpf/verifier'
 import { describe, expect, test } from 'vitest'
 import { balancerRun } from '../../test/programs/balancer-traffic.ts'
-import { Netns, veth } from '../../test/programs/netns.ts'
+import { Netns, offload, veth } from '../../test/programs/netns.ts'
 import { startTool } from '../../test/programs/start-tool.ts'
 import { testWith } from '../../test/requirements.ts'
+import { LoadBalancer } from './load-balancer.ts'
 import { maglev } from './maglev.ts'
 import { parseServices } from './services.ts'
 import * as program from './xdp-lb.bpf.ts'
@@ -165,7 +167,62 @@ describe('services', () => {
     })
 })
 
+/** Answers each request with its name and 100,000 bytes. */
+const SERVER = `require('http').createServer((_, answer) => answer.end(process.argv[1] + 'x'.repeat(100_000)))
+  .listen(8080, () => console.log('up'))`
+
 describe('on the kernel', () => {
+  testWith(
+    'bpf',
+    'program:ip',
+    'program:curl',
+  )('HTTP goes through it: whole answers of 100,000 bytes, from both backends', async () => {
+    using client = new Netns()
+    using middle = new Netns()
+    using one = new Netns()
+    using two = new Netns()
+    const [clientEnd, front] = veth(client, 'client', middle, 'front')
+    client.ip('addr', 'add', '192.0.2.1/24', 'dev', 'client')
+    client.ip('neigh', 'add', '192.0.2.100', 'lladdr', front.mac, 'dev', 'client')
+    // the stack shall write whole checksums, and a veth takes redirected frames only with GRO or a program at its end
+    offload(clientEnd, 'tx', false)
+    offload(clientEnd, 'gro', true)
+    const backends = [one, two].map((space, i) => {
+      const [inside, outside] = veth(space, 'eth0', middle, `back${i}`)
+      space.ip('addr', 'add', `10.1.${i}.2/24`, 'dev', 'eth0')
+      space.ip('route', 'add', 'default', 'via', `10.1.${i}.1`)
+      space.ip('neigh', 'add', `10.1.${i}.1`, 'lladdr', outside.mac, 'dev', 'eth0')
+      offload(inside, 'tx', false)
+      offload(inside, 'gro', true)
+      return { address: `10.1.${i}.2`, port: 8080, device: outside.name, mac: inside.mac }
+    })
+    const servers = [one, two].map((space, i) =>
+      space.run(() =>
+        spawn(process.execPath, ['-e', SERVER, `backend${i} `], { stdio: ['ignore', 'pipe', 'inherit'] }),
+      ),
+    )
+    try {
+      await Promise.all(servers.map((server) => new Promise((up) => server.stdout.once('data', up))))
+      using balancer = middle.run(
+        () =>
+          new LoadBalancer({
+            clients: ['front'],
+            services: [{ address: '192.0.2.100', port: 80, protocol: 'tcp', backends }],
+          }),
+      )
+      const seen = new Set<string>()
+      for (let i = 0; i < 12; i++) {
+        const answer = client.run(() => execFileSync('curl', ['-sm5', 'http://192.0.2.100/'], { encoding: 'utf8' }))
+        expect(answer.length).toBe(100_009)
+        seen.add(answer.slice(0, 8))
+      }
+      expect([...seen].sort()).toEqual(['backend0', 'backend1'])
+      expect(balancer.connections).toBe(12)
+    } finally {
+      for (const server of servers) server.kill('SIGKILL')
+    }
+  })
+
   testWith('bpf', 'program:ip')(
     '20,000 frames in 10,000 connections go out and their answers come back, none wrong',
     () => {

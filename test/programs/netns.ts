@@ -4,7 +4,7 @@ import { closeSync, openSync } from 'node:fs'
 import { interfaceIndex, realSys } from 'typebpf/kernel'
 
 const CLONE_NEWNET = 0x4000_0000
-const [SIOCETHTOOL, ETHTOOL_STXCSUM] = [0x8946, 0x17]
+const SIOCETHTOOL = 0x8946
 let made = 0
 
 export const ip = (...args: readonly string[]): string => execFileSync('ip', args, { encoding: 'utf8' })
@@ -68,14 +68,18 @@ export function veth(a: Netns, nameA: string, b: Netns, nameB: string): readonly
   return [ends[0], ends[1]]
 }
 
-/** Makes the stack write whole checksums: a veth leaves them to a card that is not there, XDP would see half of one. */
-export function wholeChecksums({ netns, name }: End): void {
+/** What `ethtool -K` sets (include/uapi/linux/ethtool.h). */
+const OFFLOADS = { tx: 0x17, gro: 0x2c } as const
+
+/** `ethtool -K NAME tx on|off`, or `gro`. */
+export function offload({ netns, name }: End, which: keyof typeof OFFLOADS, on: boolean): void {
   const sys = realSys()
   netns.run(() => {
     const socket = sys.call('socket', 2, 2, 0)
     using value = sys.alloc(8)
     using request = sys.alloc(40)
-    value.view.setUint32(0, ETHTOOL_STXCSUM, true)
+    value.view.setUint32(0, OFFLOADS[which], true)
+    value.view.setUint32(4, on ? 1 : 0, true)
     request.bytes.set(new TextEncoder().encode(name))
     request.view.setBigUint64(16, BigInt(value.address), true)
     const result = sys.call('ioctl', socket, SIOCETHTOOL, request.address)
