@@ -14,6 +14,7 @@ const AREAS = [
   'cli',
   'programs',
   'net',
+  'tools',
 ] as const
 
 const args = process.argv.slice(2)

@@ -34,9 +34,9 @@ export function startBpftrace(program: string): Bpftrace {
     pid: child.pid ?? 0,
     lines: () => out.split('\n'),
     async said(what) {
-      for (let tries = 0; tries < 600 && child.exitCode === null; tries++) {
+      for (let tries = 0; tries < 6000 && child.exitCode === null; tries++) {
         if (what.test(out)) return
-        await new Promise((resolve) => setTimeout(resolve, 20))
+        await new Promise((resolve) => setTimeout(resolve, 2))
       }
       throw new Error(`bpftrace did not say ${what}; it said:\n${out}${err}`)
     },
