@@ -99,7 +99,7 @@ function isLegal(fields: readonly ObjectField[]): boolean {
 }
 
 function containsTag(btf: Btf, owner: number, component: number): string | undefined {
-  for (let id = 1; id < btf.typeCount; id++) {
+  for (let id = 1; id < btf.endId; id++) {
     if (!btf.has(id) || btf.kind(id) !== 'decl_tag') continue
     const tag = btf.type(id)
     if (
