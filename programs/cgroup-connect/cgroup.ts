@@ -17,7 +17,10 @@ export class CommandCgroup implements Disposable {
     try {
       this.path = mkdtempSync(join(root, 'cgroup-connect-'))
     } catch (cause) {
-      throw new SystemError('cgroup.make', `no cgroup can be made in ${root}: ${(cause as Error).message}`, { cause })
+      throw new SystemError('cgroup.make', `no cgroup can be made in ${root}: ${(cause as Error).message}`, {
+        cause,
+        details: ['run it with sudo, or name a cgroup that is there: --cgroup PATH'],
+      })
     }
   }
   start(command: readonly string[]): ChildProcess {

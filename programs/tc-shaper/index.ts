@@ -48,7 +48,7 @@ export const tool: Tool = {
   ],
   examples: ['tc-shaper eth0 10mbit', 'tc-shaper eth0 1mbit --burst 64k --per-host --interval 5'],
   async run({ args, out, signal }) {
-    const interval = args.number('interval', { min: 0.1 })
+    const interval = args.number('interval', { min: 0.1, max: 86_400 })
     const rate = args.text('rate') ?? ''
     const burst = args.text('burst')
     using shaper = new Shaper({

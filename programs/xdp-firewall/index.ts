@@ -48,7 +48,7 @@ export const tool: Tool = {
   ],
   async run({ args, out, signal }) {
     const name = args.text('interface') ?? ''
-    const interval = args.number('interval', { min: 0.1 })
+    const interval = args.number('interval', { min: 0.1, max: 86_400 })
     const path = args.text('rules')
     const rules = ruleSet(args)
     using firewall = new Firewall({ interface: name, mode: args.choice('mode', ['native', 'generic']), ...rules })

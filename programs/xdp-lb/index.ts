@@ -28,7 +28,7 @@ export const tool: Tool = {
   examples: ['xdp-lb services.txt eth0', 'xdp-lb services.txt eth0 eth1 --interval 10'],
   async run({ args, out, signal }) {
     const path = args.text('services') ?? ''
-    const interval = args.number('interval', { min: 0.1 })
+    const interval = args.number('interval', { min: 0.1, max: 86_400 })
     const mode = args.choice('mode', ['native', 'generic'])
     const services = parseServices(readSettings(path), path)
     using balancer = new LoadBalancer({ clients: args.list('interface'), services, mode })
