@@ -19,6 +19,7 @@ const numbers = (folder: string): number[] => {
     return readdirSync(folder)
       .filter((name) => /^\d+$/.test(name))
       .map(Number)
+      .sort((a, b) => a - b)
   } catch {
     return [] // the process ended, or is somebody else's
   }

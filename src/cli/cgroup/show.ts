@@ -85,7 +85,8 @@ function attachedTo(sys: Sys, fd: number, path: string, effective: boolean): Att
         type,
         flags: effective ? undefined : flagText(flags || answer.flags),
         name: program.fullName,
-        btfName: program.attachBtfId === 0 ? undefined : hookName(sys, program.attachBtfObjId, program.attachBtfId),
+        // type 0 is void: it has no name, and is told as such
+        btfName: program.attachBtfId === 0 ? '' : hookName(sys, program.attachBtfObjId, program.attachBtfId),
         btfObject: program.attachBtfObjId,
         btfId: program.attachBtfId,
       })

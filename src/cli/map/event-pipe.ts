@@ -2,7 +2,7 @@ import { UsageError } from '../../errors/index.ts'
 import { PerfBuffer, realSys } from '../../syscall/index.ts'
 import { MAP_TYPES } from '../../uapi/index.ts'
 import { type Json, toJson } from '../objects/json.ts'
-import { hexList, hexText } from '../objects/options.ts'
+import { hexText } from '../objects/options.ts'
 import { fullWord } from '../objects/select.ts'
 import type { Context } from '../words/noun.ts'
 import { print } from '../words/output.ts'
@@ -57,7 +57,7 @@ export async function eventPipe(words: readonly string[], { json }: Context): Pr
         continue
       }
       const { event, timeNs = 0n } = record
-      if (json === true) put({ type: SAMPLE, cpu, index, timestamp: timeNs, data: hexList(event) })
+      if (json === true) put({ type: SAMPLE, cpu, index, timestamp: timeNs, data: [...event] })
       else
         print(
           `== @${timeNs / 1_000_000_000n}.${String(timeNs % 1_000_000_000n).padStart(9, '0')} CPU: ${cpu} index: ${index} =====\n${hexText(event)}\n`,

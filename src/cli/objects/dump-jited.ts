@@ -1,7 +1,7 @@
 import type { Btf } from '../../btf/index.ts'
 import { UnsupportedError } from '../../errors/index.ts'
 import type { ProgramDetails } from '../../syscall/index.ts'
-import type { DumpOptions } from './dump-xlated.ts'
+import { type DumpOptions, placeJson } from './dump-xlated.ts'
 import type { Json } from './json.ts'
 import { hexList } from './options.ts'
 import { functionSignature } from './signature.ts'
@@ -146,8 +146,7 @@ export function jitedJson(functions: readonly MachineFunction[], { opcodes, linu
     name,
     insns: lines.map(({ pc, operation, operands, bytes, source }) => ({
       src: source?.text,
-      ...(linum === true &&
-        source !== undefined && { file: source.file, line_num: source.line, line_col: source.column }),
+      ...(linum === true && source !== undefined && placeJson(source)),
       pc: `0x${pc.toString(16)}`,
       operation,
       operands,

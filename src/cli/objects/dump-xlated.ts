@@ -78,6 +78,13 @@ export function xlatedText(
   })
 }
 
+/** A place without what is not known of it. */
+export const placeJson = ({ file, line, column }: Omit<SourceLine, 'text'>): Json & object => ({
+  file: file === '' ? undefined : file,
+  line_num: line === 0 ? undefined : line,
+  line_col: column === 0 ? undefined : column,
+})
+
 /** The same as bpftool's JSON: an object an instruction. */
 export function xlatedJson(
   details: ProgramDetails,
@@ -97,7 +104,7 @@ export function xlatedJson(
     rows.push({
       proto,
       src: line?.text,
-      ...(linum === true && line !== undefined && { file: line.file, line_num: line.line, line_col: line.column }),
+      ...(linum === true && line !== undefined && placeJson(line)),
       disasm: kernelText(
         opcode[slot],
         dst[slot],

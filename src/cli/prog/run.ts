@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { UsageError } from '../../errors/index.ts'
 import { realSys, testRun } from '../../syscall/index.ts'
 import type { Json } from '../objects/json.ts'
-import { hexList, printJson } from '../objects/options.ts'
+import { printJson } from '../objects/options.ts'
 import { selectOne } from '../objects/select.ts'
 import type { Context } from '../words/noun.ts'
 import { print } from '../words/output.ts'
@@ -90,7 +90,7 @@ export function run(words: readonly string[], context: Context): void {
     const path = given[key]
     if (path === undefined || !there) return
     if (path !== '-') writeFileSync(path, bytes)
-    else if (context.json === true) json[key] = hexList(bytes)
+    else if (context.json === true) json[key] = [...bytes]
     else print(hexLines(bytes))
   }
   put('data_out', result.data, data !== undefined)
