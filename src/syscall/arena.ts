@@ -48,6 +48,7 @@ class ArenaBlock implements Block {
 export class Arena {
   #map: (length: number) => Chunk
   #chunk: Chunk | undefined
+  readonly #chunks: Chunk[] = []
   #used = 0
   #free: { chunk: Chunk; address: number }[][] = []
 
@@ -72,13 +73,25 @@ export class Arena {
     return block
   }
 
+  /** The bytes at an address, at most `length` and up to the end of their chunk; undefined when it is not ours. */
+  peek(address: number, length: number): Uint8Array | undefined {
+    const chunk = this.#chunks.find((one) => address >= one.address && address < one.address + one.bytes.length)
+    return chunk?.bytes.subarray(address - chunk.address, address - chunk.address + length)
+  }
+
+  #mapped(bytes: number): Chunk {
+    const chunk = this.#map(bytes)
+    this.#chunks.push(chunk)
+    return chunk
+  }
+
   #carve(bytes: number): { chunk: Chunk; address: number } {
     if (bytes >= CHUNK / 4) {
-      const chunk = this.#map(bytes)
+      const chunk = this.#mapped(bytes)
       return { chunk, address: chunk.address }
     }
     if (this.#chunk === undefined || this.#used + bytes > this.#chunk.bytes.length) {
-      this.#chunk = this.#map(CHUNK)
+      this.#chunk = this.#mapped(CHUNK)
       this.#used = 0
     }
     const address = this.#chunk.address + this.#used

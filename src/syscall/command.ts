@@ -58,7 +58,7 @@ export function tryBpf<C extends BpfCommand>(sys: Sys, command: C, values: AttrV
   block.bytes.fill(0)
   writeAttr(block.view, block.bytes, prepared.layout, values)
   const result = sys.bpf(prepared.number, block.address, prepared.size)
-  if (tracing()) traceCommand(command, block.view, prepared.size, result)
+  if (tracing()) traceCommand(command, block.view, prepared.size, result, { sys })
   return result
 }
 

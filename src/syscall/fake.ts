@@ -63,6 +63,10 @@ export class FakeSys implements Sys {
     return this.call(name, ...args)
   }
 
+  peek(address: number, length: number): Uint8Array | undefined {
+    return this.#arena.peek(address, length)
+  }
+
   readText(path: string): string | undefined {
     return Object.hasOwn(this.#files, path) ? this.#files[path] : undefined
   }

@@ -213,7 +213,12 @@ export class RawMap extends OwnedFd {
     view.setUint32(ATTR.flags, flags, true)
     const size = command === 'map_get_next_key' ? 24 : command === 'map_delete_elem' ? 16 : ATTR.size
     const result = this.sys.bpf(BPF_COMMANDS[command], address, size)
-    if (tracing()) traceCommand(command, view, size, result)
+    if (tracing())
+      traceCommand(command, view, size, result, {
+        sys: this.sys,
+        keySize: this.shape.keySize,
+        valueSize: this.exchangedSize,
+      })
     return result
   }
 

@@ -135,6 +135,10 @@ class RealSys implements Sys {
     return this.#arena.alloc(size)
   }
 
+  peek(address: number, length: number): Uint8Array | undefined {
+    return this.#arena.peek(address, length)
+  }
+
   readText(path: string): string | undefined {
     try {
       return readFileSync(path, 'utf8')

@@ -74,6 +74,8 @@ export interface Sys {
   callAsync(name: SyscallName, ...args: readonly number[]): Promise<number>
   /** Zeroed memory at a fixed address. @throws SystemError `sys.enomem` */
   alloc(size: number): Block
+  /** The bytes at an address that {@link alloc} gave out, at most `length`; undefined for other memory. For traces. */
+  peek(address: number, length: number): Uint8Array | undefined
   /** A small text file of the system (/proc, /sys), undefined when it is not there or may not be read. */
   readText(path: string): string | undefined
   /** mmap(2) of an fd; `address` with {@link MAP}.fixed. @throws SystemError with the errno */

@@ -224,7 +224,7 @@ describe('the trace', () => {
       setTrace(undefined, (line) => process.stderr.write(line))
     }
     expect(lines[0]).toMatch(
-      /^bpf\(BPF_MAP_CREATE, \{map_type=1, key_size=4, value_size=8, max_entries=3, .*map_name="traced".*\}, \d+\) = \d+\n$/,
+      /^bpf\(BPF_MAP_CREATE, \{map_type=hash, key_size=4, value_size=8, max_entries=3, .*map_name="traced".*\}, \d+\) = \d+\n$/,
     )
     expect(lines[1]).toMatch(
       /^bpf\(BPF_MAP_LOOKUP_ELEM, \{map_fd=\d+, key=0x[0-9a-f]+, value=0x[0-9a-f]+\}, 32\) = -1 ENOENT\n$/,
