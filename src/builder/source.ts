@@ -54,6 +54,7 @@ export function captureSite(): SourceLocation | undefined {
   if (host.captureStackTrace === undefined) return fromText(new Error().stack)
   const { prepareStackTrace, stackTraceLimit } = host
   let found: Site | undefined
+  let at = -1
   const holder: { stack?: unknown } = {}
   host.prepareStackTrace = takeSites
   for (const depth of DEPTHS) {
@@ -61,14 +62,16 @@ export function captureSite(): SourceLocation | undefined {
     host.captureStackTrace(holder, captureSite)
     const sites = holder.stack
     if (!Array.isArray(sites)) break
-    found = (sites as Site[]).find((site) => {
+    at = (sites as Site[]).findIndex((site) => {
       const file = site.getFileName?.()
       return typeof file === 'string' && file !== '' && !isOwn(file)
     })
+    found = (sites as Site[])[at]
     if (found !== undefined || sites.length < depth) break
   }
   host.prepareStackTrace = prepareStackTrace
-  host.stackTraceLimit = DEPTHS[2]
+  // no deeper than the place: the runtime looks up every frame in source maps. Two frames are this file's own.
+  host.stackTraceLimit = found === undefined ? DEPTHS[2] : at + 3
   const place = found === undefined ? fromText(new Error().stack) : located(found)
   host.stackTraceLimit = stackTraceLimit
   return place
