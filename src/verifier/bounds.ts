@@ -241,11 +241,13 @@ function setKnownWide(m: Int32Array, b: number, value: bigint): void {
 function meetInOne(m: Int32Array, b: number): void {
   const ml = m[b + MASK_LOW]
   const mh = m[b + MASK_HIGH]
-  if ((ml | mh) === 0) return
-  const single = m[b + UMIN_LOW] === m[b + UMAX_LOW] && m[b + UMIN_HIGH] === m[b + UMAX_HIGH]
-  // Unknown bits without a gap below them: every value of the range fits.
+  // Known, and the range says the same.
+  if ((ml | mh) === 0 && m[b + UMIN_LOW] === m[b + VALUE_LOW] && m[b + UMIN_HIGH] === m[b + VALUE_HIGH]) {
+    if (m[b + UMAX_LOW] === m[b + UMIN_LOW] && m[b + UMAX_HIGH] === m[b + UMIN_HIGH]) return
+  }
+  // Unknown bits without a gap below them: every value of the range fits, where there is more than one.
   const gapless = mh === 0 ? (ml & (ml + 1)) === 0 : ml === -1 && (mh & (mh + 1)) === 0
-  if (gapless && !single) return
+  if (gapless && ultu(m[b + UMIN_HIGH], m[b + UMIN_LOW], m[b + UMAX_HIGH], m[b + UMAX_LOW])) return
   for (let i = 0; i < 4; i++) words[i] = m[b + VALUE_LOW + i]
   for (let i = 0; i < 4; i++) words[4 + i] = m[b + UMIN_LOW + i]
   const value = wide[0]

@@ -29,6 +29,7 @@ import {
   EXACT_WORDS,
   FRAME,
   ID,
+  ID_MASK,
   INVALID,
   IRQ_SLOT,
   ITER_SLOT,
@@ -88,9 +89,14 @@ class IdMap {
     return true
   }
 
-  /** As {@link same}; an old scalar without an id asks for nothing, a current one without is one of its own. */
+  /**
+   * As {@link same}; an old scalar without an id asks for nothing, a current one without is one of its own. Of a scalar that
+   * is another plus a constant, the other one must stand for the other one, too.
+   */
   sameScalar(old: number, current: number): boolean {
-    return old === 0 || this.same(old, current === 0 ? ++this.#temporary : current)
+    if (old === 0) return true
+    const id = current === 0 ? ++this.#temporary : current
+    return this.same(old, id) && ((old & ADD_CONST) === 0 || this.same(old & ID_MASK, id & ID_MASK))
   }
 }
 
@@ -116,8 +122,7 @@ function registerSafe(m: Int32Array, b: number, n: Int32Array, c: number, exact:
       if (m[b + PRECISE] === 0 && exact === 'not') return true
       const old = m[b + ID]
       const current = n[c + ID]
-      if ((old & ADD_CONST) !== 0 && (current & ADD_CONST) === 0) return false
-      if (old !== 0 && (old & ADD_CONST) === 0 && (current & ADD_CONST) !== 0) return false
+      if (old !== 0 && (old & ADD_CONST) !== (current & ADD_CONST)) return false
       if ((old & ADD_CONST) !== 0 && m[b + OFF] !== n[c + OFF]) return false
       return rangeWithin(m, b, n, c) && bitsWithin(m, b, n, c) && ids.sameScalar(old, current)
     }
