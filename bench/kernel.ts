@@ -63,8 +63,9 @@ function compilePeer(folder: string): string | undefined {
   }
 }
 
-const milliseconds = (peer: string, ...args: string[]): number =>
-  Number(execFileSync(peer, args, { encoding: 'utf8' }).split(' ')[0])
+const numbersOf = (peer: string, ...args: string[]): number[] =>
+  execFileSync(peer, args, { encoding: 'utf8' }).split(' ').map(Number)
+const milliseconds = (peer: string, ...args: string[]): number => numbersOf(peer, ...args)[0]
 
 function compared(
   figure: Pick<Figure, 'name' | 'value' | 'unit' | 'goal'> & { peer: string },
@@ -137,6 +138,7 @@ exit
   if (program === undefined) throw new Error(loaded.message)
   const raw: number[] = []
   const decoded: number[] = []
+  const kept: number[] = []
   using ring = new RingBuffer(loaded.maps[0], Record)
   const data = new Uint8Array(64)
   for (let run = 0; run < RUNS + 1; run++) {
@@ -150,14 +152,28 @@ exit
     if (sum !== 7 * count || count !== records) throw new Error(`${count} records, sum ${sum}`)
     testRun(sys, program.fd, { data, repeat: records })
     start = performance.now()
-    count = ring.drain().length
+    let numbers = 0n
+    count = 0
+    for (let events = ring.drain(1024); events.length > 0; events = ring.drain(1024)) {
+      for (const event of events) numbers += event.number
+      count += events.length
+    }
     decoded.push(count / (performance.now() - start) / 1e3)
+    if (numbers !== 7n * BigInt(records)) throw new Error(`${count} events, sum ${numbers}`)
+    testRun(sys, program.fd, { data, repeat: records })
+    start = performance.now()
+    kept.push(ring.drain().length / (performance.now() - start) / 1e3)
   }
   const row = (name: string, values: number[], least: number): Figure => {
     const value = median(values.slice(1))
     return { area: 'kernel', name, value, unit: 'million records/s', goal: `at least ${least}`, met: value >= least }
   }
-  return [row('ring buffer drain, raw', raw, 5), row('ring buffer drain, decoded to objects', decoded, 1.5)]
+  const { goal: _, met: __, ...all } = row('ring buffer drain, 400,000 objects kept in one array', kept, 0)
+  return [
+    row('ring buffer drain, raw', raw, 5),
+    row('ring buffer drain, decoded to objects, 1,024 at a time', decoded, 1.5),
+    all,
+  ]
 }
 
 function liveCounter(): Figure {
@@ -184,7 +200,7 @@ function liveCounter(): Figure {
   }
 }
 
-async function batchLoads(peer: string | undefined): Promise<Figure> {
+async function batchLoads(peer: string | undefined): Promise<Figure[]> {
   const programs = 10_000
   const lines: string[] = []
   for (let i = 0; i < programs; i++) {
@@ -195,6 +211,8 @@ async function batchLoads(peer: string | undefined): Promise<Figure> {
   const judge = createJudge(sys)
   const rates: number[] = []
   const theirs: number[] = []
+  const ourCpu: number[] = []
+  const theirCpu: number[] = []
   for (let run = 0; run < RUNS + 1; run++) {
     const chunks: Buffer[] = []
     for (let at = 0; at < text.length; at += 65536) chunks.push(text.subarray(at, at + 65536))
@@ -205,25 +223,48 @@ async function batchLoads(peer: string | undefined): Promise<Figure> {
         done()
       },
     })
+    const cpu = process.cpuUsage()
     const start = performance.now()
     await runBatch(({ image, logLevel }) => judge.judge(image, { logLevel }), Readable.from(chunks), output)
     rates.push(programs / ((performance.now() - start) / 1e3))
+    const { user, system } = process.cpuUsage(cpu)
+    ourCpu.push((user + system) / programs)
     if (accepted !== programs) throw new Error(`${accepted} of ${programs} were accepted`)
-    if (peer !== undefined) theirs.push(programs / (milliseconds(peer, 'load', String(programs)) / 1e3))
+    if (peer === undefined) continue
+    const [wall, used] = numbersOf(peer, 'load', String(programs))
+    theirs.push(programs / (wall / 1e3))
+    theirCpu.push((used * 1e3) / programs)
   }
   const value = median(rates.slice(1))
-  return compared(
-    {
-      name: 'load --batch, 10,000 small programs',
-      value,
-      unit: 'programs/s',
-      peer: 'a loop in C',
-      goal: 'at least 60 % of its rate (ratio at most 1.67)',
-    },
-    peer === undefined ? undefined : median(theirs.slice(1)),
-    (peerValue) => peerValue / value,
-    (ratio) => ratio <= 1.67,
-  )
+  const cpu = median(ourCpu.slice(1))
+  const atMost = (ratio: number): boolean => ratio <= 1.67
+  return [
+    compared(
+      {
+        name: 'load --batch, 10,000 small programs',
+        value,
+        unit: 'programs/s',
+        peer: 'a loop in C',
+        goal: 'at least 60 % of its rate (ratio at most 1.67)',
+      },
+      peer === undefined ? undefined : median(theirs.slice(1)),
+      (peerValue) => peerValue / value,
+      atMost,
+    ),
+    // On a machine that others use the rates say who got the CPU, this what it cost.
+    compared(
+      {
+        name: 'load --batch, CPU time a program (all threads)',
+        value: cpu,
+        unit: 'us',
+        peer: 'a loop in C',
+        goal: 'ratio at most 1.67',
+      },
+      peer === undefined ? undefined : median(theirCpu.slice(1)),
+      (peerValue) => cpu / peerValue,
+      atMost,
+    ),
+  ]
 }
 
 /** Figures of the kernel layer: they need bpf(2). */
@@ -231,7 +272,7 @@ export async function figures(): Promise<Figure[]> {
   const folder = mkdtempSync(`${tmpdir()}/typebpf-bench-`)
   try {
     const peer = compilePeer(folder)
-    return [await lookups(), batchRead(peer), ...rings(), liveCounter(), await batchLoads(peer)]
+    return [await lookups(), batchRead(peer), ...rings(), liveCounter(), ...(await batchLoads(peer))]
   } finally {
     rmSync(folder, { recursive: true })
   }
