@@ -128,6 +128,10 @@ function structOpsTarget(image: ProgramImage, types: KernelTypes): TargetAnswer 
       ? type.members.findIndex((m) => m.name === named[1])
       : image.expectedAttachType
   const struct = type.name
+  if (btf.idByName(`bpf_struct_ops_${struct}`, 'struct') === undefined) {
+    const refusal = `attach_btf_id ${id} is not a supported struct`
+    return { key: 'struct_ops-bpf_dummy_ops', name: '', params: [], returnType: 0, hidden: 0, struct, refusal }
+  }
   if (!STRUCT_OPS.has(struct)) return { unsupported: `struct_ops of ${struct}` }
   const member = type.members[index]
   const empty = { key: `struct_ops-${struct}`, name: member?.name ?? '', params: [], returnType: 0, hidden: 0, struct }

@@ -22,7 +22,12 @@ export function checkBtfInfoEarly(env: Env): void {
   if (view === undefined || btf === undefined) return
   for (let id = 1; id < btf.endId; id++) {
     const type = btf.has(id) && btf.kind(id) === 'decl_tag' ? btf.type(id) : undefined
-    if (type?.kind === 'decl_tag' && type.name.startsWith('exception_callback:')) env.unmodelled('exception callbacks')
+    if (
+      type?.kind === 'decl_tag' &&
+      type.name.startsWith('exception_callback:') &&
+      type.type === view.getUint32(4, true)
+    )
+      env.unmodelled('exception callbacks')
   }
   let previous = 0
   for (let at = 0; at < view.byteLength; at += 8) {

@@ -107,6 +107,27 @@ function setArguments(env: Env, call: CallFacts, caller: Frame, callee: Frame): 
     for (const r of [3, 4, 5]) markNotInit(m, at(r))
     return
   }
+  if (call.prototype.id === H.FIND_VMA) {
+    copyRegister(m, at(1), caller.m, at(1))
+    markKnown(m, at(2), 0, 0)
+    m[at(2) + R.TYPE] = R.BTF_ID
+    m[at(2) + R.FRAME] = 0
+    m[at(2) + R.AUX] = env.btfType('vm_area_struct')
+    copyRegister(m, at(3), caller.m, at(4))
+    for (const r of [4, 5]) markNotInit(m, at(r))
+    return
+  }
+  if (call.prototype.id === H.USER_RINGBUF_DRAIN) {
+    markKnown(m, at(1), 0, 0)
+    m[at(1) + R.TYPE] = R.DYNPTR
+    m[at(1) + R.FRAME] = 0
+    m[at(1) + R.AUX] = R.DYNPTR_LOCAL
+    m[at(1) + R.AUX2] = 1
+    m[at(1) + R.ID] = env.newId()
+    copyRegister(m, at(2), caller.m, at(3))
+    for (const r of [0, 3, 4, 5]) markNotInit(m, at(r))
+    return
+  }
   const map = call.map
   if (map === undefined || !WALKABLE.has(map.type)) env.reject('callback function not allowed for map', ENOTSUPP)
   const pointer = (r: number, type: number) => {

@@ -17,7 +17,7 @@ import {
   LD_IMM64,
   PSEUDO_CALL,
 } from './program.ts'
-import { ITER_NEXT, SLEEPABLE } from './tables/kfuncs.ts'
+import { CHANGES_PACKET, ITER_NEXT, SLEEPABLE } from './tables/kfuncs.ts'
 
 const DISCOVERED = 0x10
 const EXPLORED = 0x20
@@ -92,8 +92,10 @@ class Walk {
         const kfunc = kfuncAt(env, i)
         if (kfunc?.allowed === true) {
           if ((kfunc.flags & ITER_NEXT) !== 0) marks[i] |= PRUNE_POINT | FORCE_CHECKPOINT | ITERATOR_NEXT
+          if (kfunc.name === 'bpf_wq_set_callback_impl') marks[i] |= PRUNE_POINT
           if (kfunc.name === 'bpf_rbtree_add_impl')
             marks[i] |= CALLS_CALLBACK | FORCE_CHECKPOINT | PRUNE_POINT | JUMP_POINT
+          if (CHANGES_PACKET.has(kfunc.name)) env.subprograms[env.subprogramOf(i)].changesPacket = true
           if ((kfunc.flags & SLEEPABLE) !== 0) env.subprograms[env.subprogramOf(i)].mightSleep = true
         }
         return this.call(i, code.src[i] === PSEUDO_CALL)

@@ -18,6 +18,7 @@ const CONTEXT: Readonly<Record<ContextRegister, number>> = {
   PTR_TO_XDP_SOCK_OR_NULL: R.XDP_SOCK | R.MAYBE_NULL,
   PTR_TO_MEM: R.MEM,
   PTR_TO_BUF: R.BUF,
+  PTR_TO_TP_BUFFER: R.TP_BUFFER,
   PTR_TO_BTF_ID: R.BTF_ID,
 }
 

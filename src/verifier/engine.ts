@@ -54,7 +54,7 @@ function call(env: Env, liveness: StackLiveness, i: number): Step {
   if (src === PSEUDO_CALL) checkFunctionCall(env, liveness, i)
   else if (src === PSEUDO_KFUNC_CALL) {
     if (code.imm[i] === 0) env.reject('invalid kernel function call not eliminated in verifier pass')
-    checkKfuncCall(env, liveness, i)
+    if (checkKfuncCall(env, liveness, i)) return 'ended'
   } else checkHelperCall(env, liveness, i)
   env.scratchRegister(0)
   return 'next'

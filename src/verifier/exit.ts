@@ -8,6 +8,7 @@ import { markPrecise } from './precision.ts'
 import { checkLeaks } from './references.ts'
 import { S32_MAX, S32_MIN, SCALAR, SMAX, SMIN, TYPE, typeName } from './registers.ts'
 import type { StackLiveness } from './stack-liveness.ts'
+import { registerBase } from './state.ts'
 
 /** True when the path ends here. */
 export function checkExit(env: Env, liveness: StackLiveness): boolean {
@@ -21,33 +22,38 @@ export function checkExit(env: Env, liveness: StackLiveness): boolean {
   return true
 }
 
-function checkReturnValue(env: Env): void {
-  const frame = env.state.frames[0]
+/** The result of the program: R0 at its end, R1 where it throws. */
+export function checkReturnValue(env: Env, register = 0): void {
+  const frame = register === 0 ? env.state.frames[0] : env.frame
+  const first = env.state.frames[0]
   const m = frame.m
-  if (!frame.inAsyncCallback && env.target?.struct !== undefined && returnsFromStructOps(env, env.target)) return
-  registerForRead(env, 0)
-  if (frame.inAsyncCallback) {
+  const b = registerBase(register)
+  const name = `R${register}`
+  const type = () => m[b + TYPE]
+  if (!first.inAsyncCallback && env.target?.struct !== undefined && returnsFromStructOps(env, env.target)) return
+  registerForRead(env, register)
+  if (first.inAsyncCallback) {
     const where = 'At async callback return'
-    if (m[TYPE] !== SCALAR) env.reject(`${where} the register R0 is not a known value (${typeName(m[TYPE])})`)
-    markPrecise(env, 0)
-    if (frame.s[SMIN] < BigInt(frame.returnMinimum) || frame.s[SMAX] > BigInt(frame.returnMaximum))
-      invalidScalar(env, frame, 0, frame.returnMinimum, frame.returnMaximum, where)
+    if (type() !== SCALAR) env.reject(`${where} the register ${name} is not a known value (${typeName(type())})`)
+    markPrecise(env, register)
+    if (frame.s[b / 2 + SMIN] < BigInt(first.returnMinimum) || frame.s[b / 2 + SMAX] > BigInt(first.returnMaximum))
+      invalidScalar(env, frame, b, first.returnMinimum, first.returnMaximum, where, name)
     return
   }
-  if (frame.subprogram !== 0) {
-    if (m[TYPE] !== SCALAR)
-      env.reject(`At subprogram exit the register R0 is not a scalar value (${typeName(m[TYPE])})`)
+  if (first.subprogram !== 0) {
+    if (type() !== SCALAR)
+      env.reject(`At subprogram exit the register ${name} is not a scalar value (${typeName(type())})`)
     return
   }
   const range = env.tables.returns(env.facts)
   if (range === undefined) return
   if ('unsupported' in range) env.unmodelled(range.unsupported)
-  if (m[TYPE] !== SCALAR) env.reject(`At program exit the register R0 is not a known value (${typeName(m[TYPE])})`)
-  markPrecise(env, 0)
+  if (type() !== SCALAR) env.reject(`At program exit the register ${name} is not a known value (${typeName(type())})`)
+  markPrecise(env, register)
   const inside = range.return32
-    ? m[S32_MIN] >= range.minimum && m[S32_MAX] <= range.maximum
-    : frame.s[SMIN] >= BigInt(range.minimum) && frame.s[SMAX] <= BigInt(range.maximum)
-  if (!inside) invalidScalar(env, frame, 0, range.minimum, range.maximum, 'At program exit')
+    ? m[b + S32_MIN] >= range.minimum && m[b + S32_MAX] <= range.maximum
+    : frame.s[b / 2 + SMIN] >= BigInt(range.minimum) && frame.s[b / 2 + SMAX] <= BigInt(range.maximum)
+  if (!inside) invalidScalar(env, frame, b, range.minimum, range.maximum, 'At program exit', name)
 }
 
 /** The result of a struct_ops member: none of `void`, anything of a scalar. */

@@ -72,11 +72,12 @@ export function invalidScalar(
   minimum: number,
   maximum: number,
   where: string,
+  register = 'R0',
 ): never {
   const i = b / 2
   const smin = frame.s[i + SMIN]
   const smax = frame.s[i + SMAX]
-  let text = `${where} the register R0 has`
+  let text = `${where} the register ${register} has`
   if (smin > -(1n << 63n)) text += ` smin=${smin}`
   if (smax < (1n << 63n) - 1n) text += ` smax=${smax}`
   if (smin === -(1n << 63n) && smax === (1n << 63n) - 1n) text += ' unknown scalar value'

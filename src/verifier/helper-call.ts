@@ -6,6 +6,7 @@ import { pushCallback, runLater, setMapCallbackArguments } from './callbacks.ts'
 import { flagBits } from './context-types.ts'
 import { releaseDynptr } from './dynptrs.ts'
 import { EACCES, EINVAL, ENOTSUPP, type Env, Rejection } from './env.ts'
+import { checkFormat } from './format-string.ts'
 import { leaveFunction } from './function-call.ts'
 import * as H from './helper-ids.ts'
 import { exchanged } from './kernel-pointers.ts'
@@ -162,6 +163,8 @@ function special(env: Env, liveness: StackLiveness, call: CallFacts, insn: numbe
       break
     case H.FOR_EACH_MAP_ELEM:
     case H.LOOP:
+    case H.FIND_VMA:
+    case H.USER_RINGBUF_DRAIN:
       pushCallback(env, liveness, call, insn)
       break
     case H.DYNPTR_FROM_MEM: {
@@ -178,10 +181,9 @@ function special(env: Env, liveness: StackLiveness, call: CallFacts, insn: numbe
         setMapCallbackArguments(callee, call.mapReference, call.mapUid),
       )
       break
-    case H.FIND_VMA:
-    case H.USER_RINGBUF_DRAIN:
     case H.SNPRINTF:
-      env.unmodelled(helperText(call.prototype))
+      checkFormat(env)
+      break
   }
 }
 

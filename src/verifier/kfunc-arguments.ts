@@ -36,10 +36,12 @@ export interface KfuncCall {
   object: number
   ownsArgument: boolean
   callback: number
+  /** The map of a work queue. */
+  map: number
+  mapUid: number
 }
 
 const SPECIAL_STRUCTS: Readonly<Record<string, string>> = {
-  bpf_wq: 'work queues',
   bpf_res_spin_lock: 'resilient spin locks',
   bpf_task_work: 'task work',
 }
@@ -189,6 +191,12 @@ function checkPointer(env: Env, liveness: StackLiveness, call: KfuncCall, i: num
     checkNode(env, call, i, targetName)
     return 1
   }
+  if (targetName === 'bpf_wq') {
+    checkArgumentOffset(env, register, release)
+    if (m[b + R.TYPE] !== R.MAP_VALUE) env.reject(`arg#${i} doesn't point to a map value`)
+    checkWorkQueue(env, call, register)
+    return 1
+  }
   const special = isStruct ? SPECIAL_STRUCTS[targetName] : undefined
   if (special !== undefined) env.unmodelled(special)
   if (suffix(name, '__str')) {
@@ -206,6 +214,10 @@ function checkPointer(env: Env, liveness: StackLiveness, call: KfuncCall, i: num
       return 1
     }
     if ((m[b + R.TYPE] & R.BASE_MASK) !== R.MAP_PTR) env.unmodelled('map arguments that are no map pointers')
+    if (call.map !== 0 && (call.map !== m[b + R.AUX] || call.mapUid !== m[b + R.AUX2]))
+      env.reject(
+        `workqueue pointer in R1 map_uid=${call.mapUid} doesn't match map pointer in R2 map_uid=${m[b + R.AUX2]}`,
+      )
   }
   const base = m[b + R.TYPE] & R.BASE_MASK
   if (isMap || base === R.BTF_ID || STRUCT_OF_REGISTER.has(base)) {
@@ -256,6 +268,22 @@ const MADE_BY: Readonly<Record<string, number>> = {
   bpf_dynptr_from_skb: R.DYNPTR_SKB,
   bpf_dynptr_from_xdp: R.DYNPTR_XDP,
   bpf_dynptr_from_skb_meta: R.DYNPTR_SKB_META,
+}
+
+/** A work queue in a map value; its map is remembered for the next argument. */
+function checkWorkQueue(env: Env, call: KfuncCall, register: number): void {
+  const m = env.frame.m
+  const b = registerBase(register)
+  if (!isConst(m, b)) env.reject(`R${register} doesn't have constant offset. bpf_wq has to be at the constant offset`)
+  const map = env.map(m[b + R.AUX])
+  if (env.btf === undefined || (map.spec.btfValueTypeId ?? 0) === 0)
+    env.reject(`map '${map.name}' has to have BTF in order to use bpf_wq`)
+  const field = map.fields.find(({ kind }) => kind === 'bpf_wq')
+  if (field === undefined) env.reject(`map '${map.name}' has no valid bpf_wq`)
+  const at = env.frame.u[b / 2 + R.VALUE] + BigInt(m[b + R.OFF])
+  if (at !== BigInt(field.offset)) env.reject(`off ${at} doesn't point to 'struct bpf_wq' that is at ${field.offset}`)
+  call.map = m[b + R.AUX]
+  call.mapUid = m[b + R.AUX2]
 }
 
 /** The argument is alive as far as the function asks for it. */

@@ -2,9 +2,10 @@
 import { clobber } from './arguments.ts'
 import { markKnown, markNotInit, markUnknown } from './bounds.ts'
 import { inRcuSection } from './btf-access.ts'
-import { runCallback } from './callbacks.ts'
+import { runCallback, runLater, setMapCallbackArguments } from './callbacks.ts'
 import { releaseDynptr } from './dynptrs.ts'
 import { EACCES, EFAULT, type Env } from './env.ts'
+import { checkReturnValue } from './exit.ts'
 import { giveAway, inTreeCallback, markNode, newObject } from './graph-objects.ts'
 import { branchIterator, isProtected } from './iterators.ts'
 import { KERNEL_OBJECT, kindText, PROGRAM_OBJECT } from './kernel-types.ts'
@@ -12,14 +13,11 @@ import { checkKfuncArguments, type KfuncCall } from './kfunc-arguments.ts'
 import type { Kfunc } from './kfunc-prototype.ts'
 import { holdsLock } from './nullness.ts'
 import { accessesPacket } from './program-rules.ts'
-import { acquireReference, releaseReference } from './references.ts'
+import { acquireReference, checkLeaks, clearPacketPointers, releaseReference } from './references.ts'
 import * as R from './registers.ts'
 import type { StackLiveness } from './stack-liveness.ts'
 import { isSpilled, REGISTERS, registerBase, slotBase } from './state.ts'
-import { ACQUIRE, ITER_NEXT, RCU_PROTECTED, RET_NULL, SLEEPABLE } from './tables/kfuncs.ts'
-
-/** Functions that move the packet. */
-const CHANGES_PACKET: ReadonlySet<string> = new Set(['bpf_xdp_pull_data'])
+import { ACQUIRE, CHANGES_PACKET, ITER_NEXT, RCU_PROTECTED, RET_NULL, SLEEPABLE } from './tables/kfuncs.ts'
 
 /** Functions that may be called while a spin lock is held. */
 export function allowedUnderLock(kfunc: Kfunc): boolean {
@@ -28,14 +26,14 @@ export function allowedUnderLock(kfunc: Kfunc): boolean {
 
 const GIVES_AWAY = /^bpf_(list_push_(front|back)|rbtree_add)_impl$/
 
-export function checkKfuncCall(env: Env, liveness: StackLiveness, insn: number): void {
+/** Simulates a call; true when it does not return. */
+export function checkKfuncCall(env: Env, liveness: StackLiveness, insn: number): boolean {
   const kfunc = env.kfuncs.get(env.code.imm[insn])
   const types = env.typesOf(KERNEL_OBJECT)
   if (kfunc === undefined || types === undefined) env.unmodelled('kernel function calls')
   if (!kfunc.allowed) env.reject(`calling kernel function ${kfunc.name} is not allowed`, EACCES)
   if (kfunc.name === '__bpf_trap') env.reject('unexpected __bpf_trap() due to uninitialized variable?', EFAULT)
-  if (env.unknownKfuncs.has(kfunc.id) || CHANGES_PACKET.has(kfunc.name))
-    env.unmodelled(`the kernel function ${kfunc.name}`)
+  if (env.unknownKfuncs.has(kfunc.id)) env.unmodelled(`the kernel function ${kfunc.name}`)
   const sleepable = (kfunc.flags & SLEEPABLE) !== 0
   if (sleepable && !env.state.sleepable)
     env.reject(`program must be sleepable to call sleepable kfunc ${kfunc.name}`, EACCES)
@@ -54,9 +52,15 @@ export function checkKfuncCall(env: Env, liveness: StackLiveness, insn: number):
     object: 0,
     ownsArgument: false,
     callback: -1,
+    map: 0,
+    mapUid: 0,
   }
   checkKfuncArguments(env, liveness, call)
   if (kfunc.name === 'bpf_rbtree_add_impl') pushComparison(env, liveness, call, insn)
+  else if (kfunc.name === 'bpf_wq_set_callback_impl')
+    runLater(env, liveness, call.callback, insn, true, (_caller, callee) =>
+      setMapCallbackArguments(callee, call.map, call.mapUid),
+    )
   else if (call.callback >= 0) env.unmodelled(`the callback of ${kfunc.name}`)
   checkSections(env, kfunc, sleepable)
   if ((kfunc.flags & RCU_PROTECTED) !== 0 && !inRcuSection(env))
@@ -67,10 +71,17 @@ export function checkKfuncCall(env: Env, liveness: StackLiveness, insn: number):
     else if (!releaseReference(env, reference))
       env.reject(`kfunc ${kfunc.name}#${kfunc.id} reference has not been acquired before`)
   }
+  if (kfunc.name === 'bpf_throw') {
+    checkReturnValue(env, 1)
+    checkLeaks(env, 'bpf_throw', true, true)
+    return true
+  }
   if (GIVES_AWAY.test(kfunc.name)) giveAway(env, env.frame.m[registerBase(2) + R.REF])
   clobber(env.frame.m)
   giveResult(env, call, insn)
+  if (CHANGES_PACKET.has(kfunc.name)) clearPacketPointers(env)
   if ((kfunc.flags & ITER_NEXT) !== 0 && call.iterator !== undefined) branchIterator(env, call.iterator, insn)
+  return false
 }
 
 /** The comparison that bpf_rbtree_add calls: two nodes that it does not own. */

@@ -142,6 +142,7 @@ export type ContextRegister =
   | 'PTR_TO_XDP_SOCK_OR_NULL'
   | 'PTR_TO_MEM'
   | 'PTR_TO_BUF'
+  | 'PTR_TO_TP_BUFFER'
   | 'PTR_TO_BTF_ID'
 
 /** A legal context access (bpf_verifier_ops.is_valid_access said yes); an illegal one is `undefined`. */

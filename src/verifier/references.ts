@@ -59,10 +59,10 @@ export function clearPacketPointers(env: Env): void {
 }
 
 /** Nothing may be held where a program ends (check_reference_leak). */
-export function checkLeaks(env: Env, prefix: string, checkLock: boolean): void {
+export function checkLeaks(env: Env, prefix: string, checkLock: boolean, everyFrame = false): void {
   const state = env.state
   if (checkLock && state.activeLocks > 0) env.reject(`${prefix} cannot be used inside bpf_spin_lock-ed region`)
-  if (env.frame.index !== 0) {
+  if (env.frame.index !== 0 && !everyFrame) {
     if (checkLock) checkSections(env, prefix)
     return
   }

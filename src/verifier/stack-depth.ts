@@ -1,5 +1,6 @@
 /** The stack of every chain of calls: 512 bytes, 256 where a tail call lies below (check_max_stack_depth). */
 import { E2BIG, EACCES, type Env } from './env.ts'
+import { kfuncAt } from './kfunc-prototype.ts'
 import { isPseudoCall, isPseudoFunc } from './program.ts'
 import { MAX_FRAMES, MAX_STACK } from './state.ts'
 
@@ -61,7 +62,12 @@ class Walk {
       const end = subprograms[index].end
       let entered = false
       for (; i < end; i++) {
-        if (!isPseudoCall(code, i) && !isPseudoFunc(code, i)) continue
+        if (!isPseudoCall(code, i) && !isPseudoFunc(code, i)) {
+          if (kfuncAt(env, i)?.name !== 'bpf_throw') continue
+          if (subprograms[index].isCallback || stack.some((level) => subprograms[level.subprogram].isCallback))
+            env.reject(`bpf_throw kfunc (insn ${i}) cannot be called from callback subprog ${index}`)
+          continue
+        }
         const callee = env.subprogramAt[i + code.imm[i] + 1]
         if (subprograms[callee].isAsyncCallback && !isPseudoCall(code, i)) continue
         stack.push({ subprogram: index, next: i + 1 })

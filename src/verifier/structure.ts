@@ -4,7 +4,7 @@
  */
 import { E2BIG, EBUSY, EINVAL, ENOENT, type Env } from './env.ts'
 import { KERNEL_OBJECT } from './kernel-types.ts'
-import { addKfunc } from './kfunc-prototype.ts'
+import { addKfunc, kfuncAt } from './kfunc-prototype.ts'
 import { mapUseRefusal } from './map-rules.ts'
 import {
   CALL,
@@ -102,6 +102,7 @@ export function checkSubprograms(env: Env): void {
     }
     if (op === EXIT) subprogram.exit = i
     if (i === subprogram.end - 1) {
+      if (kfuncAt(env, i)?.name === 'bpf_throw') env.unmodelled('functions that end with bpf_throw')
       if (op !== EXIT && op !== JA32 && op !== JA) env.reject('last insn is not an exit or jmp')
       current++
     }
@@ -164,6 +165,7 @@ function resolveImmediate(
   used.add(map)
   const refusal = mapUseRefusal(map, env.facts)
   if (refusal !== undefined) env.reject(refusal, EINVAL)
+  if (map.type === MAP_ARENA) env.unmodelled('arena maps')
   if (isValue) {
     if (offset >>> 0 >= MAX_VARIABLE_OFFSET) env.reject(`direct value offset of ${offset >>> 0} is not allowed`)
     if (map.type !== MAP_ARRAY && map.type !== MAP_ARENA && map.type !== MAP_INSN_ARRAY)
@@ -171,7 +173,6 @@ function resolveImmediate(
     if (map.type !== MAP_ARRAY || map.maxEntries !== 1 || offset >>> 0 >= map.valueSize)
       env.reject(`invalid access to map value pointer, value_size=${map.valueSize} off=${offset >>> 0}`)
   }
-  if (map.type === MAP_ARENA) env.unmodelled('arena maps')
   if (map.type === MAP_CGROUP_STORAGE || map.type === MAP_PERCPU_CGROUP_STORAGE) {
     if (env.mapOf.some((other) => other !== undefined && other !== map && other.type === map.type))
       env.reject('only one cgroup storage of each type is allowed', EBUSY)

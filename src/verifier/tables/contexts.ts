@@ -14,6 +14,7 @@ const REGISTERS: Readonly<Record<string, ContextRegister>> = {
   tcp_sock: 'PTR_TO_TCP_SOCK',
   tcp_sock_or_null: 'PTR_TO_TCP_SOCK_OR_NULL',
   xdp_sock: 'PTR_TO_XDP_SOCK',
+  tp_buffer: 'PTR_TO_TP_BUFFER',
 }
 const PREFIXES: readonly (readonly [string, TypeFlag])[] = [
   ['trusted_', 'PTR_TRUSTED'],

@@ -3,6 +3,7 @@
  * the recorded profiles of src/uapi/profiles. `tables` is Linux 6.18's.
  */
 import {
+  ATTACH_TYPES,
   helperName,
   PROFILE_6_18,
   PROGRAM_TYPES,
@@ -26,6 +27,9 @@ const NO_HELPERS: readonly (HelperPrototype | undefined)[] = []
 
 /** Why BPF_PROG_LOAD would refuse this program type or attach type before its verifier runs; undefined when it would not. */
 export type LoadRefusal = (program: ProgramFacts) => string | undefined
+
+const KPROBE = PROGRAM_TYPES.kprobe
+const SESSIONS: ReadonlySet<number> = new Set([ATTACH_TYPES.trace_kprobe_session, ATTACH_TYPES.trace_uprobe_session])
 
 class ProfileTables implements VerifierTables {
   #profile: Profile
@@ -55,6 +59,9 @@ class ProfileTables implements VerifierTables {
         : (targets.programs[targetKey] ?? targets.programs[targetKey.startsWith('tracing') ? 'tracing-raw_tp' : ''])
             ?.kfuncs
     if (row === undefined) return undefined
+    // Sessions are told by the attach type, with which kernel functions were not recorded.
+    if (program.type === KPROBE && name.startsWith('bpf_session_') && SESSIONS.has(program.expectedAttachType))
+      return true
     let set = this.#kfuncSets.get(row)
     if (set === undefined) this.#kfuncSets.set(row, (set = new Set(targets.kfuncSets[row])))
     return set.has(name)

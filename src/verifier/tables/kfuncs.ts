@@ -49,6 +49,16 @@ const ROWS: readonly (readonly [flags: string, names: string])[] = [
       'cubictcp_recalc_ssthresh cubictcp_cong_avoid cubictcp_state cubictcp_cwnd_event cubictcp_acked bbr_init ' +
       'bbr_main bbr_sndbuf_expand bbr_undo_cwnd bbr_cwnd_event bbr_ssthresh bbr_min_tso_segs bbr_set_state',
   ],
+  ['', 'bpf_throw bpf_wq_init bpf_wq_set_callback_impl bpf_wq_start bpf_xdp_pull_data css_rstat_updated'],
+  ['sleepable', 'css_rstat_flush'],
+  [
+    'trusted',
+    'bpf_sock_destroy bpf_sk_assign_tcp_reqsk bpf_sock_ops_enable_tx_tstamp bpf_ct_set_timeout bpf_ct_change_timeout bpf_ct_set_status bpf_ct_change_status bpf_ct_set_nat_info',
+  ],
+  ['acquire ret_null', 'bpf_xdp_ct_alloc bpf_xdp_ct_lookup bpf_skb_ct_alloc bpf_skb_ct_lookup bpf_xdp_get_xfrm_state'],
+  ['acquire ret_null release', 'bpf_ct_insert_entry'],
+  ['release', 'bpf_ct_release bpf_xdp_xfrm_state_release'],
+  ['acquire ret_null sleepable', 'bpf_crypto_ctx_create'],
   ['', 'bpf_list_push_front_impl bpf_list_push_back_impl bpf_rbtree_add_impl'],
   [
     'acquire ret_null',
@@ -118,6 +128,9 @@ const FLAGS = new Map<string, number>(
     return names.split(' ').map((name): [string, number] => [name, bits])
   }),
 )
+
+/** Functions that move the packet. */
+export const CHANGES_PACKET: ReadonlySet<string> = new Set(['bpf_xdp_pull_data'])
 
 /** Flags of a kernel function by name, undefined where they are not recorded. */
 export function kfuncFlags(name: string): number | undefined {
