@@ -88,6 +88,8 @@ export function damage(random: Random, program: Generated): Generated {
     }
     slots[at] = [slot[0], slot[1], slot[2], (slot[3] << 16) >> 16, slot[4] | 0]
   }
-  relocations = relocations.filter((r) => takesMap(slots[r.insn]) && r.insn + 1 < slots.length)
+  relocations = relocations.filter(
+    (r) => takesMap(slots[r.insn]) && r.insn + 1 < slots.length && (r.kind === 'fd' || slots[r.insn + 1][0] === 0),
+  )
   return { ...program, slots, relocations }
 }

@@ -245,7 +245,7 @@ const FAMILIES: readonly Family[] = [
       [1, spill],
       [1, mapLookup],
     ],
-    sloppy: [0.5, 0.06],
+    sloppy: [0.6, 0.08],
   },
   {
     name: 'frames',
