@@ -150,9 +150,10 @@ export class PerfArrayMap extends EmulatedMap {
   output(flags: bigint, data: Uint8Array): number {
     if ((flags & ~0x000f_ffff_ffff_ffffn) !== 0n) return -ERRNO.EINVAL
     const low = Number(flags & 0xffff_ffffn)
-    const { cpu } = this.machine.environment
+    const { cpu, cpus } = this.machine.environment
     const index = low === 0xffff_ffff ? cpu : low
-    if (index >= this.spec.maxEntries) return -ERRNO.E2BIG
+    // loaders give an array without a size an entry a CPU
+    if (index >= (this.spec.maxEntries || cpus)) return -ERRNO.E2BIG
     if (index !== cpu) return -ERRNO.EOPNOTSUPP
     this.machine.run.events.push({ kind: 'perf', map: this.name, data, cpu })
     return 0

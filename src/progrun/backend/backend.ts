@@ -28,6 +28,8 @@ export interface RawResult {
   /** Metadata and packet as they came out; undefined where the type gives none. */
   readonly data?: Uint8Array
   readonly context?: Uint8Array
+  /** struct bpf_flow_keys that a flow dissector filled in. */
+  readonly flowKeys?: Uint8Array
   /** Mean of a run. */
   readonly durationNs?: number
   /** Instructions executed, emulator only. */
@@ -52,6 +54,8 @@ export interface BackendMap {
   /** @throws SystemError or InputError when it cannot be written */
   set(key: Uint8Array, value: Uint8Array | readonly Uint8Array[]): void
   delete(key: Uint8Array): boolean
+  /** Queues and stacks: these values and no others, in the order in which they will be popped. */
+  refill?(values: readonly Uint8Array[]): void
   /** Its first contents again, nothing else. */
   reset(): void
 }

@@ -134,6 +134,7 @@ export function openEmulator(fleet: Fleet, world: EmulatorWorld = {}): EmulatorB
         retval: result.retval,
         ...(data === undefined || shape === undefined || shape.data !== 'packet' ? {} : { data }),
         ...(input.context === undefined ? {} : { context: result.ctxBytes }),
+        ...(result.flowKeys === undefined ? {} : { flowKeys: result.flowKeys }),
         durationNs,
         instructions: result.steps,
         events: result.events.map(({ kind, map, data: bytes }) => ({ kind, map, data: bytes })),

@@ -5,11 +5,13 @@ import {
   createJudge,
   type LoadResult,
   missingPrivileges,
+  PerfBuffer,
   type RawMap,
   RingBuffer,
   testRun,
 } from '../../syscall/index.ts'
 import { MAP_TYPES, programTypeName } from '../../uapi/index.ts'
+import { isOrdered } from '../harness/map-values.ts'
 import { RUN_SHAPES, type RunShape } from '../harness/shapes.ts'
 import type { Backend, BackendMap, Fleet, HarnessEvent, RawResult, RawRun } from './backend.ts'
 
@@ -34,12 +36,16 @@ const KEYLESS: readonly number[] = [
   MAP_TYPES.bloom_filter,
 ]
 
+const NO_KEY = new Uint8Array(0)
+/** Pages a CPU for records that one run sends. */
+const PERF_PAGES = 64
+
 /** The kernel's side of a harness. */
 export interface KernelBackend extends Backend {
   readonly kind: 'kernel'
   /** The loaded program's file descriptor, valid until the harness is closed. */
   programFd(program: number): number
-  /** Ring records that were sent since the last look. */
+  /** Records of rings and perf buffers that were sent since the last look. */
   takeEvents(): HarnessEvent[]
   /** The verifier's log of the load, level 1. */
   log(program: number): string
@@ -63,6 +69,11 @@ class KernelMap implements BackendMap {
   }
 
   entries(): { key: Uint8Array; values: Uint8Array[] }[] {
+    if (isOrdered(this.spec)) {
+      const values = this.#take()
+      this.refill(values)
+      return values.map((value) => ({ key: NO_KEY, values: [value] }))
+    }
     if (KEYLESS.includes(this.spec.type) || this.spec.keySize === 0) return []
     return [...this.#live.entries()].map(([key, value]) => ({ key, values: this.#split(value) }))
   }
@@ -83,15 +94,32 @@ class KernelMap implements BackendMap {
     this.#live.update(key, all)
   }
 
+  /** Everything out of a queue or stack, in the order of popping. */
+  #take(): Uint8Array[] {
+    const values: Uint8Array[] = []
+    for (
+      let value = this.#live.lookupAndDelete(NO_KEY);
+      value !== undefined;
+      value = this.#live.lookupAndDelete(NO_KEY)
+    )
+      values.push(value)
+    return values
+  }
+
+  refill(values: readonly Uint8Array[]): void {
+    this.#take()
+    for (const value of this.spec.type === MAP_TYPES.stack ? [...values].reverse() : values)
+      this.#live.update(NO_KEY, value)
+  }
+
   delete(key: Uint8Array): boolean {
     return this.#live.delete(key)
   }
 
   reset(): void {
     if (this.spec.frozen === true || KEYLESS.includes(this.spec.type)) return
-    if (this.spec.type === MAP_TYPES.queue || this.spec.type === MAP_TYPES.stack) {
-      while (this.#live.lookupAndDelete(new Uint8Array(0)) !== undefined);
-    } else if (ARRAYS.includes(this.spec.type)) {
+    if (isOrdered(this.spec)) this.#take()
+    else if (ARRAYS.includes(this.spec.type)) {
       const zero = new Uint8Array(this.spec.valueSize)
       for (const key of this.#live.keys()) this.#live.update(key, zero)
     } else for (const key of [...this.#live.keys()]) this.#live.delete(key)
@@ -133,7 +161,14 @@ export function openKernel(fleet: Fleet): KernelBackend {
     close()
     throw error
   }
-  const rings = openRings(fleet, live, owners)
+  const outlets: Outlet[] = []
+  try {
+    outlets.push(...openOutlets(fleet, live, owners))
+  } catch (error) {
+    close()
+    throw error
+  }
+  const drain = (): HarnessEvent[] => outlets.flatMap((outlet) => outlet.drain())
   const maps = fleet.maps.map((spec, index) => {
     const map = live.get(index)
     return map === undefined ? undefined : new KernelMap(spec, map)
@@ -155,7 +190,7 @@ export function openKernel(fleet: Fleet): KernelBackend {
           },
         )
       const result = runOnce(judge.sys, fd, input, shape)
-      return rings.length === 0 ? result : { ...result, events: drain(rings) }
+      return outlets.length === 0 ? result : { ...result, events: drain() }
     },
     map(index) {
       const map = maps[index]
@@ -168,32 +203,39 @@ export function openKernel(fleet: Fleet): KernelBackend {
       if (fd === undefined) throw new UnsupportedError('progrun.program', `there is no program ${program}`)
       return fd
     },
-    takeEvents: () => drain(rings),
+    takeEvents: drain,
     log: (program) => loaded[program]?.log ?? '',
     close,
   }
 }
 
-interface OpenRing {
-  readonly map: string
-  readonly ring: RingBuffer
+/** Where a program sends records: what has come since the last look. */
+interface Outlet {
+  drain(): HarnessEvent[]
 }
 
-function openRings(fleet: Fleet, live: ReadonlyMap<number, RawMap>, owners: { close(): void }[]): OpenRing[] {
-  return fleet.maps.flatMap((spec, index) => {
+function openOutlets(fleet: Fleet, live: ReadonlyMap<number, RawMap>, owners: { close(): void }[]): Outlet[] {
+  return fleet.maps.flatMap((spec, index): Outlet[] => {
     const map = live.get(index)
-    if (spec.type !== MAP_TYPES.ringbuf || map === undefined) return []
-    const ring = new RingBuffer(map)
-    owners.push(ring)
-    return [{ map: spec.name, ring }]
+    if (map === undefined) return []
+    const { name } = spec
+    if (spec.type === MAP_TYPES.ringbuf) {
+      const ring = new RingBuffer(map)
+      owners.push(ring)
+      return [{ drain: () => ring.drain().map((data) => ({ kind: 'ringbuf', map: name, data: data as Uint8Array })) }]
+    }
+    if (spec.type !== MAP_TYPES.perf_event_array) return []
+    const buffer = new PerfBuffer(map, { pages: PERF_PAGES })
+    owners.push(buffer)
+    return [
+      {
+        drain: () =>
+          buffer
+            .drain()
+            .flatMap((record) => ('event' in record ? [{ kind: 'perf', map: name, data: record.event }] : [])),
+      },
+    ]
   })
-}
-
-/** What the program has sent since the last look. */
-function drain(rings: readonly OpenRing[]): HarnessEvent[] {
-  return rings.flatMap(({ map, ring }) =>
-    ring.drain().map((data) => ({ kind: 'ringbuf' as const, map, data: data as Uint8Array })),
-  )
 }
 
 function runOnce(sys: Parameters<typeof testRun>[0], fd: number, input: RawRun, shape: RunShape): RawResult {
@@ -214,7 +256,8 @@ function runOnce(sys: Parameters<typeof testRun>[0], fd: number, input: RawRun, 
   return {
     backend: 'kernel',
     retval: out.retval,
-    ...(data === 'packet' || data === 'keys' ? { data: out.data } : {}),
+    ...(data === 'packet' ? { data: out.data } : {}),
+    ...(data === 'keys' ? { flowKeys: out.data } : {}),
     ...(shape.context !== undefined && input.context !== undefined ? { context: out.context } : {}),
     durationNs: out.durationNs,
     events: [],

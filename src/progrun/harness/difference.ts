@@ -4,7 +4,7 @@ import { decode } from '../../layout/index.ts'
 import type { ProgramType } from '../../uapi/index.ts'
 import type { Backend, RawResult } from '../backend/backend.ts'
 import { diffPackets } from '../packets/index.ts'
-import { canonical, isComparable } from './map-values.ts'
+import { canonical, isComparable, isOrdered } from './map-values.ts'
 import { RUN_SHAPES } from './shapes.ts'
 import { verdictName } from './verdicts.ts'
 
@@ -56,6 +56,10 @@ export function compareResults(type: ProgramType, emulator: RawResult, kernel: R
     else if (bytesToHex(emulator.data) !== bytesToHex(kernel.data))
       out.push({ what: 'data', emulator: bytesToHex(emulator.data), kernel: bytesToHex(kernel.data) })
   }
+  if (emulator.flowKeys !== undefined && kernel.flowKeys !== undefined) {
+    const [a, b] = [bytesToHex(emulator.flowKeys), bytesToHex(kernel.flowKeys)]
+    if (a !== b) out.push({ what: 'flow keys', emulator: a, kernel: b })
+  }
   if (shape?.context !== undefined && emulator.context !== undefined && kernel.context !== undefined) {
     const left = decode(shape.context, emulator.context) as Record<string, unknown>
     const right = decode(shape.context, kernel.context) as Record<string, unknown>
@@ -66,23 +70,32 @@ export function compareResults(type: ProgramType, emulator: RawResult, kernel: R
   return out
 }
 
-/** Ring records of both; other events cannot be read back from a test run. */
+/** Records of rings and perf buffers; other events cannot be read back from a test run. */
 function compareEvents(emulator: RawResult, kernel: RawResult): Difference[] {
-  const texts = ({ events }: RawResult): string[] =>
-    events.filter(({ kind }) => kind === 'ringbuf').map(({ map, data }) => `${map}: ${bytesToHex(data)}`)
-  const left = texts(emulator)
-  const right = texts(kernel)
   const out: Difference[] = []
-  for (let i = 0; i < Math.max(left.length, right.length); i++)
-    if (left[i] !== right[i])
-      out.push({ what: `event ${i}`, emulator: left[i] ?? '(absent)', kernel: right[i] ?? '(absent)' })
+  for (const kind of ['ringbuf', 'perf'] as const) {
+    const left = emulator.events.filter((event) => event.kind === kind)
+    const right = kernel.events.filter((event) => event.kind === kind)
+    for (let i = 0; i < Math.max(left.length, right.length); i++) {
+      const [ours, theirs] = [left[i], right[i]]
+      // the kernel fills a perf record up to whole words: as much as was sent is compared
+      const data =
+        kind === 'perf' && ours !== undefined && theirs?.data.length === ((ours.data.length + 11) & ~7) - 4
+          ? theirs.data.subarray(0, ours.data.length)
+          : theirs?.data
+      const text = (map: string | undefined, bytes: Uint8Array | undefined): string =>
+        bytes === undefined ? '(absent)' : `${map}: ${bytesToHex(bytes)}`
+      const [a, b] = [text(ours?.map, ours?.data), text(theirs?.map, data)]
+      if (a !== b) out.push({ what: `${kind === 'perf' ? 'perf event' : 'event'} ${i}`, emulator: a, kernel: b })
+    }
+  }
   return out
 }
 
 /** What a map differs in, entry by entry. */
 export function compareMaps(emulator: Backend, kernel: Backend, index: number): Difference[] {
   const { spec } = emulator.map(index)
-  if (!isComparable(spec)) return []
+  if (!isComparable(spec) && !isOrdered(spec)) return []
   const left = canonical(emulator.map(index).entries())
   const right = canonical(kernel.map(index).entries())
   const out: Difference[] = []

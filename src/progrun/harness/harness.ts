@@ -11,7 +11,7 @@ import { type KernelBackend, kernelUnavailable, openKernel } from '../backend/ke
 import { CoverageRecorder } from '../coverage/recorder.ts'
 import { compareMaps, compareResults, type Difference, DifferenceError } from './difference.ts'
 import { withGlobals } from './globals.ts'
-import { isComparable, mapCodec } from './map-values.ts'
+import { isComparable, isOrdered, mapCodec } from './map-values.ts'
 import { type PreparedRun, prepareRun } from './preflight.ts'
 import { RunResult } from './result.ts'
 import type { AnyRun, RunOptions } from './run-options.ts'
@@ -143,7 +143,7 @@ export class Harness {
     if (results.length === 2) {
       const differences: Difference[] = compareResults(type, results[0], results[1])
       for (const [map, spec] of this.#fleet.maps.entries())
-        if (isComparable(spec) && !this.#ignored.has(spec.name))
+        if ((isComparable(spec) || isOrdered(spec)) && !this.#ignored.has(spec.name))
           differences.push(...compareMaps(backends[0], backends[1], map))
       if (differences.length > 0) throw new DifferenceError(image.name, backends[1].label, differences)
     }
@@ -168,6 +168,13 @@ export class Harness {
     const { emulator, kernel } = this
     if (emulator === undefined || kernel === undefined) return
     for (const [index, spec] of this.#fleet.maps.entries()) {
+      if (isOrdered(spec) && !this.#ignored.has(spec.name) && compareMaps(emulator, kernel, index).length > 0)
+        kernel.map(index).refill?.(
+          emulator
+            .map(index)
+            .entries()
+            .map(({ values }) => values[0]),
+        )
       if (!isComparable(spec) || spec.frozen === true || this.#ignored.has(spec.name)) continue
       const changed = new Set(compareMaps(emulator, kernel, index).map(({ key }) => key))
       for (const { key, values } of emulator.map(index).entries())

@@ -84,6 +84,11 @@ export function isComparable(spec: MapSpec): boolean {
   return COMPARABLE.includes(spec.type)
 }
 
+/** Maps without keys whose values have an order: the kernel gives them out only one by one, and they are put back. */
+export function isOrdered(spec: MapSpec): boolean {
+  return spec.type === MAP_TYPES.queue || spec.type === MAP_TYPES.stack
+}
+
 /** The sum of values as little-endian 64-bit words (32-bit or single bytes where the size is no multiple): a per-CPU value as one. */
 export function sumValues(values: readonly Uint8Array[]): Uint8Array {
   if (values.length === 1) return values[0]
@@ -102,8 +107,11 @@ export function sumValues(values: readonly Uint8Array[]): Uint8Array {
   return out
 }
 
-/** Entries by key in hex, sorted, per-CPU values summed: what two backends are compared by. */
+/** Entries by key in hex (without keys: by place), sorted, per-CPU values summed: what two backends are compared by. */
 export function canonical(entries: readonly RawEntry[]): Map<string, string> {
-  const rows = entries.map(({ key, values }) => [bytesToHex(key), bytesToHex(sumValues(values))] as const)
+  const rows = entries.map(
+    ({ key, values }, place) =>
+      [key.length === 0 ? String(place).padStart(8, '0') : bytesToHex(key), bytesToHex(sumValues(values))] as const,
+  )
   return new Map(rows.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
 }

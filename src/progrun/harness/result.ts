@@ -23,6 +23,8 @@ export class RunResult<K extends ProgramType = ProgramType> {
   readonly durationNs: number | undefined
   /** Executed instructions, when the emulator ran. */
   readonly instructions: number | undefined
+  /** struct bpf_flow_keys that a flow dissector filled in. */
+  readonly flowKeys: Uint8Array | undefined
   readonly events: readonly HarnessEvent[]
   /** bpf_printk lines, when the emulator ran. */
   readonly printk: readonly string[]
@@ -45,6 +47,7 @@ export class RunResult<K extends ProgramType = ProgramType> {
     const emulator = runs.find(({ backend }) => backend === 'emulator')
     this.durationNs = (kernel ?? first).durationNs
     this.instructions = emulator?.instructions
+    this.flowKeys = first.flowKeys
     this.events = first.events
     this.printk = emulator?.printk ?? []
     this.redirect = emulator?.redirect
