@@ -7,6 +7,7 @@ import { emitInstructions } from './codegen/emit.ts'
 import { removeDead } from './codegen/liveness.ts'
 import { lower } from './codegen/lower.ts'
 import type { FunctionContext, FunctionParameter, Unit, UsedFunction } from './context.ts'
+import { dropOverwrittenZeros } from './ir/zeros.ts'
 import { withTypes } from './maps/definition.ts'
 import { nodeSourceReader, type SourceReader } from './source.ts'
 import { addBtf } from './types/btf.ts'
@@ -17,6 +18,7 @@ export function compileFunction(
   fn: FunctionContext,
   sourceOf: (site: number) => SourceLocation | undefined,
 ): Instruction[] {
+  dropOverwrittenZeros(fn.emitter.ir)
   const machine = lower(fn.emitter.ir, { signExtend: fn.unit.atLeast(6, 6) })
   cleanGraph(machine)
   removeDead(machine)

@@ -49,6 +49,7 @@ export {
   socketFilter,
 } from './kinds/network.ts'
 export { context, ref } from './kinds/parameters.ts'
+export { kprobe, kretprobe, kretsyscall, ksyscall, uprobe, uretprobe } from './kinds/probes.ts'
 export { BpfProgram, type ProgramOptions, ReturnCode } from './kinds/program.ts'
 export { StructOps, structOps, structOpsMember } from './kinds/struct-ops.ts'
 export { type TcBody, type TcCode, type TcxOptions, tc, tcx } from './kinds/tc.ts'
@@ -57,10 +58,6 @@ export {
   fentry,
   fexit,
   fmodRet,
-  kprobe,
-  kretprobe,
-  kretsyscall,
-  ksyscall,
   type LsmBody,
   type LsmCode,
   lsm,
@@ -73,8 +70,6 @@ export {
   type TracepointOptions,
   tpBtf,
   tracepoint,
-  uprobe,
-  uretprobe,
 } from './kinds/trace.ts'
 export type { ArgumentsBody, ProbeBody, ReturnProbeBody, TracepointBody, TracingBody } from './kinds/tracing.ts'
 export { type UsdtBody, usdt } from './kinds/usdt.ts'

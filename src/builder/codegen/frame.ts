@@ -1,3 +1,4 @@
+import type { SourceLocation } from '../../asm/index.ts'
 import { UsageError } from '../../errors/index.ts'
 import type { StackSlot } from '../ir/ops.ts'
 import { type MachineFunction, successors } from './machine.ts'
@@ -19,7 +20,10 @@ export interface Frame {
  * Chooses a place for every used slot. Slots that are never in use at the same time share places in large frames.
  * @throws UsageError `build.stack` with the ledger when 512 bytes are not enough
  */
-export function layoutFrame(fn: MachineFunction): Frame {
+export function layoutFrame(
+  fn: MachineFunction,
+  sourceOf: (site: number) => SourceLocation | undefined = () => undefined,
+): Frame {
   const used = new Set<StackSlot>()
   for (const block of fn.blocks) for (const { slot } of block.code) if (slot !== undefined) used.add(slot)
   const order = [...used].sort((a, b) => b.align - a.align || b.size - a.size || a.id - b.id)
@@ -27,18 +31,34 @@ export function layoutFrame(fn: MachineFunction): Frame {
   if (frame.sizeBytes > SHARE_ABOVE) {
     frame = place(order, conflicts(fn, order))
   }
-  if (frame.sizeBytes > STACK_BYTES)
-    throw new UsageError(
-      'build.stack',
-      `${fn.name}: the frame needs ${frame.sizeBytes} bytes, a BPF frame has ${STACK_BYTES}`,
-      {
-        details: [
-          ...[...frame.offsets].slice(0, 32).map(([slot, at]) => `[r10${at}] ${slot.size} bytes: ${slot.what}`),
-          'move large values into a per-CPU array map: b.scratch(Type) instead of b.local(Type)',
-        ],
-      },
-    )
+  if (frame.sizeBytes > STACK_BYTES) throw tooLarge(fn, frame, sourceOf)
   return frame
+}
+
+/** The ledger, largest first, and where the largest comes from. */
+function tooLarge(
+  fn: MachineFunction,
+  frame: Frame,
+  sourceOf: (site: number) => SourceLocation | undefined,
+): UsageError {
+  const place = (slot: StackSlot): string => {
+    const at = sourceOf(slot.site)
+    return at === undefined ? '' : ` (${at.file}:${at.line})`
+  }
+  const slots = [...frame.offsets.keys()].sort((a, b) => b.size - a.size || a.id - b.id)
+  const named = slots.find(({ site }) => site >= 0)
+  const at = named === undefined ? undefined : sourceOf(named.site)
+  return new UsageError(
+    'build.stack',
+    `${fn.name}: the frame needs ${frame.sizeBytes} bytes, a BPF frame has ${STACK_BYTES}`,
+    {
+      details: [
+        'move the largest values into a per-CPU array map: b.scratch(Type) instead of b.local(Type)',
+        ...slots.slice(0, 16).map((slot) => `${slot.size} bytes: ${slot.what}${place(slot)}`),
+        ...(at === undefined ? [] : [`at ${at.file}:${at.line}:${at.column}`]),
+      ],
+    },
+  )
 }
 
 /** One place a slot, one after another. */

@@ -1,7 +1,7 @@
 import { ALU, CLASS, LD_IMM64, PSEUDO_LD, SOURCE } from '../../uapi/index.ts'
 import type { FunctionIr, Operand, StackSlot } from '../ir/ops.ts'
+import { countUses } from '../ir/uses.ts'
 import { FIRST_VIRTUAL, FRAME_POINTER, type MachineInstruction } from './machine.ts'
-import { countUses } from './uses.ts'
 
 /** Whether an immediate can hold it. */
 export const fitsSigned32 = (value: bigint): boolean => {

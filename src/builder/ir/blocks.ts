@@ -23,7 +23,7 @@ export class BlockWriter {
   #counter = 0
 
   constructor(name: string) {
-    this.ir = { name, blocks: [], regCount: 0, params: [], slots: [] }
+    this.ir = { name, blocks: [], regCount: 0, params: [], slots: [], zeroed: [] }
     this.now = this.block()
     this.ir.blocks.push(this.now)
   }
@@ -33,6 +33,11 @@ export class BlockWriter {
   }
   get isOpen(): boolean {
     return this.now.end.op === 'open'
+  }
+
+  /** Whether code here runs more than once. */
+  get inLoop(): boolean {
+    return this.loopDepth > 0
   }
 
   /** A block that is not placed yet. */
@@ -72,7 +77,7 @@ export class BlockWriter {
   }
 
   slot(size: number, align: number, what: string): StackSlot {
-    const slot = { id: this.ir.slots.length, size, align, what }
+    const slot = { id: this.ir.slots.length, size, align, what, site: this.site }
     this.ir.slots.push(slot)
     return slot
   }

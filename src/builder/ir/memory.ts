@@ -12,6 +12,7 @@ import {
   type Reg,
 } from './ops.ts'
 import { ValueWriter } from './values.ts'
+import type { Filled } from './zeros.ts'
 
 const MASK64 = (1n << 64n) - 1n
 
@@ -119,14 +120,16 @@ export class MemoryWriter extends ValueWriter {
   call(
     target: CallTarget,
     args: Operand[],
-    options: { bound?: bigint; result?: boolean; changesPacket?: boolean; pure?: boolean } = {},
+    options: { bound?: bigint; result?: boolean; changesPacket?: boolean; pure?: boolean; fills?: Filled } = {},
   ): Operand {
     if (this.locked)
       throw new UsageError('build.locked', `a call (${target.name}) while a lock is held`, {
         details: ['call it before b.lock(…) or behind: the kernel allows no calls between'],
       })
     const dst = options.result === false ? undefined : this.reg(options.bound ?? MASK64)
-    this.op({ op: 'call', dst, target, args, site: this.site })
+    const { fills } = options
+    const filled = fills && this.rooted(fills)
+    this.op({ op: 'call', dst, target, args, ...(filled ? { fills: filled } : {}), site: this.site })
     if (!options.pure) {
       this.touch('map')
       this.touch('kernel')
@@ -136,6 +139,16 @@ export class MemoryWriter extends ValueWriter {
       if (options.changesPacket) this.touch('ctx')
     }
     return dst ?? constant(0)
+  }
+
+  protected rooted({ base, offset, size }: Filled): Filled {
+    const [root, at] = this.root(base, offset)
+    return { base: root, offset: at, size }
+  }
+  /** Memory at `base` is zeroed from here on: zeros that are written over before they are read will vanish. */
+  zeroing(base: Operand): void {
+    if (!this.isOpen) this.place(this.block())
+    this.ir.zeroed.push({ block: this.now, from: this.now.ops.length, base: this.root(base, 0)[0] })
   }
 
   core(core: CoreRelocation, initial: number, bound: bigint): Operand {

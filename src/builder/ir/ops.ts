@@ -29,6 +29,8 @@ export interface StackSlot {
   readonly align: number
   /** What it holds, for the ledger and errors. */
   readonly what: string
+  /** The line that asked for it. */
+  readonly site: Site
 }
 
 export type Width = 32 | 64
@@ -79,7 +81,14 @@ export type Op = Common &
         /** The expected value of a compare-and-exchange. */
         expected?: Operand
       }
-    | { op: 'call'; dst?: Reg; target: CallTarget; args: Operand[] }
+    | {
+        op: 'call'
+        dst?: Reg
+        target: CallTarget
+        args: Operand[]
+        /** Memory that the call writes whole. */
+        fills?: { readonly base: Operand; readonly offset: number; readonly size: number }
+      }
     /** A value CO-RE decides: mov of an immediate with a relocation. */
     | { op: 'core'; dst: Reg; core: CoreRelocation; initial: number }
     | { op: 'raw'; lines: RawInstruction[]; dst?: Reg; inputs: Operand[] }
@@ -123,6 +132,8 @@ export interface FunctionIr {
   regCount: number
   readonly params: Reg[]
   readonly slots: StackSlot[]
+  /** Where memory is zeroed as a whole and then filled. */
+  readonly zeroed: { readonly block: Block; readonly from: number; readonly base: Operand }[]
 }
 
 export const constant = (value: bigint | number): Constant => ({

@@ -134,6 +134,12 @@ export class ValueWriter extends BlockWriter {
     return this.alu('and', 32, a, constant(m))
   }
 
+  /** A constant in a register. */
+  opaque(value: bigint): Operand {
+    const site = this.site
+    return this.pure(`constant${value}`, (dst) => ({ op: 'mov', dst, a: constant(value), site }), value)
+  }
+
   variable(initial: Operand, bound: bigint): Reg {
     const reg = this.reg(bound)
     this.op({ op: 'mov', dst: reg, a: initial, site: this.site })

@@ -69,6 +69,7 @@ export abstract class Body<R> extends HelperCalls {
     const slot = fn.emitter.slot(type.size, align, `local ${name}`)
     const base: Operand = { kind: 'frame', slot, offset: 0 }
     const place: Place = { fn, region: `stack${slot.id}`, base, offset: 0, access: 'shared' }
+    fn.emitter.zeroing(base)
     zero(place, type.size)
     const made = view(type, place)
     if (initial !== undefined) (made as { $set(values: object): void }).$set(initial)

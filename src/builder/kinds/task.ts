@@ -49,6 +49,7 @@ export abstract class TaskBody<R> extends Body<R> {
     const place = placeOf(into)
     fn.emitter.call(helper('get_current_comm'), [fn.emitter.address(place.base, place.offset), constant(into.length)], {
       result: false,
+      fills: { base: place.base, offset: place.offset, size: into.length },
     })
     fn.emitter.touch(place.region)
   }

@@ -68,7 +68,10 @@ export function materialize(fn: FunctionContext, type: Type, value: unknown, wha
   const slot = emitter.slot(type.size, Math.max(type.align, align), what)
   const base: Operand = { kind: 'frame', slot, offset: 0 }
   const place: Place = { fn, region: `stack${slot.id}`, base, offset: 0, access: 'shared' }
-  if (!isWhole(type, value)) zero(place, type.size)
+  if (!isWhole(type, value)) {
+    emitter.zeroing(base)
+    zero(place, type.size)
+  }
   assign(type, place, value)
   return base
 }

@@ -52,7 +52,10 @@ export class RingBuffer<T extends Type> extends MapDefinition {
       nullable(fn, record).condition,
       () => {
         const place = { fn, region: 'map' as const, base: record, offset: 0, access: 'shared' as const }
-        if (clear) zero(place, this.recordType.size)
+        if (clear) {
+          emitter.zeroing(record)
+          zero(place, this.recordType.size)
+        }
         const finish = (name: string): void => {
           emitter.call(helper(name), [record, constant(0)], { result: false })
         }

@@ -1,5 +1,5 @@
 import { buildError, type FunctionContext, here } from '../context.ts'
-import type { Emitter } from '../ir/emitter.ts'
+import type { Condition, Emitter } from '../ir/emitter.ts'
 import { type AluOperation, type Comparison, constant, isConst, type Operand, type Width } from '../ir/ops.ts'
 import { INT_FORMS, type IntName, WIRE_FORMS, type Wide, type WireName } from '../types/forms.ts'
 import { type IntType, i8, i16, i32, i64, makeConstant, u8, u16, u32, u64, type WireType } from '../types/types.ts'
@@ -156,6 +156,21 @@ export class Int<N extends IntName = IntName> extends Value {
   }
   /** One of these. */
   oneOf(...values: readonly [Like<N>, ...Like<N>[]]): Bool {
+    const mask = smallSet(values)
+    const fn = here('oneOf')
+    // one look at a set of bits: in a loop every comparison would be a path of its own for the verifier
+    if (mask !== undefined && !this.type.signed && fn.emitter.inLoop) {
+      const last = mask.toString(2).length - 1
+      const own = ownOperand(fn, this)
+      const { emitter } = fn
+      const { site } = emitter
+      const below: Condition = { kind: 'compare', cmp: 'le', width: 64, a: own, b: constant(last), site }
+      const right = (): Condition => {
+        const bits = emitter.alu('rsh', 64, emitter.opaque(mask), own)
+        return { kind: 'compare', cmp: 'set', width: 64, a: bits, b: constant(1), site: emitter.site }
+      }
+      return new Bool({ kind: 'and', left: below, right }, fn)
+    }
     return values.slice(1).reduce<Bool>((any, value) => any.or(this.eq(value)), this.eq(values[0]))
   }
   min(other: Like<N>): Int<N> {
@@ -194,6 +209,17 @@ export class Int<N extends IntName = IntName> extends Value {
     }
     return new Int(type, convert(fn.emitter, this.type.id, type.id, own), fn)
   }
+}
+
+/** Three or more constants below 64 as a set of bits. */
+function smallSet(values: readonly unknown[]): bigint | undefined {
+  if (values.length < 3) return undefined
+  let mask = 0n
+  for (const value of values) {
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > 63) return undefined
+    mask |= 1n << BigInt(value)
+  }
+  return mask
 }
 
 /** Integer types of the same width as a network type. */

@@ -1,5 +1,5 @@
 import { buildError, type FunctionContext, here } from '../context.ts'
-import { constant, type LoadSize, type Operand } from '../ir/ops.ts'
+import { constant, type Operand } from '../ir/ops.ts'
 import type { IntName, WireName } from '../types/forms.ts'
 import type {
   ArrayType,
@@ -18,6 +18,7 @@ import type {
   WireType,
 } from '../types/types.ts'
 import { Bool } from './bool.ts'
+import { chunks, constantBytes, copy, littleEndian, zero } from './copying.ts'
 import {
   AtomicField,
   type AtomicName,
@@ -34,6 +35,8 @@ import { Maybe } from './maybe.ts'
 import { Opaque } from './opaque.ts'
 import { type Access, PLACE, type Place, placeOf, shifted, TYPE } from './place.ts'
 import { Value } from './value.ts'
+
+export { copy, zero } from './copying.ts'
 
 /** How a type appears to code: integers as values, structs and arrays as views of their memory. */
 export type View<T, A extends Access = 'shared'> =
@@ -231,36 +234,6 @@ export function assign(type: Type, place: Place, value: unknown, member?: Member
   ;(viewOf(type, place, member) as { set(value: unknown): void }).set(value)
 }
 
-/**
- * Pieces to copy bytes in, as wide as they may be: the verifier wants natural alignment on the stack only (where the CPU
- * can do the rest, as x86-64 and arm64 can).
- */
-function* chunks(size: number, ...places: readonly Place[]): Generator<[at: number, size: LoadSize]> {
-  const stacks = places.filter(({ base }) => typeof base === 'object' && base.kind === 'frame')
-  const fits = (at: number, unit: number): boolean =>
-    stacks.every(({ base, offset }) => {
-      const frame = base as Extract<Operand, { kind: 'frame' }>
-      return frame.slot.align >= unit && (frame.offset + offset + at) % unit === 0
-    })
-  for (let at = 0; at < size; ) {
-    const step = ([8, 4, 2, 1] as const).find((unit) => unit <= size - at && fits(at, unit)) ?? 1
-    yield [at, step]
-    at += step
-  }
-}
-export function zero(place: Place, size: number): void {
-  for (const [at, step] of chunks(size, place))
-    place.fn.emitter.store(place.region, step, place.base, place.offset + at, constant(0))
-}
-export function copy(to: Place, from: Place, size: number): void {
-  const { emitter } = to.fn
-  // read all first: the two may overlap
-  const pieces = [...chunks(size, to, from)].map(
-    ([at, step]) => [at, step, emitter.load(from.region, step, from.base, from.offset + at)] as const,
-  )
-  for (const [at, step, value] of pieces) emitter.store(to.region, step, to.base, to.offset + at, value)
-}
-
 /** A fixed number of bytes in memory. */
 export class BytesView<L extends number = number, A extends Access = Access> extends Value {
   declare readonly access: A
@@ -374,31 +347,6 @@ export class BytesView<L extends number = number, A extends Access = Access> ext
   ne(other: BytesView<L, Access> | Uint8Array | string): Bool {
     return this.eq(other).not()
   }
-}
-function littleEndian(bytes: Uint8Array, at: number, size: number): bigint {
-  let value = 0n
-  for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[at + i])
-  return value
-}
-/** Bytes of "02:00:…", of hex, or as they are. */
-export function constantBytes(value: Uint8Array | string, length: number): Uint8Array {
-  let out: Uint8Array
-  if (typeof value !== 'string') out = value
-  else if (/^([0-9a-fA-F]{2}:)*[0-9a-fA-F]{2}$/.test(value))
-    out = Uint8Array.from(value.split(':'), (it) => Number.parseInt(it, 16))
-  else {
-    out = new Uint8Array(length)
-    const encoded = new TextEncoder().encode(value)
-    if (encoded.length <= length) out.set(encoded)
-    else out = encoded
-  }
-  if (out.length !== length)
-    throw buildError(
-      'build.length',
-      `${out.length} bytes where ${length} are expected`,
-      'give as many bytes as the field has',
-    )
-  return out
 }
 function checkIndex(index: number, length: number): void {
   if (!Number.isInteger(index) || index < 0 || index >= length)

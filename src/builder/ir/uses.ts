@@ -1,4 +1,4 @@
-import type { FunctionIr, Op, Operand } from '../ir/ops.ts'
+import type { FunctionIr, Op, Operand } from './ops.ts'
 
 /** How often each virtual register is read: decides which operand of a commutative operation is overwritten. */
 export function countUses(ir: FunctionIr): Uint32Array {
