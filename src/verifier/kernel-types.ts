@@ -72,7 +72,7 @@ export class KernelTypes {
     let current = this.btf.skipModifiers(id)
     for (;;) {
       const type = this.btf.type(current)
-      const name = 'name' in type ? type.name : ''
+      const name = ('name' in type ? type.name : '') || '(anon)'
       if (type.kind !== 'struct' && type.kind !== 'union')
         return { kind: 'error', message: `Type '${name}' is not a struct`, errno: EINVAL }
       if (type.kind === 'union' && type.members.length !== 1) flags.untrusted = true
@@ -118,6 +118,7 @@ export class KernelTypes {
     size: number,
     flags: WalkFlags,
   ): Walk | { readonly inner: number; readonly moff: number } {
+    const name = type.name || '(anon)'
     for (const member of type.members) {
       let moff = member.bitOffset >> 3
       if (off + size <= moff) break
@@ -144,7 +145,7 @@ export class KernelTypes {
         if (msize !== size || off !== moff)
           return {
             kind: 'error',
-            message: `cannot access ptr member ${member.name} with moff ${moff} in struct ${type.name} with off ${off} size ${size}`,
+            message: `cannot access ptr member ${member.name} with moff ${moff} in struct ${name} with off ${off} size ${size}`,
             errno: EACCES,
           }
         const target = this.btf.skipModifiers(element.type)
@@ -154,12 +155,12 @@ export class KernelTypes {
       if (off + size > trueEnd && !flags.untrusted)
         return {
           kind: 'error',
-          message: `access beyond the end of member ${member.name} (mend:${trueEnd}) in struct ${type.name} with off ${off} size ${size}`,
+          message: `access beyond the end of member ${member.name} (mend:${trueEnd}) in struct ${name} with off ${off} size ${size}`,
           errno: EACCES,
         }
       return { kind: 'scalar' }
     }
-    return { kind: 'error', message: `struct ${type.name} doesn't have field at offset ${off}`, errno: EINVAL }
+    return { kind: 'error', message: `struct ${name} doesn't have field at offset ${off}`, errno: EINVAL }
   }
 
   /** Size and, of an array of any number of dimensions, its element and their number. */

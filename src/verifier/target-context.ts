@@ -172,7 +172,7 @@ function pointer(
   if (tag === 'user') type |= R.USER
   if (tag === 'percpu') type |= R.PERCPU
   env.say(
-    `func '${target.name}' arg${argument} has btf_id ${pointed} type ${kindText(btf.kind(pointed))} '${types.name(pointed)}'`,
+    `func '${target.name}' arg${argument} has btf_id ${pointed} type ${kindText(btf.kind(pointed))} '${types.name(pointed) || '(anon)'}'`,
   )
   if (isError) env.unmodelled(`the arguments of the tracepoint ${target.name}, which may be errors`)
   const isSock = target.struct === TCP_CONGESTION_OPS && types.name(pointed) === 'sock'

@@ -19,6 +19,7 @@ import { Writer } from '../writer.ts'
 import { contextGenerator } from './context.ts'
 import { cornersGenerator } from './corners.ts'
 import { damage } from './damage.ts'
+import { KERNEL_OBJECT_GENERATORS } from './kernel-objects.ts'
 import { mutationGenerator } from './mutation.ts'
 
 type Action = (w: Writer) => unknown
@@ -286,6 +287,7 @@ export const GENERATORS: readonly Generator[] = [
   ...FAMILY_GENERATORS,
   contextGenerator,
   cornersGenerator,
+  ...KERNEL_OBJECT_GENERATORS,
   {
     name: 'structure',
     generate: (random) => damage(random, generateFamily(random.pick(FAMILIES), random, true)),
