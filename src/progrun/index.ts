@@ -10,7 +10,15 @@ export * from './checks/checks.ts'
 export * from './coverage/index.ts'
 export type { SkbContext, SkLookupContext, XdpContext } from './harness/contexts.ts'
 export { type Difference, DifferenceError } from './harness/difference.ts'
-export { type Drive, type DriveResult, drive, type OwnCgroup, ownCgroup } from './harness/drive.ts'
+export {
+  type Drive,
+  type DriveOwn,
+  type DriveResult,
+  drive,
+  driveOwn,
+  type OwnCgroup,
+  ownCgroup,
+} from './harness/drive.ts'
 export {
   type BackendChoice,
   Harness,
@@ -19,6 +27,7 @@ export {
   type ProgramRef,
   type TypedMap,
 } from './harness/harness.ts'
+export { type OwnNetns, ownNetns } from './harness/own-netns.ts'
 export { RunResult } from './harness/result.ts'
 export type { PacketInput, RunOptions, RunOptionsByType } from './harness/run-options.ts'
 export { RUN_SHAPES, type RunShape } from './harness/shapes.ts'

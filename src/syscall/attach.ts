@@ -179,13 +179,14 @@ export function attachProgram(program: ProgramHandle, spec: ProgramSpec, options
 }
 
 /** What the options must name for a kind when its section does not. */
-const PLACES: { readonly [K in Kind]?: 'interface' | 'cgroup' } = {
+const PLACES: { readonly [K in Kind]?: 'interface' | 'cgroup' | 'socket' } = {
   xdp: 'interface',
   tcx: 'interface',
   tc: 'interface',
   netkit: 'interface',
   cgroup: 'cgroup',
   lsm_cgroup: 'cgroup',
+  socket: 'socket',
 }
 
 /** Whether a program's section and the options say where it attaches. */

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
+import { map, u64, uprobe, xdp } from 'typebpf'
 import { describe, expect, test } from 'vitest'
-import { drive, harness, ownCgroup } from '../../src/progrun/index.ts'
+import { drive, driveOwn, harness, ownCgroup, ownNetns } from '../../src/progrun/index.ts'
 import { attachCgroup, attachRawTracepoint } from '../../src/syscall/index.ts'
 import { ATTACH_TYPES } from '../../src/uapi/index.ts'
 import { testWith } from '../requirements.ts'
@@ -55,6 +56,9 @@ out:
     runs: [],
   })
 
+/** One datagram to the loopback. */
+const SEND = "const s=require('dgram').createSocket('udp4');s.send('x',9,'127.0.0.1',()=>s.close())"
+
 /** Tries to connect, prints the errno's name. */
 const connect = (port: number): string[] => [
   '-e',
@@ -103,5 +107,42 @@ describe('programs without BPF_PROG_RUN', () => {
     await expect(drive(t, 'firewall', { attach: () => t, trigger: () => undefined })).rejects.toThrow(
       /needs the backend "kernel"/,
     )
+  })
+
+  testWith('bpf')('a uprobe sees the own process where its builder call says', async () => {
+    const calls = map.array('calls', { value: u64, maxEntries: 1 })
+    const onGetenv = uprobe('on_getenv', { binary: 'libc.so.6', function: 'getenv' }, () => {
+      calls.lookup(0).match((count) => count.atomicAdd(1))
+      return 0
+    })
+    using t = await harness({ onGetenv }, { backend: 'kernel' })
+    const { triggered } = await driveOwn(t, onGetenv, { trigger: () => process.env['TYPEBPF_NOT_SET'] })
+    expect(triggered).toBeUndefined()
+    const seen = t.map(calls).get(0) as bigint
+    expect(seen).toBeGreaterThan(0n)
+    expect(process.env['TYPEBPF_NOT_SET']).toBeUndefined()
+    expect(t.map(calls).get(0)).toBe(seen)
+  })
+
+  testWith('bpf', 'program:ip')('an XDP program sees what passes in a network namespace of the test', async () => {
+    const packets = map.array('packets', { value: u64, maxEntries: 1 })
+    const count = xdp('count', (b) => {
+      packets.lookup(0).match((value) => value.atomicAdd(1))
+      return b.PASS
+    })
+    using t = await harness({ count }, { backend: 'kernel' })
+    using netns = ownNetns()
+    await netns.inside(() =>
+      driveOwn(t, count, { interface: 'lo', trigger: () => netns.run(process.execPath, '-e', SEND) }),
+    )
+    expect(t.map(packets).get(0) as bigint).toBeGreaterThan(0n)
+    const { path } = netns
+    netns[Symbol.dispose]()
+    expect(existsSync(path)).toBe(false)
+  })
+
+  testWith('bpf')('an image alone does not say where it belongs', async () => {
+    using t = await harness(firewall, { backend: 'kernel' })
+    await expect(driveOwn(t, 'firewall', { trigger: () => undefined })).rejects.toThrow(/where firewall attaches/)
   })
 })

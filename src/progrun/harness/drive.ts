@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SystemError, UsageError } from '../../errors/index.ts'
-import { realSys, type Sys } from '../../syscall/index.ts'
+import { type AttachOptions, attachProgram, realSys, type Sys } from '../../syscall/index.ts'
 import type { HarnessEvent } from '../backend/backend.ts'
-import type { Harness, ProgramRef } from './harness.ts'
+import type { Harness } from './harness.ts'
 
 /** How a program without BPF_PROG_RUN is made to run in the kernel. */
 export interface Drive {
@@ -13,6 +13,9 @@ export interface Drive {
   /** Makes the event happen. */
   readonly trigger: () => unknown
 }
+
+/** A program by name, or a value of the builder. */
+export type NamedProgram = string | { readonly name: string }
 
 export interface DriveResult {
   /** What the trigger returned. */
@@ -34,7 +37,7 @@ export interface DriveResult {
  * ```
  * @throws UsageError without the kernel backend; what attaching throws
  */
-export async function drive(t: Harness, program: ProgramRef, how: Drive): Promise<DriveResult> {
+export async function drive(t: Harness, program: NamedProgram, how: Drive): Promise<DriveResult> {
   if (t.kernel === undefined)
     throw new UsageError('progrun.no-kernel', 'driving a program needs the backend "kernel"', {
       details: ['harness(program, { backend: "kernel" })'],
@@ -51,6 +54,47 @@ export async function drive(t: Harness, program: ProgramRef, how: Drive): Promis
     link[Symbol.dispose]()
   }
   return { triggered, events: t.kernel.takeEvents() }
+}
+
+/** Where a program attaches when its section leaves it open, and what makes its event happen. */
+export interface DriveOwn extends AttachOptions {
+  /** Answers what `triggered` will be. */
+  readonly trigger: () => unknown
+}
+
+/**
+ * Attaches a program as its section or its builder call says, to this process only where the hook knows processes (uprobes,
+ * perf events), triggers and detaches. Tracepoints, kprobes and raw tracepoints fire for every process of the machine: such a
+ * program filters on its own.
+ *
+ * ```ts
+ * using t = await harness('getenv.bpf.o', { backend: 'kernel' })
+ * const { events } = await driveOwn(t, 'on_getenv', { trigger: () => process.env.HOME })
+ * ```
+ * @throws UsageError `progrun.attach` when the harness knows only the linked image, `attach.where` when a place is missing
+ */
+export async function driveOwn(
+  t: Harness,
+  program: NamedProgram,
+  { trigger, ...where }: DriveOwn,
+): Promise<DriveResult> {
+  const name = typeof program === 'string' ? program : program.name
+  const spec = t.object?.programs.find((candidate) => candidate.name === name)
+  if (spec === undefined)
+    throw new UsageError('progrun.attach', `where ${name} attaches is not known here`, {
+      details: [
+        'give the harness an object or programs of the builder, or attach by hand: drive(t, program, { attach })',
+      ],
+    })
+  const perProcess =
+    spec.attach?.kind === 'uprobe' ||
+    spec.attach?.kind === 'uprobe_multi' ||
+    spec.attach?.kind === 'usdt' ||
+    spec.attach?.kind === 'perf_event'
+  return drive(t, program, {
+    attach: (handle) => attachProgram(handle, spec, { ...(perProcess ? { pid: process.pid } : {}), ...where }),
+    trigger,
+  })
 }
 
 /** A cgroup of the test's own: programs attached to it see nobody else. */

@@ -2,7 +2,7 @@ import { type Js, layoutOf, type Type } from '../../builder/index.ts'
 import { bytesToHex, hexToBytes } from '../../bytes/index.ts'
 import { UsageError } from '../../errors/index.ts'
 import type { Layout } from '../../layout/index.ts'
-import type { LinkProgramOptions, MapSpec, ProgramImage } from '../../spec/index.ts'
+import type { LinkProgramOptions, MapSpec, ObjectSpec, ProgramImage } from '../../spec/index.ts'
 import { possibleCpus } from '../../syscall/index.ts'
 import { type ProgramType, programTypeName } from '../../uapi/index.ts'
 import { type Backend, fleetOf } from '../backend/backend.ts'
@@ -75,6 +75,8 @@ function fromEnvironment(): BackendChoice {
 /** Programs under test with their maps; made by {@link harness}. Close it (or declare it with `using`). */
 export class Harness {
   readonly images: readonly ProgramImage[]
+  /** The object that the programs are of, where there is one: it says where each belongs. */
+  readonly object: ObjectSpec | undefined
   /** Where it runs: `emulator`, `kernel 6.18.44`, `emulator + kernel 6.18.44`. */
   readonly backend: string
   readonly emulator: EmulatorBackend | undefined
@@ -92,6 +94,7 @@ export class Harness {
     const { backend, maps, globals, ignoreMaps, coverage, link: _, ...world } = options
     const source = globals === undefined ? given : withGlobals(given, globals)
     this.images = source.images
+    this.object = given.object
     this.#types = source.types
     this.#fleet = fleetOf(source.images)
     this.#ignored = new Set(ignoreMaps)
