@@ -1,7 +1,5 @@
 import type { ToolRow } from './lib/tool.ts'
 
-export { runTool } from './lib/run-tool.ts'
-
 /** Every tool, as `typebpf tool --list` shows them. A module is loaded only when its tool runs. */
 export const TOOLS: readonly ToolRow[] = [
   {

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { bundleCli } from './bundle-cli.mjs'
+import { bundleTools } from './bundle-tools.mjs'
 
 const root = resolve(import.meta.dirname, '..')
 const dist = join(root, 'dist')
@@ -27,5 +28,6 @@ const copy = (folder) => {
 copy(join(root, 'src'))
 copy(join(root, 'programs'))
 await bundleCli(dist)
+await bundleTools(dist)
 chmodSync(join(dist, 'src/cli/bin.js'), 0o755)
 writeFileSync(join(dist, '.built'), '')

@@ -27,6 +27,7 @@ import {
 } from 'typebpf/kernel'
 import type { Layout } from 'typebpf/layout'
 import { collectObject, type MapSpec, type ObjectSpec, type ProgramSpec } from 'typebpf/spec'
+import { builtObject } from './built-object.ts'
 import { noTracepoint, refused } from './refused.ts'
 
 /** A map of the builder, as user space needs it. */
@@ -131,7 +132,10 @@ export class Session implements Disposable {
   constructor(module: object, options: SessionOptions) {
     requirePrivileges(options.name, options.needs ?? ['bpf', 'perfmon'])
     this.sys = realSys()
-    const object = configured(collectObject(module, { name: options.name }), options)
+    const object = configured(
+      builtObject(options.name, module) ?? collectObject(module, { name: options.name }),
+      options,
+    )
     const usesTracefs = object.programs.some(({ attach }) => attach?.kind === 'tracepoint')
     this.tracefs = usesTracefs ? findTracefs(this.sys, options.attach?.tracefs) : ''
     this.loaded = loadObject(this.sys, object, {

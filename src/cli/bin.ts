@@ -18,6 +18,8 @@ else {
       if (error.code === 'EPIPE') process.exit(0)
       throw error
     })
-  const { main } = await import('./main.ts')
+  // a tool needs nothing of the other commands: it starts without them
+  const isTool = args[0] === 'tool' && args[1] !== undefined && !args[1].startsWith('-')
+  const { main } = isTool ? await import('./tool/main.ts') : await import('./main.ts')
   process.exitCode = await main(args)
 }

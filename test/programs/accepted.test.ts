@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { objectText, readObjectText } from '../../programs/lib/built-object.ts'
 import { TOOLS } from '../../programs/tools.ts'
 import { collectObject, linkProgram, type ObjectSpec } from '../../src/spec/index.ts'
 import { loadObject, realSys, runningKernel } from '../../src/syscall/index.ts'
@@ -16,6 +17,13 @@ describe.each(TOOLS.map(({ name }) => name))('%s', (name) => {
   test('has its kernel side in a file of its own and a page', () => {
     expect(existsSync(place(name))).toBe(true)
     expect(existsSync(new URL(`../../programs/${name}/README.md`, import.meta.url))).toBe(true)
+  })
+
+  test('is the same when its object comes from the text that a build leaves', async () => {
+    const object = await objectOf(name)
+    const again = readObjectText(objectText(object))
+    for (const program of object.programs)
+      expect(linkProgram(again, program.name)).toEqual(linkProgram(object, program.name))
   })
 
   test('is accepted by the model', async () => {

@@ -75,7 +75,9 @@ describe('mistakes', () => {
     [['syscount', '-e', 'ENOPE'], /"ENOPE" is no error/],
     [['killsnoop', '-s', 'NOPE'], /"NOPE" is no signal/],
     [['memleak'], /needs a process: -p PID or -c COMMAND/],
-    [['biolatency', '--duration', '-1'], /--duration takes seconds/],
+    [['biolatency', '--duration=-1'], /--duration takes seconds/],
+    [['hello', 'x'], /"x" is one argument too many/],
+    [['funclatency'], /the argument pattern is missing/],
   ])('%j: exit code 2 and one line', async (args, message) => {
     const { code, out, err } = await run(args)
     expect(err).toMatch(message)

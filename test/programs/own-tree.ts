@@ -71,10 +71,15 @@ export function heldBy(pid: number): { readonly programs: number[]; readonly lin
     })
   return { links: ids('link_id'), programs: ids('prog_id') }
 }
-/** Ids of everything of a kind in the kernel, as bpftool sees it. */
-export function bpftoolIds(kind: 'prog' | 'link'): number[] {
-  const rows = JSON.parse(execFileSync('bpftool', [kind, 'show', '--json'], { encoding: 'utf8' })) as { id: number }[]
-  return rows.map(({ id }) => id)
+/** Ids of everything of a kind in the kernel, as bpftool sees it; it gives up when one goes while it looks. */
+export function bpftoolIds(kind: 'prog' | 'link', tries = 10): number[] {
+  try {
+    const text = execFileSync('bpftool', [kind, 'show', '--json'], { encoding: 'utf8', stdio: 'pipe' })
+    return (JSON.parse(text) as { id: number }[]).map(({ id }) => id)
+  } catch (error) {
+    if (tries === 0) throw error
+    return bpftoolIds(kind, tries - 1)
+  }
 }
 
 /** Compiles a C program for a test. Frame pointers everywhere: stacks are walked by them. */
