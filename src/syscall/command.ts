@@ -37,7 +37,9 @@ export function writeAttr(view: DataView, bytes: Uint8Array, layout: AttrLayout,
   for (const name in fields) {
     const value = fields[name]
     if (value === undefined || value === 0 || value === '') continue
-    const [offset, size] = layout[name]
+    const field = layout[name]
+    const offset = field[0]
+    const size = field[1]
     if (typeof value === 'string') {
       bytes.set(ascii.encode(value).subarray(0, size - 1), offset)
     } else if (size === 4) {

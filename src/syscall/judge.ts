@@ -26,16 +26,15 @@ export interface Judge {
 
 /** A load result in the words of the machine contract. */
 export function judgementOf(result: LoadResult, withLog: boolean): Judgement {
-  const { verdict, errno, message, log, logTruncated, statistics } = result
-  return {
-    verdict,
-    ...(errno === 0 ? {} : { errno }),
-    ...(message === undefined ? {} : { message }),
-    ...(statistics.processed === undefined ? {} : { processed: statistics.processed }),
-    ...(statistics.timeUs === undefined ? {} : { timeUs: statistics.timeUs }),
-    ...((withLog || verdict !== 'accept') && log !== '' ? { log } : {}),
-    ...(logTruncated ? { logTruncated: true } : {}),
-  }
+  const { verdict, errno, message, log, statistics } = result
+  const judgement: { -readonly [F in keyof Judgement]: Judgement[F] } = { verdict }
+  if (errno !== 0) judgement.errno = errno
+  if (message !== undefined) judgement.message = message
+  if (statistics.processed !== undefined) judgement.processed = statistics.processed
+  if (statistics.timeUs !== undefined) judgement.timeUs = statistics.timeUs
+  if ((withLog || verdict !== 'accept') && log !== '') judgement.log = log
+  if (result.logTruncated) judgement.logTruncated = true
+  return judgement
 }
 
 /** The running kernel as a judge of programs; tens of thousands of them cost no memory and no descriptors. */

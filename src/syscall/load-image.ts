@@ -1,7 +1,7 @@
 import { type BpfError, SystemError, UnsupportedError, UsageError } from '../errors/index.ts'
 import type { ProgramImage } from '../spec/index.ts'
 import { type AttrValues, BPF_ATTRS, PROGRAM_TYPES } from '../uapi/index.ts'
-import { resolveAttachTarget } from './attach-target.ts'
+import { type AttachTarget, resolveAttachTarget } from './attach-target.ts'
 import { type LiveBtf, loadBtf } from './btf.ts'
 import { attrOut, tryBpf } from './command.ts'
 import { ERRNO, errnoName } from './errno.ts'
@@ -142,6 +142,7 @@ interface StagedImage {
   readonly modules: number
 }
 
+const isThere = (part: { readonly length: number } | undefined): boolean => part !== undefined && part.length > 0
 const rounded = (bytes: number): number => (bytes + 15) & ~15
 
 /** Copies everything that the kernel reads of an image into memory that it can see. */
@@ -159,19 +160,17 @@ function stageImage(sys: Sys, image: ProgramImage): StagedImage {
   bytes[licenseAt + written] = 0
   if (funcInfo !== undefined) bytes.set(funcInfo, funcsAt)
   if (lineInfo !== undefined) bytes.set(lineInfo, linesAt)
-  fdArray?.forEach((module, index) => {
-    view.setUint32(modulesAt + 4 * index, module === '' ? 0 : kernelBtfFd(sys, module).fd, true)
-  })
-  const at = (part: { readonly length: number } | undefined, offset: number): number =>
-    part === undefined || part.length === 0 ? 0 : address + offset
+  if (fdArray !== undefined)
+    for (let i = 0; i < fdArray.length; i++)
+      view.setUint32(modulesAt + 4 * i, fdArray[i] === '' ? 0 : kernelBtfFd(sys, fdArray[i]).fd, true)
   return {
     memory,
     insns: new DataView(bytes.buffer, bytes.byteOffset, insns.length),
     address,
     license: address + licenseAt,
-    funcInfo: at(funcInfo, funcsAt),
-    lineInfo: at(lineInfo, linesAt),
-    modules: at(fdArray, modulesAt),
+    funcInfo: isThere(funcInfo) ? address + funcsAt : 0,
+    lineInfo: isThere(lineInfo) ? address + linesAt : 0,
+    modules: isThere(fdArray) ? address + modulesAt : 0,
   }
 }
 
@@ -251,6 +250,48 @@ export function refusal(error: BpfError): LoadResult {
   }
 }
 
+/** The attributes of an image. Those that most programs lack are left out: tens of thousands of loads pay for each. */
+function loadValues(
+  sys: Sys,
+  image: ProgramImage,
+  { address, license, funcInfo, lineInfo, modules }: StagedImage,
+  target: AttachTarget | undefined,
+  btfFd: number | undefined,
+): LoadValues {
+  const values: LoadValues = {
+    prog_type: image.type,
+    insn_cnt: image.insns.length / 8,
+    insns: address,
+    license,
+    log_level: 0,
+    log_size: 0,
+    log_buf: 0,
+    prog_flags: image.flags,
+    prog_name: kernelName(image.name),
+    expected_attach_type: image.expectedAttachType,
+  }
+  if (btfFd !== undefined) values.prog_btf_fd = btfFd
+  if (funcInfo !== 0) {
+    values.func_info_rec_size = 8
+    values.func_info = funcInfo
+    values.func_info_cnt = (image.funcInfo?.length ?? 0) / 8
+  }
+  if (lineInfo !== 0) {
+    values.line_info_rec_size = 16
+    values.line_info = lineInfo
+    values.line_info_cnt = (image.lineInfo?.length ?? 0) / 16
+  }
+  if (modules !== 0) values.fd_array = modules
+  if (target !== undefined) {
+    values.attach_btf_id = target.btfId
+    if (target.module !== undefined) values.attach_prog_fd = kernelBtfFd(sys, target.module).fd
+    if (image.type === PROGRAM_TYPES.struct_ops && target.memberIndex !== undefined)
+      values.expected_attach_type = target.memberIndex
+  }
+  if (image.attachTo?.programFd !== undefined) values.attach_prog_fd = image.attachTo.programFd
+  return values
+}
+
 /**
  * Creates the image's maps, loads its BTF and asks the kernel for the program. Whatever the kernel says is an answer,
  * not an exception; `close()` gives everything back.
@@ -266,40 +307,10 @@ export function loadImage(sys: Sys, image: ProgramImage, options: LoadImageOptio
     const btfFd = options.btfFd ?? owned.btf?.fd
     if (image.maps.length > 0) owned.maps = createMapSet(sys, image.maps, { given: options.maps, btfFd })
     const staging = stageImage(sys, image)
-    const { address, funcInfo, lineInfo, modules } = staging
     if (image.relocations.length > 0) patchMaps(staging.insns, image, owned.maps)
-
-    const structOps = image.type === PROGRAM_TYPES.struct_ops
-    const loaded = loadWithLog(
-      sys,
-      staging.memory,
-      {
-        prog_type: image.type,
-        insn_cnt: image.insns.length / 8,
-        insns: address,
-        license: staging.license,
-        log_level: 0,
-        log_size: 0,
-        log_buf: 0,
-        prog_flags: image.flags,
-        prog_name: kernelName(image.name),
-        expected_attach_type:
-          structOps && target?.memberIndex !== undefined ? target.memberIndex : image.expectedAttachType,
-        prog_btf_fd: btfFd ?? 0,
-        func_info_rec_size: funcInfo === 0 ? 0 : 8,
-        func_info: funcInfo,
-        func_info_cnt: (image.funcInfo?.length ?? 0) / 8,
-        line_info_rec_size: lineInfo === 0 ? 0 : 16,
-        line_info: lineInfo,
-        line_info_cnt: (image.lineInfo?.length ?? 0) / 16,
-        attach_btf_id: target?.btfId ?? 0,
-        attach_prog_fd:
-          image.attachTo?.programFd ?? (target?.module === undefined ? 0 : kernelBtfFd(sys, target.module).fd),
-        fd_array: modules,
-      },
-      options.logLevel === undefined ? LOG_LEVEL.statistics : options.logLevel | LOG_LEVEL.statistics,
-      options.maxLogBytes ?? LOG_LIMIT,
-    )
+    const level = options.logLevel === undefined ? LOG_LEVEL.statistics : options.logLevel | LOG_LEVEL.statistics
+    const values = loadValues(sys, image, staging, target, btfFd)
+    const loaded = loadWithLog(sys, staging.memory, values, level, options.maxLogBytes ?? LOG_LIMIT)
     return new Loaded(sys, `program ${image.name}`, loaded, owned)
   } catch (error) {
     closeOwned(owned)

@@ -227,7 +227,7 @@ describe('the trace', () => {
       /^bpf\(BPF_MAP_CREATE, \{map_type=hash, key_size=4, value_size=8, max_entries=3, .*map_name="traced".*\}, \d+\) = \d+\n$/,
     )
     expect(lines[1]).toMatch(
-      /^bpf\(BPF_MAP_LOOKUP_ELEM, \{map_fd=\d+, key=0x[0-9a-f]+, value=0x[0-9a-f]+\}, 32\) = -1 ENOENT\n$/,
+      /^bpf\(BPF_MAP_LOOKUP_ELEM, \{map_fd=\d+, key=\[01000000\], value=\[0{16}\]\}, 32\) = -1 ENOENT\n$/,
     )
     expect(lines[2]).toMatch(/^bpf\(BPF_PROG_LOAD, .*insn_cnt=1.*= -1 EACCES\n$/)
   })
