@@ -1,6 +1,8 @@
 import { spawnSync } from 'node:child_process'
+import { queryAttached, realSys } from 'typebpf/kernel'
 import { eth, type Harness, harness, ipv4, ipv6, type Layer, payload, udp } from 'typebpf/progrun'
 import { collectObject, linkProgram } from 'typebpf/spec'
+import { ATTACH_TYPES } from 'typebpf/uapi'
 import { verify } from 'typebpf/verifier'
 import { describe, expect, test } from 'vitest'
 import { Netns, veth } from '../../test/programs/netns.ts'
@@ -122,6 +124,19 @@ describe('on the kernel', () => {
     expect(Number(received)).toBe(Number(all.packets))
   })
 
+  testWith('bpf')('writes departure times that are as far apart as a packet costs', async () => {
+    // a byte a millisecond, nothing at once
+    const slow = limitOf({ rate: 8000, burst: 0 })
+    using t = await harness(program, {
+      backend: 'kernel',
+      globals: { mode_pace: true, mode_perHost: false, limit_costQ20: slow.costQ20, limit_burstNs: slow.burstNs },
+    })
+    const run = () => t.run('tc_shaper', { packet: to('10.0.0.1'), ctx: {} })
+    expect(run().verdict).toBe('TC_ACT_UNSPEC')
+    const [second, third] = [run(), run()].map(({ ctx }) => (ctx as { tstamp: bigint }).tstamp)
+    expect(third - second).toBe(1000n * MS)
+  })
+
   testWith('bpf', 'program:ip')(
     'the tool prints its counters and detaches at Ctrl-C; wrong rates are said',
     async () => {
@@ -134,9 +149,8 @@ describe('on the kernel', () => {
       const { code, out } = await tool.interrupt()
       expect(code).toBe(0)
       expect(out).toMatch(/^TO +PACKETS +BYTES +DROPPED +BYTES$/m)
-      // nothing is left: another one finds no other program on the interface
-      using again = here.run(() => new Shaper({ interface: end.name, rate: 1e6 }))
-      expect(again.counts()).toEqual([])
+      const left = here.run(() => queryAttached(realSys(), end.ifindex, ATTACH_TYPES.tcx_egress))
+      expect(left.programs).toEqual([])
     },
   )
 })

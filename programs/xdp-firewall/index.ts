@@ -4,6 +4,7 @@ import { parsePrefix, readSettings, until, watchSettings } from '../lib/network.
 import { Firewall, type RuleCount } from './firewall.ts'
 import { type Action, parseRules, type RuleSet } from './rules.ts'
 
+export { type Prefix, parsePrefix } from '../lib/network.ts'
 export { Firewall, type RuleCount } from './firewall.ts'
 export { type Action, parseRules, type Rule, type RuleSet } from './rules.ts'
 
