@@ -21,6 +21,8 @@ export async function bundleTools(dist) {
   const tools = names.filter((name) => existsSync(join(programs, name, 'index.js')))
   const { collectObject } = await load(join(dist, 'src/spec/index.js'))
   const { objectText } = await load(join(programs, 'lib/built-object.js'))
+  // files are named from the package's folder in line information
+  process.chdir(resolve(dist, '..'))
   for (const name of tools) {
     const object = collectObject(await load(join(programs, name, `${name}.bpf.js`)), { name })
     writeFileSync(join(out, `${name}.object.json`), objectText(object))
