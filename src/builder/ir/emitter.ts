@@ -102,6 +102,21 @@ export class Emitter extends MemoryWriter {
     this.paths(go, [fail, otherwise])
   }
 
+  /** A body a fixed number of times, one behind the other. */
+  rounds(count: number, body: (i: number) => void): void {
+    const exit = this.block()
+    for (let i = 0; i < count; i++) {
+      const next = this.block()
+      this.loops.push({ next, exit, held: this.held() })
+      this.scope(() => body(i))
+      this.loops.pop()
+      this.jump(next)
+      this.place(next)
+    }
+    this.jump(exit)
+    this.place(exit)
+  }
+
   /** A loop that tests at its head. */
   loop(condition: () => Condition, body: () => void, after?: () => void): void {
     const head = this.block()

@@ -48,7 +48,7 @@ export function range(
   switch (form) {
     case 'unrolled':
       if (!isConstant) throw buildError('build.range', 'a running count cannot be unrolled', 'give a constant count')
-      for (let i = 0; i < count; i++) fn.emitter.scope(() => body(new Int(u32, constant(i), fn)))
+      unrolled(fn, count, body)
       return
     case 'bounded':
       if (isConstant) bounded(fn, count, body)
@@ -72,6 +72,10 @@ function atMost(fn: FunctionContext, count: Operand, max: number): Operand {
     emitter.setVariable(limit, constant(max)),
   )
   return emitter.getVariable(limit)
+}
+
+function unrolled(fn: FunctionContext, count: number, body: Round): void {
+  fn.emitter.rounds(count, (i) => body(new Int(u32, constant(i), fn)))
 }
 
 function bounded(fn: FunctionContext, count: number, body: Round): void {

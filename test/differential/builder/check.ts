@@ -1,4 +1,4 @@
-import { loadImage, realSys, testRun } from 'typebpf/kernel'
+import { kernelBtf, loadImage, realSys, testRun } from 'typebpf/kernel'
 import { collectObject, linkProgram } from 'typebpf/spec'
 import { construct } from './construct.ts'
 import { evaluate } from './evaluate.ts'
@@ -32,7 +32,7 @@ export function check(program: GeneratedProgram, counts: Counts): string | undef
     }
     throw error
   }
-  const image = linkProgram(object, 'generated')
+  const image = linkProgram(object, 'generated', { kernelBtf: kernelBtf() })
   counts.instructions += image.insns.length / 8
   using loaded = loadImage(sys, image, { logLevel: 0 })
   if (loaded.verdict !== 'accept' || loaded.program === undefined) {
@@ -44,12 +44,13 @@ export function check(program: GeneratedProgram, counts: Counts): string | undef
     counts.rejected++
     return `the kernel rejects it: ${again.message}\n${again.log.slice(-1500)}`
   }
+  const cells = [0n, 0n, 0n, 0n]
   for (const input of program.inputs) {
-    const expected = evaluate(program, input)
+    const expected = evaluate(program, input, cells)
     const out = testRun(sys, loaded.program.fd, { data: input })
     counts.runs++
     const got = new DataView(out.data.buffer, out.data.byteOffset).getBigUint64(56, true)
-    if (out.retval !== 2 || got !== expected) {
+    if (expected === undefined ? out.retval !== 3 : out.retval !== 2 || got !== expected) {
       counts.different++
       return `returns ${out.retval}, result ${got}, expected ${expected}, input ${Buffer.from(input).toString('hex')}`
     }

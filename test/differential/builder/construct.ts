@@ -5,11 +5,14 @@ import {
   be16,
   be32,
   be64,
+  fn,
   type Int,
   i8,
   i16,
   i32,
   i64,
+  map,
+  ref,
   struct,
   u8,
   u16,
@@ -42,6 +45,16 @@ const Locals = struct('locals', {
   m4: TYPES[VARIABLES[4]],
   m5: TYPES[VARIABLES[5]],
   elements: array(u32, 4),
+})
+
+const cells = map.array('cells', { value: u64, maxEntries: 4 })
+const combine = fn('combine', { a: u64, c: u32 }, u64, (b, { a, c }) =>
+  b.select(a.gt(c.to(u64)), a.mul(31).add(c.to(u64)), a.xor(0xffn)),
+)
+const poke = fn('poke', { p: ref(Locals), v: u64 }, 'void', (b, { p, v }) => {
+  p.m1.set((p.m1 as unknown as Int<'u64'>).mul(5).add(v) as never)
+  b.if(v.lt(1000), () => b.return())
+  p.elements.at(2).set(v.to(u32))
 })
 
 /** The generated program, written with the builder. */
@@ -134,9 +147,40 @@ export function construct(program: GeneratedProgram): BpfProgram {
               () => run(s.otherwise),
             )
             break
+          case 'cell': {
+            const index = (value(s.cell) as unknown as Int<'u32'>).and(3)
+            const next = value(s.value) as unknown as Int<'u64'>
+            cells.lookup(index).match((cell) => {
+              const before = cell.to(u64)
+              variables[1].set(before as unknown as AnyInt)
+              cell.set(before.mul(3).add(next))
+            })
+            break
+          }
+          case 'function':
+            variables[1].set(
+              combine({
+                a: value(s.value) as unknown as Int<'u64'>,
+                c: value(s.other) as unknown as Int<'u32'>,
+              }) as unknown as AnyInt,
+            )
+            break
+          case 'poke':
+            poke({ p: locals, v: value(s.value) as unknown as Int<'u64'> })
+            break
+          case 'each': {
+            const outside = value(s.value)
+            cells.forEach((key, cell) => {
+              variables[1].update((now) => now.add(key.to(u64).mul(7).xor(cell) as unknown as AnyInt).add(outside))
+              if (s.stop) b.if(holds(s.stop), () => b.break())
+              if (s.quit) b.if(holds(s.quit), () => b.return(b.TX))
+            })
+            break
+          }
           case 'loop':
-            b.range(s.count, (i) => {
+            b.range(s.count, { as: s.form }, (i) => {
               variables[0].set(variables[0].get().add(i as unknown as AnyInt))
+              if (s.quit) b.if(holds(s.quit), () => b.return(b.TX))
               if (s.leave) b.if(holds(s.leave), () => b.break())
               if (s.skip) b.if(holds(s.skip), () => b.continue())
               run(s.body)

@@ -9,8 +9,13 @@ import {
   wrap,
 } from './language.ts'
 
-/** What a run of the program must give: a direct evaluation of the same trees. */
-export function evaluate(program: GeneratedProgram, input: Uint8Array): bigint {
+/** What a run gives: the result, or undefined when the program left early. */
+export type Outcome = bigint | undefined
+/** Thrown where the program leaves. */
+class Left extends Error {}
+
+/** What a run of the program must give: a direct evaluation of the same trees. `cells` is the map, which runs change. */
+export function evaluate(program: GeneratedProgram, input: Uint8Array, cells: bigint[]): Outcome {
   const view = new DataView(input.buffer, input.byteOffset, input.length)
   const variables = VARIABLES.map((type, i) => readInput(view, type, i))
   const members = VARIABLES.map(() => 0n)
@@ -112,16 +117,50 @@ export function evaluate(program: GeneratedProgram, input: Uint8Array): bigint {
           run(found ? found[1] : s.otherwise)
           break
         }
+        case 'cell': {
+          const index = Number(value(s.cell) & 3n)
+          const next = value(s.value)
+          variables[1] = cells[index]
+          cells[index] = wrap('u64', cells[index] * 3n + next)
+          break
+        }
+        case 'function': {
+          const a = value(s.value)
+          const c = value(s.other)
+          variables[1] = a > c ? wrap('u64', a * 31n + c) : a ^ 0xffn
+          break
+        }
+        case 'poke': {
+          const v = value(s.value)
+          members[1] = wrap('u64', members[1] * 5n + v)
+          if (v >= 1000n) elements[2] = wrap('u32', v)
+          break
+        }
+        case 'each': {
+          const outside = value(s.value)
+          for (let i = 0; i < 4; i++) {
+            variables[1] = wrap('u64', variables[1] + ((BigInt(i) * 7n) ^ cells[i]) + outside)
+            if (s.stop && holds(s.stop)) break
+            if (s.quit && holds(s.quit)) throw new Left()
+          }
+          break
+        }
         case 'loop':
           for (let i = 0; i < s.count; i++) {
             variables[0] = wrap('u32', variables[0] + BigInt(i))
+            if (s.quit && holds(s.quit)) throw new Left()
             if (s.leave && holds(s.leave)) break
             if (s.skip && holds(s.skip)) continue
             run(s.body)
           }
       }
   }
-  run(program.statements)
+  try {
+    run(program.statements)
+  } catch (error) {
+    if (error instanceof Left) return undefined
+    throw error
+  }
   let result = 0n
   VARIABLES.forEach((_, i) => {
     result = wrap('u64', result * 31n + wrap('u64', variables[i]))

@@ -40,10 +40,26 @@ export type Statement =
   | { k: 'store'; index: number; value: Expression }
   | { k: 'element'; index: number; value: Expression }
   | { k: 'if'; condition: Condition; yes: Statement[]; no: Statement[] }
-  | { k: 'loop'; count: number; body: Statement[]; leave?: Condition; skip?: Condition }
+  | {
+      k: 'loop'
+      form: LoopForm
+      count: number
+      body: Statement[]
+      leave?: Condition
+      skip?: Condition
+      quit?: Condition
+    }
+  /** Every entry of the map, added to a variable; ends when the condition holds. */
+  | { k: 'each'; stop?: Condition; quit?: Condition; value: Expression }
+  /** An entry of the map: read into a variable, then written. */
+  | { k: 'cell'; cell: Expression; value: Expression }
+  | { k: 'function'; value: Expression; other: Expression }
+  | { k: 'poke'; value: Expression }
   | { k: 'switch'; value: Expression; cases: [number, Statement[]][]; otherwise: Statement[] }
   | { k: 'atomic'; index: number; op: 'add' | 'or' | 'and' | 'xor'; fetch: boolean; value: Expression }
   | { k: 'call'; index: number; value: Expression }
+export const FORMS = ['bounded', 'unrolled', 'callback', 'iterator'] as const
+export type LoopForm = (typeof FORMS)[number]
 export interface GeneratedProgram {
   readonly statements: Statement[]
   readonly inputs: readonly Uint8Array[]
@@ -166,6 +182,19 @@ export function statements(depth: number, inLoop: boolean): fc.Arbitrary<Stateme
       {
         weight: 1,
         arbitrary: fc
+          .tuple(expression('u32', 1), expression('u64', 1))
+          .map(([cell, value]): Statement => ({ k: 'cell', cell, value })),
+      },
+      {
+        weight: 1,
+        arbitrary: fc
+          .tuple(expression('u64', 1), expression('u32', 1))
+          .map(([value, other]): Statement => ({ k: 'function', value, other })),
+      },
+      { weight: 1, arbitrary: expression('u64', 1).map((value): Statement => ({ k: 'poke', value })) },
+      {
+        weight: 1,
+        arbitrary: fc
           .tuple(fc.constantFrom('add', 'or', 'and', 'xor'), fc.boolean(), expression('u64', 1))
           .map(([op, fetch, value]): Statement => ({ k: 'atomic', index: 1, op: op as 'add', fetch, value })),
       },
@@ -189,11 +218,20 @@ export function statements(depth: number, inLoop: boolean): fc.Arbitrary<Stateme
       statements(depth - 1, true),
       fc.option(condition(1), { nil: undefined }),
       fc.option(condition(1), { nil: undefined }),
+      fc.option(condition(1), { nil: undefined, freq: 2 }),
+      fc.constantFrom(...FORMS),
     )
-    .map(([count, body, leave, skip]) => ({ k: 'loop', count, body, leave, skip }))
+    .map(([count, body, leave, skip, quit, form]) => ({ k: 'loop', form, count, body, leave, skip, quit }))
+  const each: fc.Arbitrary<Statement> = fc
+    .tuple(
+      fc.option(condition(1), { nil: undefined }),
+      fc.option(condition(1), { nil: undefined, freq: 2 }),
+      expression('u64', 1),
+    )
+    .map(([stop, quit, value]) => ({ k: 'each', stop, quit, value }))
   const all = inLoop
-    ? fc.oneof({ weight: 4, arbitrary: simple }, branch, choice)
-    : fc.oneof({ weight: 5, arbitrary: simple }, branch, choice, loop)
+    ? fc.oneof({ weight: 8, arbitrary: simple }, branch, choice, each)
+    : fc.oneof({ weight: 5, arbitrary: simple }, branch, choice, loop, each)
   return fc.array(all, { minLength: 1, maxLength: 4 })
 }
 const input = fc.oneof(
