@@ -1,3 +1,5 @@
+import { KERNEL_OBJECT_ROWS } from './kernel-objects.ts'
+
 /** The seven groups that Linux 7.3 sorts its reports into. */
 export type DiagnosisCategory =
   | 'register type safety'
@@ -35,6 +37,7 @@ const POLICY: DiagnosisCategory = 'policy'
 
 /** In order of precedence: the first row whose pattern matches names the diagnosis. */
 export const CATALOGUE: readonly DiagnosisRow[] = [
+  ...KERNEL_OBJECT_ROWS,
   {
     code: 'pointer-not-null-checked',
     category: MEMORY,

@@ -1,7 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { assembleProgram, encodeInstructions } from '../../../src/asm/index.ts'
 import type { ImageRelocation, ProgramImage } from '../../../src/spec/index.ts'
-import { PROGRAM_FLAGS, PROGRAM_TYPES, type ProgramFlag, type ProgramType } from '../../../src/uapi/index.ts'
+import { kernelBtf } from '../../../src/syscall/kernel-btf.ts'
+import {
+  ATTACH_TYPES,
+  PROGRAM_FLAGS,
+  PROGRAM_TYPES,
+  type ProgramFlag,
+  type ProgramType,
+} from '../../../src/uapi/index.ts'
 import { CAMPAIGN_MAPS } from '../../differential/verifier/maps.ts'
 
 /** The smallest program of one refusal, and the line that Linux 6.18 says to it. */
@@ -16,6 +23,10 @@ export interface DiagnosisFixture {
   readonly license?: string
   readonly flags?: readonly ProgramFlag[]
   readonly note?: string
+  /** Calls kernel functions or has a target: needs the kernel's types. */
+  readonly kernelTypes?: true
+  /** The tracepoint that a tracing program is for. */
+  readonly tracepoint?: string
 }
 
 export const FIXTURES_PATH: URL = new URL('../../fixtures/verifier/diagnostics.json', import.meta.url)
@@ -38,6 +49,11 @@ export function fixtureImage(fixture: DiagnosisFixture): ProgramImage {
   const { instructions } = assembleProgram(lines(fixture).join('\n'), { file: `${fixture.name}.s` })
   const relocations: ImageRelocation[] = []
   let slot = 0
+  const resolved = instructions.map((instruction) => {
+    const { reference } = instruction
+    if (reference?.kind !== 'kfunc') return instruction
+    return { ...instruction, imm: kernelBtf()?.idByName(reference.name, 'func') ?? 0 }
+  })
   for (const { opcode, reference } of instructions) {
     const name = reference !== undefined && 'name' in reference ? reference.name : undefined
     const map = CAMPAIGN_MAPS.findIndex((spec) => spec.name === name)
@@ -47,8 +63,9 @@ export function fixtureImage(fixture: DiagnosisFixture): ProgramImage {
   return {
     name: 'fixture',
     type: PROGRAM_TYPES[fixture.type],
-    expectedAttachType: 0,
-    insns: encodeInstructions(instructions),
+    expectedAttachType: fixture.tracepoint === undefined ? 0 : ATTACH_TYPES.trace_raw_tp,
+    ...(fixture.tracepoint === undefined ? {} : { attachTo: { name: fixture.tracepoint } }),
+    insns: encodeInstructions(resolved),
     license: fixture.license ?? 'GPL',
     flags: (fixture.flags ?? []).reduce((bits, flag) => bits | PROGRAM_FLAGS[flag], 0),
     maps: CAMPAIGN_MAPS,
