@@ -492,6 +492,7 @@ function matchPackets(op: number, dst: number, src: number, m: Int32Array, here:
 function checkMayGoto(env: Env, i: number): void {
   const { code } = env
   if (!isMayGoto(code, i) || code.dst[i] !== 0 || code.imm[i] !== 0) env.reject(`invalid may_goto imm ${code.imm[i]}`)
+  if (code.off[i] !== 0) env.mayGotos.add(i)
   const parent = env.state.parent
   const previous = parent === undefined ? undefined : findPrevious(env, parent, i)
   const queued = env.pushBranch(i + 1, i)

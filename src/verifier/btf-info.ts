@@ -33,10 +33,10 @@ export function checkBtfInfoEarly(env: Env): void {
   for (let at = 0; at < view.byteLength; at += 8) {
     const insn = view.getUint32(at, true)
     const type = view.getUint32(at + 4, true)
-    if (at === 0 && insn !== 0) env.reject(`nonzero insn_off ${insn} for the first func info record`)
+    if (at === 0 && insn !== 0) env.rejectUnended(`nonzero insn_off ${insn} for the first func info record`)
     if (at > 0 && insn <= previous)
-      env.reject(`same or smaller insn offset (${insn}) than previous func info record (${previous})`)
-    if (!btf.has(type) || btf.kind(type) !== 'func') env.reject(`invalid type id ${type} in func info`)
+      env.rejectUnended(`same or smaller insn offset (${insn}) than previous func info record (${previous})`)
+    if (!btf.has(type) || btf.kind(type) !== 'func') env.rejectUnended(`invalid type id ${type} in func info`)
     previous = insn
   }
 }

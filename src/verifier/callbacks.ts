@@ -1,7 +1,7 @@
 /** Functions of the program that a helper calls: bpf_loop, bpf_for_each_map_elem. */
 
 import type { CallFacts } from './arguments.ts'
-import { markKnown, markNotInit, markUnknown, umaxNumber } from './bounds.ts'
+import { isNull, markKnown, markNotInit, markUnknown, umaxNumber } from './bounds.ts'
 import { ENOTSUPP, type Env } from './env.ts'
 import { enterFunction } from './function-call.ts'
 import { argumentsFit } from './global-functions.ts'
@@ -15,9 +15,19 @@ import { type Frame, MAIN_CALLSITE, registerBase, State } from './state.ts'
 /** Map types that bpf_for_each_map_elem walks: hashes and arrays, per CPU or not. */
 const WALKABLE: ReadonlySet<number> = new Set([1, 2, 5, 6, 9, 10])
 
+/** A call of bpf_loop becomes a loop of its caller when its flags are always 0 and its callback the same. */
+function noteLoop(env: Env, callback: number, insn: number): void {
+  const known = env.loopCalls.get(insn)
+  if (known !== undefined && !known.fits) return
+  const zero = isNull(env.frame.m, registerBase(4))
+  if (zero) markPrecise(env, 4)
+  env.loopCalls.set(insn, { callback, fits: zero && (known === undefined || known.callback === callback) })
+}
+
 /** Queues one more run of the callback, before the call itself goes on as if there were none. */
 export function pushCallback(env: Env, liveness: StackLiveness, call: CallFacts, insn: number): void {
   if (call.prototype.id === H.LOOP) {
+    noteLoop(env, call.subprogram, insn)
     markPrecise(env, 1)
     const frame = env.frame
     if (frame.callbackDepth >= umaxNumber(frame.m, registerBase(1))) {
@@ -66,6 +76,7 @@ export function runLater(
   subprogram.isCallback = true
   subprogram.isAsyncCallback = true
   const caller = env.frame
+  env.subprograms[index].walked = true
   const callee = env.pool.newFrame(MAIN_CALLSITE, 0, index)
   const state = new State()
   state.branches = 1

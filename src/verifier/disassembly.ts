@@ -92,7 +92,7 @@ function jump(code: Code, i: number, kfuncName: ((id: number) => string | undefi
     if (src === 1) return `call pc${plus(imm)}`
     const name = src === 0 ? helperName(imm) : undefined
     if (name !== undefined) return `call bpf_${name}#${imm}`
-    if (src === 2) return `call ${kfuncName?.(imm) ?? 'kernel-function'}#${imm}`
+    if (src === 2) return `call ${imm === 0 ? '' : (kfuncName?.(imm) ?? 'kernel-function')}#${imm}`
     return `call unknown#${imm}`
   }
   if (opcode === 0x05) return `goto pc${plus(off)}`

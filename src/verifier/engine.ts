@@ -185,6 +185,7 @@ function run(env: Env, liveness: StackLiveness): void {
 export function checkFunction(env: Env, index: number): void {
   const state = new State()
   const subprogram = env.subprograms[index]
+  subprogram.walked = true
   env.previousLine = -1
   state.branches = 1
   state.sleepable = env.facts.sleepable

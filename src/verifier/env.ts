@@ -107,6 +107,9 @@ export class Env {
   ids = 0
   explored: State[][] = []
   readonly visits = new Map<string, LoopVisit>()
+  /** Calls of bpf_loop and may_goto that were walked: both get stack of their own. */
+  readonly loopCalls = new Map<number, { readonly callback: number; readonly fits: boolean }>()
+  readonly mayGotos = new Set<number>()
   /** The current instruction has a history entry. */
   hasHistory = false
   /** Registers and stack slots to print. */
@@ -160,6 +163,12 @@ export class Env {
   /** Writes a line and refuses the program. */
   reject(message: string, errno = EINVAL): never {
     this.log.write(`${message}\n`)
+    throw new Rejection(errno)
+  }
+
+  /** As {@link reject}, for the few messages that the kernel does not end with a new line. */
+  rejectUnended(message: string, errno = EINVAL): never {
+    this.log.write(message)
     throw new Rejection(errno)
   }
 

@@ -15,6 +15,7 @@ import { type Frame, MAX_FRAMES, registerBase, type State } from './state.ts'
 /** A new frame on a state; registers are uninitialised but for the frame pointer. */
 export function enterFunction(env: Env, state: State, index: number, callsite: number): Frame {
   if (state.current + 1 >= MAX_FRAMES) env.reject(`the call stack of ${state.current + 2} frames is too deep`, E2BIG)
+  env.subprograms[index].walked = true
   const frame = env.pool.newFrame(callsite, state.current + 1, index)
   state.frames.push(frame)
   state.current++

@@ -108,10 +108,7 @@ function checkSleep(env: Env, prototype: HelperPrototype): void {
 
 /** A constant index of a tail call must be exact where the array is known. */
 function checkTailCallKey(env: Env, call: CallFacts): void {
-  if (call.map?.type !== PROG_ARRAY) {
-    env.log.write('expected prog array map for tail call')
-    throw new Rejection(EINVAL)
-  }
+  if (call.map?.type !== PROG_ARRAY) env.rejectUnended('expected prog array map for tail call')
   const m = env.frame.m
   const b = registerBase(3)
   if (m[b + R.TYPE] === R.SCALAR && (m[b + R.MASK_LOW] | m[b + R.MASK_HIGH]) === 0) {

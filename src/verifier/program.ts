@@ -157,6 +157,8 @@ export interface Subprogram {
   isAsyncCallback: boolean
   unreliable: boolean
   called: boolean
+  /** Its instructions were walked; what never was is removed from the program. */
+  walked: boolean
   verified: boolean
   postorderStart: number
   postorderEnd: number

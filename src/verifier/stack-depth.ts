@@ -88,6 +88,26 @@ class Walk {
   }
 }
 
+const LOOP_STACK = 24
+const MAY_GOTO_STACK = 16
+
+/** Functions that were never walked are no longer part of an accepted program. */
+export function removeDeadFunctions(env: Env): void {
+  env.subprograms = env.subprograms.filter(({ walked }) => walked)
+}
+
+/** What inlined calls of bpf_loop and may_goto add to the stack of their functions; no limit holds it. */
+export function addInlinedStack(env: Env): void {
+  const loops = new Set<number>()
+  for (const [insn, { fits }] of env.loopCalls) if (fits) loops.add(env.subprogramOf(insn))
+  for (const index of loops) {
+    const subprogram = env.subprograms[index]
+    subprogram.stackDepth = Math.ceil(subprogram.stackDepth / 8) * 8 + LOOP_STACK
+  }
+  for (const index of new Set([...env.mayGotos].map((insn) => env.subprogramOf(insn))))
+    env.subprograms[index].stackDepth += MAY_GOTO_STACK
+}
+
 export function checkStackDepth(env: Env): void {
   const tailCalls = env.subprograms.some((s) => s.hasTailCall)
   const supported = !tailCalls && PRIVATE_STACK_TYPES.has(env.facts.type)

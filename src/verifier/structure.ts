@@ -48,6 +48,7 @@ function newSubprogram(start: number): Subprogram {
     isAsyncCallback: false,
     unreliable: false,
     called: false,
+    walked: false,
     verified: false,
     postorderStart: 0,
     postorderEnd: 0,
@@ -57,11 +58,8 @@ function newSubprogram(start: number): Subprogram {
   }
 }
 
-/** Finds where subprograms start: at 0, at call targets, at function addresses. */
-export function addSubprograms(env: Env): void {
+function collectStarts(env: Env, starts: Set<number>): void {
   const code = env.code
-  const starts = new Set<number>()
-  starts.add(0)
   for (let i = 0; i < code.length; i++) {
     if (code.op[i] === CALL && code.src[i] === PSEUDO_KFUNC_CALL) {
       if (!env.gpl) env.reject('cannot call kernel function from non-GPL compatible program')
@@ -76,7 +74,19 @@ export function addSubprograms(env: Env): void {
     if (starts.size >= MAX_SUBPROGRAMS) env.reject('too many subprograms', E2BIG)
     starts.add(target)
   }
-  env.subprograms = [...starts].sort((a, b) => a - b).map(newSubprogram)
+}
+
+/** Finds where subprograms start: at 0, at call targets, at function addresses. */
+export function addSubprograms(env: Env): void {
+  const code = env.code
+  const starts = new Set<number>()
+  starts.add(0)
+  try {
+    collectStarts(env, starts)
+  } finally {
+    // What was found so far counts in the statistics of a program that is refused here.
+    env.subprograms = [...starts].sort((a, b) => a - b).map(newSubprogram)
+  }
   for (const [index, subprogram] of env.subprograms.entries()) {
     subprogram.end = env.subprograms[index + 1]?.start ?? code.length
     env.subprogramAt[subprogram.start] = index

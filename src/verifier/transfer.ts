@@ -196,9 +196,9 @@ export function checkLoadAbsolute(env: Env, liveness: StackLiveness, i: number):
   checkUnmodified(env, 6, false)
   clobber(env.frame.m)
   markUnknown(env.frame.m, 0)
+  env.scratchRegister(0)
   if (env.state.current === 0) return
   // A load beyond the packet's end leaves the function with 0.
-  env.scratchRegister(0)
   env.pushBranch(env.insn + 1, env.insn)
   markConstant(env.frame.m, 0, 0, 0)
   leaveFunction(env, liveness)

@@ -10,7 +10,7 @@ import { Env, Rejection, Unmodelled } from './env.ts'
 import { markFastcallPatterns, removeFastcallSpills } from './fastcall.ts'
 import { KernelTypes } from './kernel-types.ts'
 import { describeMap } from './program.ts'
-import { checkStackDepth } from './stack-depth.ts'
+import { addInlinedStack, checkStackDepth, removeDeadFunctions } from './stack-depth.ts'
 import { addSubprograms, checkSubprograms, resolveImmediates } from './structure.ts'
 import { tables } from './tables/index.ts'
 
@@ -103,7 +103,7 @@ function factsOf(image: ProgramImage, target?: AttachTarget) {
 }
 
 function stackText(env: Env): string {
-  return env.subprograms.map((s) => s.stackDepth).join('+') || '0'
+  return env.subprograms.map((s) => s.stackDepth).join('+')
 }
 
 function statistics(env: Env, timeUs: number): string {
@@ -142,6 +142,8 @@ function judge(env: Env): void {
   checkGlobals(env)
   removeFastcallSpills(env)
   checkStackDepth(env)
+  addInlinedStack(env)
+  removeDeadFunctions(env)
 }
 
 /** Global functions that were called are verified for themselves, until no more are. */

@@ -18,6 +18,7 @@ export function logLines(log: string): string[] {
     .filter((line) => line !== '' && !line.startsWith('verification time'))
     .map((line) =>
       line
+        .replace(/verification time \d+ usec$/, 'verification time')
         .replace(/(\(18\) r\d+ = )0x[0-9a-f]+/, '$1…')
         .replace(/0xffff[0-9a-f]{12}/g, '0x…')
         .replace(/\s+/g, ' ')
