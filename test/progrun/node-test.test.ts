@@ -3,7 +3,6 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
-import { testWith } from '../requirements.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 // inside the project, so that "typebpf" resolves to it as a package does to itself
@@ -71,6 +70,7 @@ test('fails', async ({ bpf }) => {
     join(folder, 'vitest.config.ts'),
     "export default { resolve: { conditions: ['typebpf-source', 'node'] }, ssr: { resolve: { conditions: ['typebpf-source', 'node'] } }, test: { include: ['**/*.test.ts'] } }\n",
   )
+  let github = false
   const run = (...args: readonly string[]): { code: number | null; out: string; err: string } => {
     const { status, stdout, stderr } = spawnSync(
       process.execPath,
@@ -78,7 +78,13 @@ test('fails', async ({ bpf }) => {
       {
         cwd: folder,
         encoding: 'utf8',
-        env: { ...process.env, VITEST: undefined, NO_COLOR: '1', FORCE_COLOR: undefined },
+        env: {
+          ...process.env,
+          VITEST: undefined,
+          NO_COLOR: '1',
+          FORCE_COLOR: undefined,
+          GITHUB_ACTIONS: github ? 'true' : undefined,
+        },
       },
     )
     return { code: status, out: stdout, err: stderr }
@@ -92,9 +98,16 @@ test('fails', async ({ bpf }) => {
     expect(existsSync(join(folder, 'cov/coverage-final.json'))).toBe(true)
   }, 180_000)
 
-  test('a failure names backend and kernel, also in JUnit; exit 1', () => {
+  test('a failure names backend and kernel, also in JUnit and in GitHub annotations; exit 1', () => {
+    github = true
     const { code, out, err } = run('user', '--backend', 'emulator', '--junit', 'junit.xml')
+    github = false
     expect(code).toBe(1)
+    // one annotation: the test, its file and line, the backend in the message
+    const annotations = (out + err).split('\n').filter((line) => line.startsWith('::error '))
+    expect(annotations).toHaveLength(1)
+    expect(annotations[0]).toMatch(/^::error file=.*user\.test\.ts,title=.*fails.*,line=\d+,column=\d+::/)
+    expect(annotations[0]).toMatch(/\[emulator; .*kernel \d+\.\d+/)
     expect(out + err).toMatch(/\[emulator; .*kernel \d+\.\d+/)
     expect(readFileSync(join(folder, 'junit.xml'), 'utf8')).toMatch(
       /failure message="[^"]*\[emulator; .*kernel \d+\.\d+/,
