@@ -1,7 +1,7 @@
 import { UnsupportedError, UsageError } from '../errors/index.ts'
 import {
   type Feature,
-  helperFeature,
+  helperFeatures,
   instructionFeature,
   mapTypeFeature,
   programTypeFeature,
@@ -105,10 +105,15 @@ function probe(sys: Sys, full: boolean): Found {
   const helpers = new Map<ProgramType, string[]>()
   for (const [type, feature] of programTypes) {
     if (!has(feature)) continue
-    const list: string[] = []
-    HELPERS.forEach((name, helper) => {
-      if ((full || !NOISY.has(name)) && helper > 0 && has(helperFeature(sys, type, helper))) list.push(name)
-    })
+    const asked = HELPERS.map((name, helper) => ({ name, helper })).filter(
+      ({ name, helper }) => helper > 0 && (full || !NOISY.has(name)),
+    )
+    const answers = helperFeatures(
+      sys,
+      type,
+      asked.map(({ helper }) => helper),
+    )
+    const list = asked.filter((_, i) => has(answers[i])).map(({ name }) => name)
     helpers.set(type, list)
   }
   const misc = new Map(MISC.map(({ key, probe: name }) => [key as string, instructionFeature(sys, name)]))

@@ -3,16 +3,22 @@ import { BpfError, SystemError } from '../errors/index.ts'
 import type { MapSpec, ProgramImage } from '../spec/index.ts'
 import {
   ATTACH_TYPES,
+  attrSize,
+  BPF_ATTRS,
+  BPF_COMMANDS,
   MAP_FLAGS,
   MAP_TYPES,
   MAP_TYPES_SINCE,
+  type MapFlag,
   type MapType,
   PROGRAM_FLAGS,
   PROGRAM_TYPES,
   PROGRAM_TYPES_SINCE,
   type ProgramType,
 } from '../uapi/index.ts'
+import { type AttachTarget, resolveAttachTarget } from './attach-target.ts'
 import { loadBtf } from './btf.ts'
+import { writeAttr } from './command.ts'
 import { possibleCpus } from './cpus.ts'
 import { ERRNO, errnoName } from './errno.ts'
 import { loadImage } from './load-image.ts'
@@ -58,7 +64,7 @@ const PROGRAM_NEEDS: { readonly [T in ProgramType]?: { attach?: number; flags?: 
   syscall: { flags: PROGRAM_FLAGS.sleepable },
   netfilter: { attach: ATTACH_TYPES.netfilter },
   tracing: { attach: ATTACH_TYPES.trace_raw_tp, target: 'sched_switch' },
-  lsm: { attach: ATTACH_TYPES.lsm_mac },
+  lsm: { attach: ATTACH_TYPES.lsm_mac, target: 'file_open' },
   struct_ops: {},
   ext: {},
 }
@@ -181,14 +187,47 @@ export function mapTypeFeature(sys: Sys, type: MapType): Feature {
   })
 }
 
-/** Wordings with which kernels refuse a helper: no such number, or not for this program type. */
-const HELPER_REFUSED = /invalid func |unknown func |cannot use helper |helper call is not allowed/
+/** Flags of maps, each with a map that takes it. */
+const MAP_FLAG_PROBES = {
+  no_prealloc: { type: 'hash', since: '4.6' },
+  numa_node: { type: 'hash', since: '4.14' },
+  rdonly: { type: 'array', since: '4.15' },
+  wronly: { type: 'array', since: '4.15' },
+  zero_seed: { type: 'hash', since: '5.0' },
+  rdonly_prog: { type: 'array', since: '5.2' },
+  wronly_prog: { type: 'array', since: '5.2' },
+  mmapable: { type: 'array', since: '5.5' },
+  preserve_elems: { type: 'perf_event_array', since: '5.10' },
+  inner_map: { type: 'array', since: '5.10' },
+} as const satisfies Readonly<Partial<Record<MapFlag, { type: MapType; since: string }>>>
+export type ProbedMapFlag = keyof typeof MAP_FLAG_PROBES
+export const PROBED_MAP_FLAGS = Object.keys(MAP_FLAG_PROBES) as ProbedMapFlag[]
+
+/** Whether the running kernel knows a flag of BPF_MAP_CREATE. */
+export function mapFlagFeature(sys: Sys, flag: ProbedMapFlag): Feature {
+  return cached(sys, `map flag ${flag}`, () => {
+    const { type, since } = MAP_FLAG_PROBES[flag]
+    const shape = { name: 'probe', type: MAP_TYPES[type], keySize: 4, valueSize: 4, maxEntries: 1 }
+    try {
+      using _ = createRawMap(sys, { ...shape, flags: MAP_FLAGS[flag] })
+      return SUPPORTED
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error
+      return error.errno === ERRNO.EINVAL ? { answer: 'unsupported', since } : refusedBy(error.errno)
+    }
+  })
+}
+
+/**
+ * Wordings with which kernels refuse a helper: no such number (`invalid func`), not for this program type (`unknown func`
+ * before 6.8, `cannot use helper` since), not in probes, left out of this build.
+ */
+const HELPER_REFUSED = /invalid func |unknown func |cannot use helper |helper call is not allowed|misconfigured func /
 
 /** Whether programs of a type may call a helper. */
 export function helperFeature(sys: Sys, type: ProgramType, helper: number): Feature {
   return cached(sys, `helper ${type} ${helper}`, () => {
-    if (type === 'lsm' || type === 'ext' || type === 'struct_ops')
-      return inconclusive(`${type} programs need a target to probe helpers`)
+    if (type === 'ext' || type === 'struct_ops') return inconclusive(`${type} programs need a target to probe helpers`)
     try {
       using result = loadImage(sys, imageFor(type, `call ${helper}\nr0 = 0\nexit\n`))
       if (result.verdict === 'accept') return SUPPORTED
@@ -199,6 +238,63 @@ export function helperFeature(sys: Sys, type: ProgramType, helper: number): Feat
       return inconclusive(error.message)
     }
   })
+}
+
+const PROBE_LOG_BYTES = 4096
+const decoder = new TextDecoder()
+
+/**
+ * {@link helperFeature} of many helpers at once: the attributes are staged once and only the helper's number changes, so
+ * that a probe costs little more than the kernel's part of it.
+ */
+export function helperFeatures(sys: Sys, type: ProgramType, helpers: readonly number[]): Feature[] {
+  if (type === 'lsm' || type === 'ext' || type === 'struct_ops')
+    return helpers.map((helper) => helperFeature(sys, type, helper))
+  const image = imageFor(type, 'call 1\nr0 = 0\nexit\n')
+  let target: AttachTarget | undefined
+  try {
+    target = resolveAttachTarget(image, sys)
+  } catch (error) {
+    if (!(error instanceof BpfError)) throw error
+    return helpers.map(() => inconclusive(error.message))
+  }
+  const layout = BPF_ATTRS.prog_load
+  const size = attrSize(layout)
+  using block = sys.alloc(size + image.insns.length + 16 + PROBE_LOG_BYTES)
+  const insnsAt = size
+  const licenseAt = insnsAt + image.insns.length
+  const logAt = licenseAt + 16
+  block.bytes.set(image.insns, insnsAt)
+  block.bytes.set(new TextEncoder().encode(`${image.license}\0`), licenseAt)
+  writeAttr(block.view, block.bytes, layout, {
+    prog_type: image.type,
+    insn_cnt: image.insns.length / 8,
+    insns: block.address + insnsAt,
+    license: block.address + licenseAt,
+    log_level: 1,
+    log_size: PROBE_LOG_BYTES,
+    log_buf: block.address + logAt,
+    prog_flags: image.flags,
+    expected_attach_type: image.expectedAttachType,
+    attach_btf_id: target?.btfId ?? 0,
+  })
+  const log = block.bytes.subarray(logAt, logAt + PROBE_LOG_BYTES)
+  return helpers.map((helper) =>
+    cached(sys, `helper ${type} ${helper}`, () => {
+      block.view.setInt32(insnsAt + 4, helper, true)
+      log[0] = 0
+      const result = sys.bpf(BPF_COMMANDS.prog_load, block.address, size)
+      if (result >= 0) {
+        sys.call('close', result)
+        return SUPPORTED
+      }
+      const end = log.indexOf(0)
+      if (end === 0) return refusedBy(-result)
+      return HELPER_REFUSED.test(decoder.decode(log.slice(0, end < 0 ? log.length : end)))
+        ? { answer: 'unsupported' }
+        : SUPPORTED
+    }),
+  )
 }
 
 /** Whether programs of a type can be loaded for an attach type. */

@@ -16,10 +16,14 @@ export {
   attachTypeFeature,
   type Feature,
   helperFeature,
+  helperFeatures,
   INSTRUCTION_FEATURES,
   type InstructionFeature,
   instructionFeature,
+  mapFlagFeature,
   mapTypeFeature,
+  PROBED_MAP_FLAGS,
+  type ProbedMapFlag,
   programTypeFeature,
 } from './features.ts'
 export {
