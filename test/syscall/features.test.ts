@@ -6,13 +6,16 @@ import {
   helperFeature,
   INSTRUCTION_FEATURES,
   instructionFeature,
+  mapFlagFeature,
   mapTypeFeature,
+  PROBED_MAP_FLAGS,
   programTypeFeature,
   realSys,
 } from '../../src/syscall/index.ts'
 import { kernelBtf } from '../../src/syscall/kernel-btf.ts'
 import {
   ATTACH_TYPES,
+  BPF_ATTRS,
   BPF_COMMANDS,
   MAP_TYPES,
   type MapType,
@@ -70,6 +73,42 @@ describe('feature probes', () => {
     expect(attachTypeFeature(sys, 'cgroup_sock_addr', ATTACH_TYPES.cgroup_unix_connect).answer).toBe('supported')
     expect(attachTypeFeature(sys, 'cgroup_sock_addr', ATTACH_TYPES.xdp).answer).toBe('unsupported')
   })
+
+  bpfTest('map flags', () => {
+    expect(PROBED_MAP_FLAGS.map((flag) => [flag, mapFlagFeature(realSys(), flag).answer])).toEqual(
+      PROBED_MAP_FLAGS.map((flag) => [flag, 'supported']),
+    )
+    const old = new FakeSys((command) => (command === BPF_COMMANDS.map_create ? -ERRNO.EINVAL : 0))
+    expect(mapFlagFeature(old, 'mmapable')).toEqual({ answer: 'unsupported', since: '5.5' })
+  })
+
+  const refusals = [
+    'invalid func unknown#999',
+    'unknown func bpf_probe_read_kernel#113',
+    'program of this type cannot use helper bpf_probe_read#4',
+    'helper call is not allowed in probe',
+    'kernel subsystem misconfigured func bpf_get_stack#67',
+  ]
+  /** A kernel that refuses every program with a log. */
+  const saying = (log: string) =>
+    new FakeSys((command, attr, sys) => {
+      if (command !== BPF_COMMANDS.prog_load) return -ERRNO.EINVAL
+      const bytes = new TextEncoder().encode(`0: (85) call 4\n${log}\nprocessed 1 insns\n\0`)
+      sys.at(attr.getBigUint64(BPF_ATTRS.prog_load.log_buf[0], true), bytes.length).set(bytes)
+      return -ERRNO.EINVAL
+    })
+  for (const log of refusals)
+    test(`a helper is refused by "${log}"`, () => {
+      expect(helperFeature(saying(log), 'xdp', 4)).toEqual({ answer: 'unsupported' })
+    })
+  for (const log of [
+    'R1 type=ctx expected=fp',
+    'R2 !read_ok',
+    'sleepable helper bpf_copy_from_user#148 in non-sleepable prog',
+  ])
+    test(`a helper is there when only its arguments are refused: "${log}"`, () => {
+      expect(helperFeature(saying(log), 'kprobe', 4)).toEqual({ answer: 'supported' })
+    })
 
   test('a refusal by policy is inconclusive and asked again', () => {
     let asked = 0
