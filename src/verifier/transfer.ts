@@ -112,9 +112,9 @@ export function checkAtomic(env: Env, liveness: StackLiveness, i: number): void 
   const src = code.src[i]
   const dst = code.dst[i]
   if (imm === LOAD_ACQUIRE) {
-    registerForRead(env, src)
-    refuseAtomic(env, src, 'loads from')
+    // 6.18 looks at the pointer's type after the load, which may have gone into the same register.
     checkLoad(env, liveness, i, true, false)
+    refuseAtomic(env, src, 'loads from')
     return
   }
   if (imm === STORE_RELEASE) {

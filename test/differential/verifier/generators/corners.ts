@@ -409,6 +409,10 @@ const CORNERS: Readonly<Record<string, Corner>> = {
       c.atomic(8, bad ? 1 : 10, bad ? 48 : -8, 2, 0)
     },
   },
+  acquireFromContext: {
+    type: TC,
+    write: (c, bad, random) => c.emit(0xc3, bad ? random.between(1, 3) : 1, 1, random.pick([0, 76, 400]), 0x100),
+  },
   legacyWithoutContext: {
     type: FILTER,
     write: (c, bad) => {
