@@ -87,7 +87,7 @@ export const tool: Tool = {
     using execs = execsnoop({
       failed: args.flag('fails'),
       uid: args.integer('uid'),
-      ppid: args.integer('ppid'),
+      ppid: args.process('ppid'),
       maxArgs: args.integer('maxArgs', { min: 1, max: 60 }),
       name: args.text('name'),
       line: args.text('line'),

@@ -101,7 +101,7 @@ export const tool: Tool = {
   ],
   examples: ['funclatency c:malloc', 'funclatency -u -p 181 main', "funclatency /usr/bin/redis-server:'*Command' -i 1"],
   async run({ args, out, signal }) {
-    const pid = args.integer('pid')
+    const pid = args.process('pid')
     const wanted = target(args.text('pattern') ?? '')
     if (wanted.binary === undefined && pid === undefined)
       throw new UnsupportedError('tool.kernel-function', `${wanted.function}: kernel functions are not there yet`, {

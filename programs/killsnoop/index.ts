@@ -64,7 +64,7 @@ export const tool: Tool = {
   async run({ args, out, signal }) {
     const wanted = args.text('signal')
     using kills = killsnoop({
-      pid: args.integer('pid'),
+      pid: args.process('pid'),
       failed: args.flag('failed'),
       signal: wanted === undefined ? undefined : signalNumber(wanted),
     })

@@ -1,16 +1,6 @@
-import { readdirSync, readlinkSync } from 'node:fs'
-import { SystemError, UsageError } from 'typebpf'
+import { readlinkSync } from 'node:fs'
+import { UsageError } from 'typebpf'
 import { findBinary, findFunctions } from 'typebpf/kernel'
-
-/** @throws SystemError `tool.process` when there is no such process */
-export function requireProcess(pid: number | undefined): void {
-  if (pid === undefined) return
-  try {
-    readdirSync(`/proc/${pid}`)
-  } catch (cause) {
-    throw new SystemError('tool.process', `there is no process ${pid}`, { cause, details: ['see which run: ps -e'] })
-  }
-}
 
 /** The path of a binary or library by its name; of a process the one that it really runs. */
 export function binaryPath(name: string, pid?: number): string {

@@ -2,10 +2,11 @@
  * What the tools share on their user side: programs at work ({@link Session}), output as tables and JSON Lines, the
  * command line's arguments. A tool's kernel side imports nothing from here.
  */
-export { binaryPath, requireFunctions, requireProcess } from './functions.ts'
+export { binaryPath, requireFunctions } from './functions.ts'
 export { drawHistogram, histogramRows } from './histogram.ts'
 export { type Distribution, type HistogramReport, reportHistograms } from './histograms.ts'
 export { type Column, json, Output, printable } from './output.ts'
+export { requireProcess } from './processes.ts'
 export { type RunToolOptions, runTool } from './run-tool.ts'
 export { type Constants, constants, Session, type SessionOptions } from './session.ts'
 export { Snoop, type SnoopParts, snoop } from './snoop.ts'

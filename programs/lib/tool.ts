@@ -1,5 +1,6 @@
 import { UsageError } from 'typebpf'
 import type { Output } from './output.ts'
+import { requireProcess } from './processes.ts'
 
 /** One option of a tool's command line: `['-p, --pid <pid>', 'only this process']`; `<…>` takes a value. */
 export type ToolOption = readonly [flags: string, description: string]
@@ -55,6 +56,12 @@ export class Arguments {
     const value = this.number(name, limits)
     if (value !== undefined && !Number.isInteger(value)) throw this.#wrong(name, 'a whole number')
     return value
+  }
+  /** The id of a process or thread that is there. @throws UsageError `usage.number`; SystemError `tool.process` */
+  process(name: string): number | undefined {
+    const id = this.integer(name, { min: 1, max: 0x7fff_ffff })
+    requireProcess(id)
+    return id
   }
   /** @throws UsageError `usage.number` */
   number(name: string, limits: { readonly min?: number; readonly max?: number } = {}): number | undefined {

@@ -176,7 +176,7 @@ export const tool: Tool = {
     const older = args.number('older') ?? 500
     const seconds = args.number('interval', { min: 0.001 }) ?? 5
     const count = args.integer('count', { min: 1 })
-    let pid = args.integer('pid', { min: 1 })
+    let pid = args.process('pid')
     if ((pid === undefined) === (command === undefined))
       throw new UsageError('usage.process', 'memleak needs a process: -p PID or -c COMMAND')
     const ended = new AbortController()

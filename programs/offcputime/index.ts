@@ -67,8 +67,8 @@ export const tool: Tool = {
       return value === undefined ? undefined : BigInt(value)
     }
     using off = new Offcputime({
-      pid: args.integer('pid'),
-      tid: args.integer('tid'),
+      pid: args.process('pid'),
+      tid: args.process('tid'),
       shortestUs: big('minBlockTime'),
       longestUs: big('maxBlockTime'),
       state: big('state'),

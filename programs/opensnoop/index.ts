@@ -70,8 +70,8 @@ export const tool: Tool = {
   async run({ args, out, signal }) {
     const wanted = args.list('flagFilter')
     using opens = opensnoop({
-      pid: args.integer('pid'),
-      tid: args.integer('tid'),
+      pid: args.process('pid'),
+      tid: args.process('tid'),
       uid: args.integer('uid'),
       name: args.text('name'),
       failed: args.flag('failed'),

@@ -78,8 +78,8 @@ export const tool: Tool = {
     const seconds = args.number('duration', { min: 0.001 })
     const frequency = args.integer('frequency', { min: 1, max: 100_000 })
     using profile = new Profile({
-      pid: args.integer('pid'),
-      tid: args.integer('tid'),
+      pid: args.process('pid'),
+      tid: args.process('tid'),
       frequency,
       period: args.integer('period', { min: 1000 }),
       stacks: args.flag('userStacksOnly') ? 'user' : args.flag('kernelStacksOnly') ? 'kernel' : undefined,

@@ -77,7 +77,7 @@ export const tool: Tool = {
   async run({ args, out, signal }) {
     const milliseconds = args.flag('milliseconds')
     using latency = new Runqlat({
-      pid: args.integer('pid'),
+      pid: args.process('pid'),
       by: args.flag('tids') ? 'thread' : args.flag('pids') ? 'process' : undefined,
       milliseconds,
     })

@@ -95,7 +95,7 @@ export const tool: Tool = {
     const top = args.integer('top', { min: 1 }) ?? 10
     const seconds = args.number('interval', { min: 0.001 })
     using counts = new Syscount({
-      pid: args.integer('pid'),
+      pid: args.process('pid'),
       failed: args.flag('failures'),
       errno: errno === undefined ? undefined : errorNumber(errno),
       byProcess,

@@ -75,7 +75,7 @@ export const tool: Tool = {
   async run({ args, out, signal }) {
     const port = (name: string): number | undefined => args.integer(name, { min: 1, max: 65_535 })
     using lives = tcplife({
-      pid: args.integer('pid'),
+      pid: args.process('pid'),
       localPort: port('localport'),
       remotePort: port('remoteport'),
       family: args.flag('ipv4') === args.flag('ipv6') ? undefined : args.flag('ipv4') ? 4 : 6,

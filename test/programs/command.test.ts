@@ -70,6 +70,7 @@ describe('mistakes', () => {
   test.each([
     [['nope'], /there is no tool "nope"/],
     [['opensnoop', '-p', 'abc'], /pid takes a number/],
+    [['opensnoop', '-p', '0'], /pid takes a number/],
     [['opensnoop', '--nope'], /unknown option '--nope'/],
     [['opensnoop', '-f', 'O_NOPE'], /"O_NOPE" is no flag of open/],
     [['syscount', '-e', 'ENOPE'], /"ENOPE" is no error/],
@@ -89,8 +90,10 @@ describe('mistakes', () => {
   testWith('bpf')('names a missing function or process: exit codes 2 and 3', async () => {
     const missing = await run(['funclatency', 'c:no_such_function'])
     expect(missing).toMatchObject({ code: 2, err: expect.stringMatching(/has no function "no_such_function"/) })
-    const gone = await run(['funclatency', '-p', '1073741824', 'main'])
-    expect(gone).toMatchObject({ code: 3, err: expect.stringMatching(/there is no process 1073741824/) })
+    for (const args of [['funclatency', 'main'], ['opensnoop'], ['profile'], ['memleak']]) {
+      const gone = await run([...args, '-p', '1073741824'])
+      expect(gone).toMatchObject({ code: 3, err: expect.stringMatching(/there is no process 1073741824/) })
+    }
   })
 
   testWith('linux', 'program:setpriv')('without privilege it says which is missing and what to do: exit code 3', () => {
