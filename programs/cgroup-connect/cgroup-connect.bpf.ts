@@ -18,7 +18,7 @@ const Ip6 = struct('ip6', { a: be32, b: be32, c: be32, d: be32 })
 /** A rule is a prefix of port and address together; the port stands in its upper half (as in the context), 0 for all ports. */
 export const Key4 = struct('key4', { prefixLength: u32, port: be32, address: be32 })
 export const Key6 = struct('key6', { prefixLength: u32, port: be32, address: Ip6 })
-/** With how many connections each rule let through. */
+/** With how many connections each rule let through. Room for twice what user space takes: old and new rules together. */
 export const allowed4 = new LookupMap('lpm_trie', 'allowed4', Key4, u64, 16_384, { flags: ['no_prealloc'] })
 export const allowed6 = new LookupMap('lpm_trie', 'allowed6', Key6, u64, 16_384, { flags: ['no_prealloc'] })
 

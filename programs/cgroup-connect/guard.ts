@@ -1,4 +1,4 @@
-import type { Js } from 'typebpf'
+import { type Js, UsageError } from 'typebpf'
 import { attachCgroup, type BpfMap } from 'typebpf/kernel'
 import type { AttachType } from 'typebpf/uapi'
 import { constants, Session } from '../lib/index.ts'
@@ -36,6 +36,7 @@ const HOOKS: readonly (readonly [{ readonly name: string }, AttachType])[] = [
 ]
 const PROTOCOLS: Readonly<Record<number, string>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' }
 const PORT_BITS = 32
+const ROOM = program.allowed4.spec.maxEntries / 2
 
 /** An allow list for what a cgroup connects to. It can be changed at any time; closing it detaches. */
 export class ConnectGuard implements Disposable {
@@ -85,6 +86,10 @@ export class ConnectGuard implements Disposable {
   }
   /** From now on these; what stays keeps its count. */
   replace(allow: readonly Destination[]): void {
+    for (const family of [4, 6] as const) {
+      const count = allow.filter(({ prefix }) => prefix.family === family).length
+      if (count > ROOM) throw new UsageError('rules.many', `${count} rules are too many, there is room for ${ROOM}`)
+    }
     const wanted = new Set(allow.map(({ text }) => text))
     for (const destination of allow) this.add(destination)
     for (const destination of [...this.#allowed.values()]) if (!wanted.has(destination.text)) this.remove(destination)

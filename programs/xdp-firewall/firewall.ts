@@ -8,6 +8,11 @@ import * as program from './xdp-firewall.bpf.ts'
 /** XDP return codes. */
 const VERDICT: Readonly<Record<Action, number>> = { deny: 1, allow: 2 }
 
+/** Rules that have room: each needs a counter. */
+const ROOM = program.counters.spec.maxEntries - program.COUNTER.firstRule
+const tooMany = (count: number): UsageError =>
+  new UsageError('rules.many', `${count} rules are too many, there is room for ${ROOM}`)
+
 /** A rule at work, or one of the rows that belong to no rule. */
 export interface RuleCount extends Counted {
   readonly rule: string
@@ -56,11 +61,8 @@ export class Firewall implements Disposable {
     const { text } = rule.prefix
     const there = this.#rules.get(text)
     if (there?.action === rule.action) return false
+    if (there === undefined && this.#rules.size === ROOM) throw tooMany(ROOM + 1)
     const counter = there?.counter ?? this.#free.pop() ?? this.#next++
-    if (counter >= program.counters.spec.maxEntries) {
-      this.#next--
-      throw new UsageError('rules.many', `${this.#rules.size} rules are all there is room for`)
-    }
     this.#entry(rule).set({ verdict: VERDICT[rule.action], counter })
     this.#rules.set(text, { ...rule, counter })
     return true
@@ -80,9 +82,16 @@ export class Firewall implements Disposable {
   /** From now on these rules: what stays keeps its counts, and no packet finds a gap. */
   replace({ rules, otherwise }: RuleSet): { readonly added: number; readonly removed: number } {
     const wanted = new Set(rules.map(({ prefix }) => prefix.text))
-    const added = rules.filter((rule) => this.add(rule)).length
+    if (wanted.size > ROOM) throw tooMany(wanted.size)
     const gone = [...this.#rules.values()].filter(({ prefix }) => !wanted.has(prefix.text))
-    for (const { prefix } of gone) this.remove(prefix)
+    const removeGone = (): void => {
+      for (const { prefix } of gone) this.remove(prefix)
+    }
+    // the new ones first, unless old and new together are too many
+    const together = wanted.size + gone.length <= ROOM
+    if (!together) removeGone()
+    const added = rules.filter((rule) => this.add(rule)).length
+    if (together) removeGone()
     setGlobals(this.#session, program.settings, { otherwise: VERDICT[otherwise] })
     this.#otherwise = otherwise
     return { added, removed: gone.length }

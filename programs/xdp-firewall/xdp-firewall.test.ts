@@ -125,7 +125,13 @@ describe('on the kernel', () => {
       'allow not IP',
       'deny unreadable',
     ])
-    for (let i = 0; i < 20_000; i++) {
+    const many = (count: number, from: number) =>
+      rules(Array.from({ length: count }, (_, i) => `deny 10.${(from + i) >> 8}.${(from + i) & 255}.1`).join('\n'))
+    expect(() => firewall.replace(many(16_382, 0))).toThrow(/16382 rules are too many, there is room for 16381/)
+    expect(firewall.counts()).toHaveLength(5)
+    expect(firewall.replace(many(16_381, 0)).added).toBe(16_381)
+    expect(firewall.replace(many(10_000, 20_000))).toEqual({ added: 10_000, removed: 16_381 })
+    for (let i = 0; i < 5000; i++) {
       // numbers of counters are used again
       const [rule] = rules(`deny 10.${i & 255}.${(i >> 8) & 255}.1`).rules
       firewall.add(rule)

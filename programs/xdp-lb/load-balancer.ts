@@ -31,6 +31,9 @@ interface Numbered {
 
 const nameOf = ({ address, port, protocol }: ServiceSettings): string => `${address}:${port}/${protocol}`
 
+const keyOf = (service: ServiceSettings, { address, port }: BackendSettings): string =>
+  `${nameOf(service)} ${address}:${port}`
+
 /** What the kernel's neighbour table says about an address. */
 function neighbour(address: string): { readonly mac: string; readonly device: string } | undefined {
   for (const line of readFileSync('/proc/net/arp', 'utf8').split('\n')) {
@@ -96,6 +99,10 @@ export class LoadBalancer implements Disposable {
   replace(services: readonly ServiceSettings[]): void {
     const session = this.#session
     const places = services.map((service) => service.backends.map((backend) => this.#place(backend)))
+    const known = new Set(this.#backends.keys())
+    for (const service of services) for (const backend of service.backends) known.add(keyOf(service, backend))
+    if (known.size > program.backends.spec.maxEntries)
+      throw new UsageError('lb.many', `${known.size} backends, old and new together, are too many`)
     const half = program.table.spec.maxEntries / 2
     const tables = services.map((service) => maglev(service.backends.map(({ address, port }) => `${address}:${port}`)))
     if (
@@ -109,7 +116,7 @@ export class LoadBalancer implements Disposable {
     const moves: (() => void)[] = []
     for (const [i, service] of services.entries()) {
       const numbers = service.backends.map((backend, j) => {
-        const key = `${nameOf(service)} ${backend.address}:${backend.port}`
+        const key = keyOf(service, backend)
         wanted.add(key)
         return this.#backend(key, service, backend, places[i][j])
       })
@@ -143,10 +150,6 @@ export class LoadBalancer implements Disposable {
   ): number {
     const { address, port } = backend
     const number = this.#backends.get(key)?.number ?? this.#free.pop() ?? this.#next++
-    if (number >= program.backends.spec.maxEntries) {
-      this.#next--
-      throw new UsageError('lb.many', `${this.#backends.size} backends are all there is room for`)
-    }
     this.#session
       .map(program.backends)
       .set(number, { ...place, addr: addressNumber(parseAddress(address)), port, pad: 0 })

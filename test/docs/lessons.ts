@@ -51,14 +51,16 @@ export function stepsOf(lesson: string): Step[] {
 
 const COLORS = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*m`, 'g')
 
-/** Without what differs from run to run and place to place: times, versions, how much the verifier had to look at, npm's remarks. */
+/** Without what differs from run to run and place to place: times, versions, sizes, npm's remarks. */
 const plain = (text: string): string =>
   text
     .replace(COLORS, '')
     .replace(/^npm warn .*\n/gm, '')
     .replace(/\b\d+\.\d+\.\d+(-[\w.-]+)?\b/g, 'VERSION')
     .replace(/[\d,.]+ ?(µs|us|ms|ns|s)\b/g, 'TIME')
-    // the model's effort; what it says is compared
+    // sizes and the model's effort; what they are about is compared
+    .replace(/\b\d+ instructions\b(?! processed)/g, 'N instructions')
+    .replace(/\.o: \d+ bytes/g, '.o: SIZE')
     .replace(/\d+ instructions processed, \d+ states/g, 'EFFORT')
     .replace(/[ \t]+$/gm, '')
     .trimEnd()

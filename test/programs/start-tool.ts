@@ -36,7 +36,7 @@ export function startTool(netns: Netns | undefined, args: readonly string[]): Ru
   return {
     pid: child.pid ?? 0,
     async said(what) {
-      for (let tries = 0; tries < 400; tries++) {
+      for (let tries = 0; tries < 900; tries++) {
         if (what.test(out) || what.test(err)) return
         if (child.exitCode !== null) break
         await new Promise((resolve) => setTimeout(resolve, 50))
