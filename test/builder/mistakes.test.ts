@@ -4,8 +4,12 @@ import {
   bytes,
   fn,
   type Int,
+  i32,
+  kernelStruct,
+  kfunc,
   kprobe,
   map,
+  spinLock,
   struct,
   u8,
   u32,
@@ -30,6 +34,16 @@ function mistake(build: (b: XdpBody) => unknown, options: object = {}): UsageErr
   throw new Error('it was built')
 }
 const counts = map.hash('counts', { key: u32, value: u64, maxEntries: 4 })
+
+const cells = map.hash('cells', {
+  key: u32,
+  value: struct('cell', { lock: spinLock, pad: u32, count: u64 }),
+  maxEntries: 4,
+})
+const stacks = map.stackTraces('stacks', { maxEntries: 4 })
+const task = kernelStruct('task_struct', () => ({ tgid: i32 }))
+const fromPid = kfunc('bpf_task_from_pid', { pid: i32 }, task, { release: 'bpf_task_release', since: [6, 2] })
+const sleeps = kfunc('bpf_sleeps', { pid: i32 }, i32, { sleepable: true })
 
 describe('mistakes that types do not hold name the line and the fix', () => {
   const cases: Record<string, [code: string, build: (b: XdpBody) => unknown, fix: RegExp, options?: object]> = {
@@ -103,6 +117,96 @@ describe('mistakes that types do not hold name the line and the fix', () => {
       },
       /a name of its own/,
     ],
+    'a header used after the packet may have moved': [
+      'build.packet-changed',
+      (b) => {
+        const first = b.packet.at(0, u8).orReturn(b.PASS)
+        b.if(b.cpu().eq(0), () => {
+          b.adjustHead(-4)
+        })
+        first.set(1)
+        return b.PASS
+      },
+      /take it again/,
+    ],
+    'a call while a lock is held': [
+      'build.locked',
+      (b) => {
+        const cell = cells.lookup(1).orReturn(b.PASS)
+        b.lock(cell.lock, () => cell.count.set(b.ktimeNs()))
+        return b.PASS
+      },
+      /before b\.lock/,
+    ],
+    'a helper that the kind of program does not have': [
+      'build.helper',
+      (b) => (stacks.capture(b) ? b.PASS : b.DROP),
+      /a kind of program that has it/,
+    ],
+    'a helper newer than the target': [
+      'build.target',
+      (b) => {
+        b.loop(3, () => {})
+        return b.PASS
+      },
+      /target: '5\.17'/,
+    ],
+    'an iterator for an old target': [
+      'build.target',
+      (b) => {
+        b.range(3, { as: 'iterator' }, () => {})
+        return b.PASS
+      },
+      /target: '6\.4'/,
+    ],
+    'an unrolled loop of a running count': [
+      'build.range',
+      (b) => {
+        b.range(b.cpu(), { max: 4, as: 'unrolled' }, () => {})
+        return b.PASS
+      },
+      /constant count/,
+    ],
+    'a value of another function': [
+      'build.foreign',
+      (b) => {
+        const outside = b.cpu()
+        const inner = fn('inner', { a: u32 }, u32, (_b, { a }) => a.add(outside))
+        inner({ a: 1 })
+        return b.PASS
+      },
+      /as an argument/,
+    ],
+    'a checksum over three bytes': [
+      'build.checksum',
+      (b) => (b.checksumDiff({ to: b.packet.at(0, bytes(3)).orReturn(b.PASS) }) ? b.PASS : b.DROP),
+      /multiples of four/,
+    ],
+    'a map inside a map inside a map': [
+      'build.map-nesting',
+      (b) => {
+        const outer = map.arrayOfMaps('outer', { inner: counts, maxEntries: 1 })
+        map.arrayOfMaps('outermost', { inner: outer, maxEntries: 1 })
+        return b.PASS
+      },
+      /one level/,
+    ],
+    'a reference that nobody gives back': [
+      'build.reference',
+      (b) => (fromPid.call({ pid: 1 }) ? b.PASS : b.DROP),
+      /with\(args/,
+    ],
+    'a kernel function newer than the target': [
+      'build.target',
+      (b) => fromPid.with({ pid: 1 }, () => {}) ?? b.PASS,
+      /target: '6\.2'/,
+    ],
+    'a sleeping kernel function in a program that must not sleep': [
+      'build.sleepable',
+      (b) => sleeps.call({ pid: 1 }) && b.PASS,
+      /sleepable: true/,
+    ],
+    'a histogram of 65 powers of two': ['build.histogram', (b) => map.histogram('h', { slots: 65 }) && b.PASS, /./],
     'an async callback': ['build.async', async (b) => b.PASS, /plain function/],
   }
   for (const [name, [code, build, fix, options]] of Object.entries(cases))

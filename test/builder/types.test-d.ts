@@ -10,6 +10,7 @@ import {
   cgroupSkb,
   cgroupSock,
   cgroupSockAddr,
+  checksumReplace,
   config,
   currentTask,
   enumeration,
@@ -17,6 +18,7 @@ import {
   globals,
   i32,
   kernelStruct,
+  kfunc,
   kprobe,
   kretprobe,
   lsm,
@@ -24,22 +26,30 @@ import {
   map,
   ptr,
   rawTracepoint,
+  ref,
   skLookup,
   skMsg,
   socketFilter,
   sockOps,
+  spinLock,
   struct,
+  structOpsMember,
   syscallEnter,
   tc,
   tcx,
   text,
+  timer,
+  timerCallback,
+  tpBtf,
   tracepoint,
   u8,
   u16,
   u32,
   u64,
   uprobe,
+  usdt,
   xdp,
+  xdpDevmap,
 } from 'typebpf'
 
 const Eth = struct('ethhdr', { dst: mac, src: mac, proto: be16 })
@@ -339,3 +349,122 @@ export const socketRules = socketFilter('sf', (b) => {
   b.load(0, be32).eq(1)
   return 0
 })
+
+const Locked = struct('locked', { lock: spinLock, pad: u32, count: u64 })
+const Timed = struct('timed', { timer, count: u64 })
+const locked = map.hash('locked', { key: u32, value: Locked, maxEntries: 4 })
+const timed = map.hash('timed', { key: u32, value: Timed, maxEntries: 4 })
+const expire = timerCallback('expire', timed, (_b, _key, value) => value.count.atomicAdd(1))
+const nested = map.hashOfMaps('nested', { key: u32, inner: counts, maxEntries: 4 })
+const storage = map.socketStorage('storage', { value: Pair })
+const tasks = map.taskStorage('tasks', { value: u64 })
+const flows = map.sockhash('flows', { key: struct('flow', { a: u32 }), maxEntries: 4 })
+const latency = map.histogram('latency')
+const byPid = map.histogram('by_pid', { key: u32, maxEntries: 4 })
+const perf = map.perfEventArray('perf', { record: Pair })
+const fill = fn('fill', { p: ref(Pair), q: ref(Pair, 'read') }, 'void', (_b, { p, q }) => {
+  p.a.set(q.a)
+  // @ts-expect-error memory that is read is not written
+  q.a.set(1)
+})
+const checked = fn(
+  'checked',
+  { p: ref(Pair) },
+  u32,
+  // @ts-expect-error memory of a global function may be missing
+  (_b, { p }) => p.a,
+  { global: true },
+)
+const pidOf = kfunc('bpf_task_from_pid', { pid: i32 }, task, { release: 'bpf_task_release' })
+
+export const objectRules = xdp('objects', (b) => {
+  const cell = locked.lookup(1).orReturn(b.PASS)
+  // @ts-expect-error a lock has no value
+  cell.lock.set(0)
+  // @ts-expect-error only a lock is locked
+  b.lock(cell.count, () => {})
+  // @ts-expect-error a timer is no lock
+  b.lock(timed.lookup(1).orReturn(b.PASS).timer, () => {})
+  // @ts-expect-error a lock is no timer
+  expire.start(cell.lock, 1)
+  // @ts-expect-error an entry of a map of maps is a map, and may be missing
+  nested.lookup(1).increment(1)
+  // @ts-expect-error maps of maps are not written by programs
+  nested.set(1, counts)
+  // @ts-expect-error a histogram counts numbers
+  latency.add('5')
+  // @ts-expect-error a histogram by key needs the key
+  byPid.add(b.ktimeNs())
+  // @ts-expect-error perf records have the type of their map
+  perf.emit(b, { wrong: 1 })
+  // @ts-expect-error no context
+  perf.emit({ a: 1 })
+  const pair = b.local(Pair)
+  // @ts-expect-error a missing argument
+  fill({ p: pair })
+  // @ts-expect-error packet memory takes no atomic operations: it is not shared memory
+  fill({ p: b.packet.at(0, Pair).orReturn(b.PASS), q: pair })
+  // @ts-expect-error memory of another type
+  checked({ p: cell })
+  // @ts-expect-error a socket storage belongs to sockets, not to numbers
+  storage.getOrInit(b.cpu())
+  // @ts-expect-error a task storage belongs to tasks
+  tasks.get(b.ktimeNs())
+  b.withTcpSocket({ saddr: 1, daddr: 2, sport: 3, dport: 4 }, (sk) => {
+    // @ts-expect-error sockets are read
+    sk.mark.set(1)
+    // @ts-expect-error no such member
+    sk.cookie
+  })
+  // @ts-expect-error a tuple needs its ports
+  b.withTcpSocket({ saddr: 1, daddr: 2 }, () => {})
+  // @ts-expect-error XDP has no sockets of its own
+  b.socket()
+  // @ts-expect-error XDP does not redirect socket data
+  flows.redirect(b, { a: 1 })
+  // @ts-expect-error the room is a number of bytes
+  b.adjustHead(b.ktimeNs())
+  // @ts-expect-error a checksum changes between values of one width
+  checksumReplace(b.packet.at(0, be16).orReturn(b.PASS), be16(1), be32(1))
+  // @ts-expect-error a callback's index is no host number
+  b.loop(4, (i) => 4 * i)
+  // @ts-expect-error a running count needs max
+  b.range(b.cpu(), () => {})
+  // @ts-expect-error no such form of loop
+  b.range(4, { as: 'goto' }, () => {})
+  // @ts-expect-error a kernel function's argument has its type
+  pidOf.with({ pid: b.ktimeNs() }, () => {})
+  // @ts-expect-error keys of entries are read
+  counts.forEach((key) => key.set(1))
+  return b.PASS
+})
+
+export const hookRules = [
+  // @ts-expect-error recvmsg hooks cannot reject
+  cgroupSockAddr('recv', { hook: 'recvmsg4' }, (b) => b.REJECT),
+  // @ts-expect-error no such hook
+  cgroupSockAddr('listen', { hook: 'listen4' }, (b) => b.ALLOW),
+  cgroupSockAddr('connect', { hook: 'connect4' }, (b) => {
+    // @ts-expect-error the message's source is of sendmsg hooks
+    b.ctx.msgSrcIp4
+    // @ts-expect-error the family is not written
+    b.ctx.userFamily.set(2)
+    return b.ALLOW
+  }),
+  // @ts-expect-error trace events do not sleep
+  tpBtf('sleep', { attachTo: 'sched_switch', sleepable: true }, () => 0),
+  // @ts-expect-error a device map's program has no direction
+  xdpDevmap('dev', { direction: 'egress' }, (b) => b.PASS),
+  // @ts-expect-error only programs of device maps know where the packet goes out
+  xdp('egress', (b) => b.select(b.egressIfindex.eq(1), u32(1), 2)),
+  // @ts-expect-error a raw trace event has numbers, not typed pointers
+  rawTracepoint('raw', { event: 'sched_switch' }, (b) => b.pointer(1, task).pid.to(u32)),
+  // @ts-expect-error a sleepable read is of probes, not of packets
+  tc('read', (b) => b.copyFromUser(i32, b.ktimeNs()).orReturn(b.OK)),
+  // @ts-expect-error sk_lookup passes or drops
+  skLookup('lookup', (b) => b.ALLOW),
+  // @ts-expect-error a USDT probe has a provider
+  usdt('probe', { binary: '/bin/x', probe: 'p' }, () => 0),
+  // @ts-expect-error a struct_ops program names its member
+  structOpsMember('init', { struct: 'tcp_congestion_ops' }, () => 0),
+]

@@ -158,7 +158,7 @@ const ALLOW_ONLY = new ReturnCode<'allow'>('ALLOW', 1)
 
 export class CgroupSockAddrBody<H extends AddressHook> extends TaskBody<AddressCode<H>> {
   readonly ALLOW: AddressCode<H>
-  readonly REJECT: (typeof ADDR_HOOKS)[H][2] extends true ? Verdict : never
+  readonly REJECT: (typeof ADDR_HOOKS)[H][2] extends true ? Verdict : undefined
   /** The context's fields. */
   readonly ctx: ContextView<(typeof ADDR_HOOKS)[H][1]>
   constructor(fn: FunctionContext, context: Operand, hook: H) {
@@ -166,7 +166,7 @@ export class CgroupSockAddrBody<H extends AddressHook> extends TaskBody<AddressC
     const [, fields, rejects] = ADDR_HOOKS[hook]
     this.ctx = contextView(fn, context, fields as (typeof ADDR_HOOKS)[H][1])
     this.ALLOW = (rejects ? ALLOW : ALLOW_ONLY) as AddressCode<H>
-    this.REJECT = REJECT as never
+    this.REJECT = (rejects ? REJECT : undefined) as never
   }
   /** The socket (Linux 5.8). */
   socket(): Maybe<Socket> {

@@ -1,4 +1,4 @@
-import type { FunctionContext } from '../context.ts'
+import { buildError, type FunctionContext } from '../context.ts'
 import type { Operand } from '../ir/ops.ts'
 import { type Fields, i64, type StructType, struct, u64 } from '../types/types.ts'
 import type { Int } from '../values/int.ts'
@@ -46,14 +46,25 @@ function tracepointArgs<F extends Fields>(fn: FunctionContext, base: Operand, ty
   return view(type, { fn, region: 'ctx', base, offset: 0, access: 'read' }) as unknown as StructView<F, 'read'>
 }
 
-/** Entry of a system call by its tracepoint: all system calls have the same context. */
-export function syscallEnter(
+/**
+ * Entry of a system call by its tracepoint: `b.args` has `nr` and `arg0` to `arg5`, or the names that `args` gives them:
+ * `{ syscall: 'openat', args: ['directory', 'path', 'flags'] }`.
+ */
+export function syscallEnter<const A extends readonly string[] = readonly []>(
   name: string,
-  options: ProgramOptions & { readonly syscall: string },
-  build: (b: TracepointBody<StructView<typeof SYSCALL_ENTER, 'read'>>) => Any,
+  options: ProgramOptions & { readonly syscall: string; readonly args?: A },
+  build: (b: TracepointBody<StructView<SyscallFields<A>, 'read'>>) => Any,
 ): BpfProgram<'tracepoint'> {
-  return tracepoint(name, { ...options, event: `syscalls:sys_enter_${options.syscall}`, args: SYSCALL_ENTER }, build)
+  const { args: names = [], ...rest } = options
+  if (names.length > 6)
+    throw buildError('build.argument', `${name}: ${names.length} arguments`, 'a system call has six at most')
+  const named = { nr: i64, ...Object.fromEntries(names.map((argument) => [argument, u64])) }
+  const args = (names.length === 0 ? SYSCALL_ENTER : named) as SyscallFields<A>
+  return tracepoint(name, { ...rest, event: `syscalls:sys_enter_${options.syscall}`, args }, build)
 }
+type SyscallFields<A extends readonly string[]> = A extends readonly []
+  ? typeof SYSCALL_ENTER
+  : { readonly nr: typeof i64 } & { readonly [K in A[number]]: typeof u64 }
 /** Return of a system call by its tracepoint. */
 export function syscallExit(
   name: string,
