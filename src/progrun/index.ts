@@ -29,7 +29,7 @@ export {
 } from './harness/harness.ts'
 export { type OwnNetns, ownNetns } from './harness/own-netns.ts'
 export { RunResult } from './harness/result.ts'
-export type { PacketInput, RunOptions, RunOptionsByType } from './harness/run-options.ts'
+export type { PacketInput, RunOptions, RunOptionsByType, TypeOfKind } from './harness/run-options.ts'
 export { RUN_SHAPES, type RunShape } from './harness/shapes.ts'
 export type { HarnessSource } from './harness/source.ts'
 export { TestMap } from './harness/test-map.ts'

@@ -105,3 +105,21 @@ describe('what both backends are compared by', () => {
     expect(t.run('dissects', { packet: datagram }).flowKeys).toHaveLength(56)
   })
 })
+
+test('messages of sockets run in the emulator on their bytes', async () => {
+  const shrink = imageOf({
+    name: 'shrinks',
+    type: 'sk_msg',
+    text: `
+  r2 = 0
+  r3 = 2
+  r4 = 0
+  call bpf_msg_pop_data
+  r0 = 1
+  exit`,
+    runs: [],
+  })
+  using t = await harness(shrink, { backend: 'auto' })
+  const result = t.run({ name: 'shrinks', kind: 'sk_msg' }, { packet: Uint8Array.of(1, 2, 3) })
+  expect(result).toMatchObject({ verdict: 'SK_PASS', packet: Uint8Array.of(3), backend: 'emulator' })
+})

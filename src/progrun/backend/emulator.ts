@@ -132,7 +132,7 @@ export function openEmulator(fleet: Fleet, world: EmulatorWorld = {}): EmulatorB
       return {
         backend: 'emulator',
         retval: result.retval,
-        ...(data === undefined || shape === undefined || shape.data !== 'packet' ? {} : { data }),
+        ...(data === undefined || (shape !== undefined && shape.data !== 'packet') ? {} : { data }),
         ...(input.context === undefined ? {} : { context: result.ctxBytes }),
         ...(result.flowKeys === undefined ? {} : { flowKeys: result.flowKeys }),
         durationNs,

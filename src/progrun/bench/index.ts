@@ -2,17 +2,20 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { InputError, UnsupportedError } from '../../errors/index.ts'
-import type { ProgramType } from '../../uapi/index.ts'
 import type { Harness, ProgramRef } from '../harness/harness.ts'
-import type { RunOptions } from '../harness/run-options.ts'
+import type { RunOptions, TypeOfKind } from '../harness/run-options.ts'
 
-export interface BenchOptions<K extends ProgramType> {
+export interface BenchOptions<K extends string> {
   /** Measurements; default 50. */
   readonly samples?: number
   /** Runs in a measurement; default 10,000 in the kernel, 100 in the emulator. */
   readonly repeat?: number
   /** A program measured in turn with this one: the ratio to it does not depend on the machine. */
-  readonly reference?: { readonly t: Harness; readonly program: ProgramRef<K>; readonly options: RunOptions<K> }
+  readonly reference?: {
+    readonly t: Harness
+    readonly program: ProgramRef<K>
+    readonly options: RunOptions<TypeOfKind<K>>
+  }
 }
 
 /** Nanoseconds a run. */
@@ -35,14 +38,14 @@ function quantile(sorted: readonly number[], part: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0
 }
 
-function timeOnce<K extends ProgramType>(
+function timeOnce<K extends string>(
   t: Harness,
   program: ProgramRef<K>,
-  options: RunOptions<K>,
+  options: RunOptions<TypeOfKind<K>>,
   repeat: number,
 ): number {
   // one backend only: comparing is what tests are for
-  const result = t.measure(program, { ...options, repeat } as RunOptions<K>)
+  const result = t.measure(program, { ...options, repeat } as RunOptions<TypeOfKind<K>>)
   return result.durationNs ?? 0
 }
 
@@ -50,10 +53,10 @@ function timeOnce<K extends ProgramType>(
  * Measures a program.
  * @throws UnsupportedError for types that BPF_PROG_RUN does not repeat
  */
-export function bench<K extends ProgramType>(
+export function bench<K extends string>(
   t: Harness,
   program: ProgramRef<K>,
-  options: RunOptions<K>,
+  options: RunOptions<TypeOfKind<K>>,
   settings: BenchOptions<K> = {},
 ): BenchResult {
   const backend = t.kernel === undefined ? 'emulator' : 'kernel'

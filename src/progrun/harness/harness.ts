@@ -4,7 +4,7 @@ import { UsageError } from '../../errors/index.ts'
 import type { Layout } from '../../layout/index.ts'
 import type { LinkProgramOptions, MapSpec, ObjectSpec, ProgramImage } from '../../spec/index.ts'
 import { possibleCpus } from '../../syscall/index.ts'
-import { type ProgramType, programTypeName } from '../../uapi/index.ts'
+import { programTypeName } from '../../uapi/index.ts'
 import { type Backend, fleetOf } from '../backend/backend.ts'
 import { type EmulatorBackend, type EmulatorWorld, openEmulator } from '../backend/emulator.ts'
 import { type KernelBackend, kernelUnavailable, openKernel } from '../backend/kernel.ts'
@@ -14,7 +14,7 @@ import { withGlobals } from './globals.ts'
 import { isComparable, isOrdered, mapCodec } from './map-values.ts'
 import { type PreparedRun, prepareRun } from './preflight.ts'
 import { RunResult } from './result.ts'
-import type { AnyRun, RunOptions } from './run-options.ts'
+import type { AnyRun, RunOptions, TypeOfKind } from './run-options.ts'
 import { RUN_SHAPES } from './shapes.ts'
 import { type HarnessSource, type ResolvedSource, resolveSource, type TypedMapLike } from './source.ts'
 import { TestMap } from './test-map.ts'
@@ -40,7 +40,7 @@ export interface HarnessOptions extends EmulatorWorld {
 }
 
 /** A program by name, or a value of the builder that has a name and knows its type. */
-export type ProgramRef<K extends ProgramType = ProgramType> = string | { readonly name: string; readonly kind: K }
+export type ProgramRef<K extends string = string> = string | { readonly name: string; readonly kind: K }
 
 /** A map of the builder: its types decode keys and values. */
 export interface TypedMap<K extends Type, V extends Type> {
@@ -132,7 +132,7 @@ export class Harness {
    * @throws DifferenceError when two backends disagree; FaultError when the emulator stops it; UsageError for a run that does
    * not fit the program's type
    */
-  run<K extends ProgramType>(program: ProgramRef<K>, options: RunOptions<K>): RunResult<K> {
+  run<K extends string>(program: ProgramRef<K>, options: RunOptions<TypeOfKind<K>>): RunResult<TypeOfKind<K>> {
     const index = this.#programIndex(program)
     const image = this.images[index]
     const type = programTypeName(image.type)
@@ -150,20 +150,20 @@ export class Harness {
           differences.push(...compareMaps(backends[0], backends[1], map))
       if (differences.length > 0) throw new DifferenceError(image.name, backends[1].label, differences)
     }
-    return new RunResult<K>(image.name, type as K, label, results, prepared.metadataSize)
+    return new RunResult<TypeOfKind<K>>(image.name, type as TypeOfKind<K>, label, results, prepared.metadataSize)
   }
 
   /** Runs in one backend, the kernel where it is there, without comparing anything: for measuring. Maps may drift apart. */
-  measure<K extends ProgramType>(program: ProgramRef<K>, options: RunOptions<K>): RunResult<K> {
+  measure<K extends string>(program: ProgramRef<K>, options: RunOptions<TypeOfKind<K>>): RunResult<TypeOfKind<K>> {
     const index = this.#programIndex(program)
     const image = this.images[index]
-    const type = programTypeName(image.type) as K
+    const type = programTypeName(image.type) as TypeOfKind<K>
     const prepared = prepareRun(image.name, type, options as AnyRun)
     const backend = this.kernel ?? this.#backends[0]
     if (backend === this.kernel && prepared.kernelRefuses !== undefined)
       throw new UsageError('progrun.kernel-refuses', `${image.name}: ${prepared.kernelRefuses}`)
     const result = backend.run(index, prepared)
-    return new RunResult<K>(image.name, type, backend.label, [result], prepared.metadataSize)
+    return new RunResult<TypeOfKind<K>>(image.name, type, backend.label, [result], prepared.metadataSize)
   }
 
   /** After a run that only the emulator could do, the kernel's maps get what it changed: later runs start alike. */

@@ -46,6 +46,12 @@ export interface AttachedRun {
   readonly args?: readonly (bigint | number)[]
 }
 
+/** sk_msg and sk_reuseport: the bytes that the program sees, without headers in front. Emulator only. */
+export interface MessageRun {
+  readonly packet: Uint8Array
+  readonly ctx?: Uint8Array | Readonly<Record<string, unknown>>
+}
+
 /** What `run` takes, by program type: what the kernel would refuse is not there. */
 export interface RunOptionsByType {
   xdp: XdpRun
@@ -62,6 +68,8 @@ export interface RunOptionsByType {
   raw_tracepoint: RawTracepointRun
   raw_tracepoint_writable: RawTracepointRun
   syscall: SyscallRun
+  sk_msg: MessageRun
+  sk_reuseport: MessageRun
 }
 
 export type RunOptions<K extends ProgramType = ProgramType> = K extends keyof RunOptionsByType
@@ -77,3 +85,32 @@ export interface AnyRun {
   readonly cpu?: number
   readonly repeat?: number
 }
+
+/** The program types behind the builder's words for kinds of programs that are not types themselves. */
+interface TypesOfKinds {
+  tc: 'sched_cls'
+  tcx: 'sched_cls'
+  lwt: 'lwt_in'
+  kretprobe: 'kprobe'
+  kprobe_multi: 'kprobe'
+  ksyscall: 'kprobe'
+  kretsyscall: 'kprobe'
+  uprobe: 'kprobe'
+  uretprobe: 'kprobe'
+  usdt: 'kprobe'
+  sock_ops: 'sock_ops'
+  iter: 'tracing'
+  fentry: 'tracing'
+  fexit: 'tracing'
+  fmod_ret: 'tracing'
+  tp_btf: 'tracing'
+  lsm_cgroup: 'lsm'
+  freplace: 'ext'
+}
+
+/** The program type of a kind of program, which may be the type's own name; any where it is not known. */
+export type TypeOfKind<K extends string> = K extends ProgramType
+  ? K
+  : K extends keyof TypesOfKinds
+    ? TypesOfKinds[K]
+    : ProgramType

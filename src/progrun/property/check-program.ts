@@ -1,9 +1,8 @@
 import type * as FastCheck from 'fast-check'
 import { NegativeError, UsageError } from '../../errors/index.ts'
-import type { ProgramType } from '../../uapi/index.ts'
 import type { Harness, ProgramRef } from '../harness/harness.ts'
 import type { RunResult } from '../harness/result.ts'
-import type { RunOptions } from '../harness/run-options.ts'
+import type { RunOptions, TypeOfKind } from '../harness/run-options.ts'
 import { describePacket, hexdump } from '../packets/index.ts'
 import { bpfArbitraries } from './arbitraries.ts'
 
@@ -76,10 +75,10 @@ function smallest(packet: Uint8Array, holds: (packet: Uint8Array) => boolean): U
  * @param property false or a throw says that it does not hold
  * @throws PropertyError
  */
-export async function checkProgram<K extends ProgramType>(
+export async function checkProgram<K extends string>(
   t: Harness,
   program: ProgramRef<K>,
-  property: (result: RunResult<K>, packet: Uint8Array) => unknown,
+  property: (result: RunResult<TypeOfKind<K>>, packet: Uint8Array) => unknown,
   options: CheckProgramOptions = {},
 ): Promise<void> {
   const fc = await fastCheck()
@@ -87,7 +86,7 @@ export async function checkProgram<K extends ProgramType>(
   const arbitrary = typeof chosen === 'string' ? bpfArbitraries(fc)[chosen] : chosen
   const holds = (packet: Uint8Array): boolean => {
     if (options.keepState !== true) t.reset()
-    const result = t.run(program, { packet } as unknown as RunOptions<K>)
+    const result = t.run(program, { packet } as unknown as RunOptions<TypeOfKind<K>>)
     return property(result, packet) !== false
   }
   const details = fc.check(fc.property(arbitrary, holds), {
