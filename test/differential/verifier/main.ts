@@ -133,7 +133,7 @@ const sites = rejectSites().length
 const silent = unreachedSites(modelMessages.values())
 if (!values.json)
   process.stdout.write(
-    `\n${sites} places in the model refuse programs; not reached:\n${silent.map(({ place, text }) => `  ${place}  ${text}`).join('\n')}\n`,
+    `\n${sites} places in the model refuse programs; not reached (those that cannot be last: NEVER_LAST in sites.ts):\n${silent.map(({ place, text }) => `  ${place}  ${text}`).join('\n')}\n`,
   )
 const summary = {
   programs: sum('programs'),

@@ -10,17 +10,20 @@ import type { Random } from '../random.ts'
 import { TYPED_CORNERS } from './typed-corners.ts'
 
 interface Corner {
-  readonly type: TypeChoice
+  readonly type: TypeChoice | ((bad: boolean) => TypeChoice)
   /** Writes the program up to its end, which is `r0 = 0; exit`; `bad` breaks the rule. */
   readonly write: (c: Code, bad: boolean, random: Random) => void
-  /** Further code behind the end: functions. */
+  /** Writes its own end, and what follows it. */
   readonly whole?: true
+  /** With BTF for its functions. */
+  readonly typed?: true
 }
 
 export function helper(c: Code, name: string): Code {
   return c.call(helperNumber(name) ?? 0)
 }
 
+const SLEEPABLE = 16
 const FILTER: TypeChoice = { type: 'socket_filter' }
 const TC: TypeChoice = { type: 'sched_cls' }
 const XDP: TypeChoice = { type: 'xdp', attach: 'xdp' }
@@ -51,7 +54,7 @@ const CORNERS: Readonly<Record<string, Corner>> = {
     type: FILTER,
     write: (c, bad) =>
       c
-        .mapValue(1, MAP.array, 0)
+        .mapValue(1, MAP.large, 0)
         .alu(ALU.add, 1, 0x1fffffff)
         .alu(ALU.add, 1, bad ? 0x1fffffff : -0x1fffffff)
         .alu(ALU.add, 1, 1),
@@ -59,7 +62,7 @@ const CORNERS: Readonly<Record<string, Corner>> = {
   writeThroughHelper: {
     type: KPROBE,
     write: (c, bad) => {
-      c.mapValue(1, bad ? MAP.rodata : MAP.array, 0)
+      c.mapValue(1, bad ? MAP.rodata : MAP.large, 0)
         .mov(2, 8)
         .mov(3, 0)
       helper(c, 'probe_read_kernel')
@@ -71,7 +74,7 @@ const CORNERS: Readonly<Record<string, Corner>> = {
       helper(c, 'ktime_get_ns')
       c.movReg(2, 0)
       if (!bad) c.alu(ALU.and, 2, 31)
-      c.mapValue(1, MAP.array, 0).mov(3, 0)
+      c.mapValue(1, MAP.large, 0).mov(3, 0)
       helper(c, 'probe_read_kernel')
     },
   },
@@ -81,7 +84,7 @@ const CORNERS: Readonly<Record<string, Corner>> = {
       helper(c, 'ktime_get_ns')
       c.movReg(2, 0)
         .alu(bad ? ALU.arsh : ALU.rsh, 2, 60)
-        .mapValue(1, MAP.array, 0)
+        .mapValue(1, MAP.large, 0)
         .mov(3, 0)
       helper(c, 'probe_read_kernel')
     },
@@ -93,7 +96,7 @@ const CORNERS: Readonly<Record<string, Corner>> = {
         .alu(ALU.add, 1, -16)
         .storeImm(8, 10, -16, 0)
         .mov(2, 8)
-        .mapValue(3, bad ? MAP.array : MAP.rodata, 28)
+        .mapValue(3, bad ? MAP.large : MAP.rodata, 28)
       helper(c, 'strncmp')
     },
   },
@@ -178,7 +181,7 @@ const CORNERS: Readonly<Record<string, Corner>> = {
     type: FILTER,
     write: (c, bad) => {
       c.storeImm(8, 10, -8, 0).movReg(2, 10).alu(ALU.add, 2, -8)
-      if (bad) c.mapValue(1, MAP.array, 0)
+      if (bad) c.mapValue(1, MAP.large, 0)
       else c.map(1, MAP.array)
       helper(c, 'map_lookup_elem')
     },
@@ -214,10 +217,9 @@ const CORNERS: Readonly<Record<string, Corner>> = {
   loadImmediateKind: { type: FILTER, write: (c, bad) => c.mov(1, 0).emit(bad ? 0x10 : 0x07, 1) },
   loadMode: { type: FILTER, write: (c, bad) => c.mov(1, 0).emit(bad ? 0x98 : 0x07, 1) },
   resultNotScalar: {
-    type: FILTER,
-    write: (c, bad) => {
-      if (bad) c.movReg(0, 10).exit()
-    },
+    type: { type: 'cgroup_skb' },
+    whole: true,
+    write: (c, bad) => (bad ? c.movReg(0, 1) : c.mov(0, 0)).exit(),
   },
   callbackOnWrongMap: {
     type: KPROBE,
@@ -258,18 +260,19 @@ const CORNERS: Readonly<Record<string, Corner>> = {
     },
   },
   sleepyHelper: {
-    type: { type: 'kprobe', flags: 16 },
+    type: KPROBE,
     write: (c, bad) => {
-      c.movReg(1, 10)
-        .alu(ALU.add, 1, -8)
-        .mov(2, 8)
-        .mov(3, bad ? 4096 : 0)
+      c.movReg(1, 10).alu(ALU.add, 1, -8).mov(2, 8).mov(3, 0)
       helper(c, bad ? 'copy_from_user' : 'probe_read_user')
     },
   },
-  sleepingSyscall: {
-    type: { type: 'syscall', flags: 16 },
-    write: (c, bad) => (bad ? c.load(8, 1, 1, 0x10000) : c.load(8, 1, 1, 8)),
+  wakefulSyscall: {
+    type: (bad) => ({ type: 'syscall', flags: bad ? 0 : SLEEPABLE }),
+    write: (c) => c.load(8, 1, 1, 8),
+  },
+  sleepyFilter: {
+    type: (bad) => ({ type: 'socket_filter', flags: bad ? SLEEPABLE : 0 }),
+    write: (c) => c.load(4, 2, 1, 0),
   },
   storageFlags: {
     type: { type: 'cgroup_skb' },
@@ -328,6 +331,7 @@ const CORNERS: Readonly<Record<string, Corner>> = {
   },
   tailCallDepth: {
     type: FILTER,
+    typed: true,
     whole: true,
     write: (c, bad) => {
       const body = c.label()
@@ -359,9 +363,10 @@ const CORNERS: Readonly<Record<string, Corner>> = {
       c.storeImm(8, 10, -8, 0).storeImm(8, 10, -16, 0)
       helper(c, 'ktime_get_ns')
       c.movReg(2, 0)
-      if (bad) c.jumpIf(JMP.jsgt, 2, 0, { at: c.here + 1 })
-      else c.alu(ALU.and, 2, 7)
-      c.alu(ALU.sub, 2, 16).movReg(3, 10).aluReg(ALU.add, 3, 2).load(1, 4, 3, 0)
+        .alu(ALU.and, 2, bad ? 0x7fffffff : 7)
+        .movReg(3, 10)
+        .aluReg(ALU.add, 3, 2)
+        .load(1, 4, 3, -16)
     },
   },
   variableStackOut: {
@@ -371,10 +376,9 @@ const CORNERS: Readonly<Record<string, Corner>> = {
       helper(c, 'ktime_get_ns')
       c.movReg(2, 0)
         .alu(ALU.and, 2, 7)
-        .alu(ALU.sub, 2, bad ? 4 : 16)
         .movReg(3, 10)
         .aluReg(ALU.add, 3, 2)
-        .load(1, 4, 3, 0)
+        .load(1, 4, 3, bad ? -4 : -16)
     },
   },
   spillToCaller: {
@@ -437,11 +441,14 @@ const CORNERS: Readonly<Record<string, Corner>> = {
   },
   gplFunction: {
     type: { type: 'kprobe', license: 'MIT' },
-    write: (c, bad) => helper(c, bad ? 'ktime_get_coarse_ns' : 'get_smp_processor_id'),
+    write: (c, bad) => {
+      c.movReg(1, 10).alu(ALU.add, 1, -8).mov(2, 8).mov(3, 0)
+      helper(c, bad ? 'probe_read_kernel' : 'get_smp_processor_id')
+    },
   },
   directOffset: {
     type: FILTER,
-    write: (c, bad, random) => c.mapValue(1, MAP.array, bad ? random.pick([256, 1 << 29, -1]) : 60),
+    write: (c, bad, random) => c.mapValue(1, MAP.large, bad ? random.pick([1320, 1 << 29, -1]) : 60),
   },
   directOnHash: { type: FILTER, write: (c, bad) => (bad ? c.mapValue(1, MAP.hash, 0) : c.map(1, MAP.hash)) },
   mapByIndex: { type: FILTER, write: (c, bad) => (bad ? c.emit(0x18, 1, 5, 0, 0).emit(0) : c.map(1, MAP.array)) },
@@ -510,7 +517,13 @@ const CORNERS: Readonly<Record<string, Corner>> = {
   unsizedLoad: { type: XDP, write: (c, bad) => (bad ? c.load(8, 2, 1, 0) : c.load(4, 2, 1, 0)) },
 }
 
-const NAMES = Object.keys(CORNERS)
+export const CORNER_NAMES = Object.keys(CORNERS)
+
+/** The main program and what is called. */
+function functionStarts(slots: Generated['slots']): number[] {
+  const targets = slots.flatMap(([opcode, , src, , imm], i) => (opcode === 0x85 && src === 1 ? [i + imm + 1] : []))
+  return [...new Set([0, ...targets])].sort((a, b) => a - b)
+}
 
 /** The named corner, for tests that want one. */
 export function cornerProgram(name: string, bad: boolean, random: Random): Generated {
@@ -518,7 +531,8 @@ export function cornerProgram(name: string, bad: boolean, random: Random): Gener
   const code = new Code()
   corner.write(code, bad, random)
   if (corner.whole !== true) code.mov(0, 0).exit()
-  return finished(code, corner.type)
+  const program = finished(code, typeof corner.type === 'function' ? corner.type(bad) : corner.type)
+  return corner.typed === true ? { ...program, functions: functionStarts(program.slots) } : program
 }
 
 export const cornersGenerator: Generator = {
@@ -526,6 +540,6 @@ export const cornersGenerator: Generator = {
   generate: (random) => {
     const bad = random.chance(0.5)
     if (random.chance(0.35)) return random.pick(TYPED_CORNERS)(bad, random)
-    return cornerProgram(random.pick(NAMES), bad, random)
+    return cornerProgram(random.pick(CORNER_NAMES), bad, random)
   },
 }
