@@ -4,6 +4,7 @@ import {
   config,
   currentTask,
   globals,
+  type Int,
   i32,
   kernelStruct,
   map,
@@ -11,6 +12,7 @@ import {
   struct,
   syscallEnter,
   syscallExit,
+  type TracingBody,
   text,
   u32,
   u64,
@@ -51,34 +53,43 @@ const task = kernelStruct('task_struct', () => ({ real_parent: ptr(() => parent)
 const begun = map.hash('begun', { key: u32, value: Exec, maxEntries: 10_240, flags: ['no_prealloc'] })
 export const execs = map.ringBuffer('execs', { record: Exec, sizeBytes: 1 << 22 })
 
-const enter = (syscall: 'execve' | 'execveat', argv: 'arg1' | 'arg2') =>
-  syscallEnter(`enter_${syscall}`, { syscall }, (b) => {
-    b.if(
-      only.uid.ne(0xffff_ffff).and(() => only.uid.ne(b.uid())),
-      () => b.return(0),
-    )
-    const ppid = currentTask(task).real_parent.tgid
-    b.if(
-      only.parent.ne(0).and(() => only.parent.ne(ppid)),
-      () => b.return(0),
-    )
+function begin(b: TracingBody<unknown>, argv: Int<'u64'>): void {
+  b.if(
+    only.uid.ne(0xffff_ffff).and(() => only.uid.ne(b.uid())),
+    () => b.return(0),
+  )
+  const ppid = currentTask(task).real_parent.tgid
+  b.if(
+    only.parent.ne(0).and(() => only.parent.ne(ppid)),
+    () => b.return(0),
+  )
 
-    const exec = begun.getOrInit(b.pid()).orReturn(0)
-    const size = b.let(u32, 0)
-    const count = b.let(u32, 0)
-    b.range(MOST + 1, (i) => {
-      const argument = b.readUser(u64, b.args[argv].add(i.to(u64).mul(8))).orElse(() => b.break())
-      b.if(argument.eq(0), () => b.break())
-      count.set(i.add(1))
-      b.if(i.ge(only.arguments), () => b.break())
-      const place = exec.arguments.part(size.get(), LONGEST).orElse(() => b.break())
-      const length = b.readUserText(place, argument)
-      b.if(length.le(0), () => b.break())
-      size.update((now) => now.add(length.to(u32)))
-    })
-    exec.$set({ timeNs: b.ktimeNs(), pid: b.pid(), ppid, uid: b.uid(), count: count.get(), size: size.get() })
-    return 0
+  const exec = begun.getOrInit(b.pid()).orReturn(0)
+  const size = b.let(u32, 0)
+  const count = b.let(u32, 0)
+  b.range(MOST + 1, (i) => {
+    const argument = b.readUser(u64, argv.add(i.to(u64).mul(8))).orElse(() => b.break())
+    b.if(argument.eq(0), () => b.break())
+    count.set(i.add(1))
+    b.if(i.ge(only.arguments), () => b.break())
+    const place = exec.arguments.part(size.get(), LONGEST).orElse(() => b.break())
+    const length = b.readUserText(place, argument)
+    b.if(length.le(0), () => b.break())
+    size.update((now) => now.add(length.to(u32)))
   })
+  exec.$set({ timeNs: b.ktimeNs(), pid: b.pid(), ppid, uid: b.uid(), count: count.get(), size: size.get() })
+}
+
+export const enterExecve = syscallEnter('enter_execve', { syscall: 'execve', args: ['path', 'argv'] }, (b) => {
+  begin(b, b.args.argv)
+  return 0
+})
+
+const execveat = ['directory', 'path', 'argv'] as const
+export const enterExecveat = syscallEnter('enter_execveat', { syscall: 'execveat', args: execveat }, (b) => {
+  begin(b, b.args.argv)
+  return 0
+})
 
 const exit = (syscall: 'execve' | 'execveat') =>
   syscallExit(`exit_${syscall}`, { syscall }, (b) => {
@@ -96,7 +107,5 @@ const exit = (syscall: 'execve' | 'execveat') =>
     return 0
   })
 
-export const enterExecve = enter('execve', 'arg1')
-export const enterExecveat = enter('execveat', 'arg2')
 export const exitExecve = exit('execve')
 export const exitExecveat = exit('execveat')

@@ -20,8 +20,8 @@ export const Kill = struct('kill', {
 const calls = map.hash('calls', { key: u32, value: Call, maxEntries: 10_240 })
 export const kills = map.ringBuffer('kills', { record: Kill, sizeBytes: 1 << 20 })
 
-export const enter = syscallEnter('enter_kill', { syscall: 'kill' }, (b) => {
-  const signal = b.args.arg1.to(u32)
+export const enter = syscallEnter('enter_kill', { syscall: 'kill', args: ['target', 'signal'] }, (b) => {
+  const signal = b.args.signal.to(u32)
   b.if(
     only.pid.ne(0).and(() => only.pid.ne(b.pid())),
     () => b.return(0),
@@ -30,7 +30,7 @@ export const enter = syscallEnter('enter_kill', { syscall: 'kill' }, (b) => {
     only.signal.ne(0).and(() => only.signal.ne(signal)),
     () => b.return(0),
   )
-  calls.set(b.tid(), { target: b.args.arg0.to(i32), signal })
+  calls.set(b.tid(), { target: b.args.target.to(i32), signal })
   return 0
 })
 

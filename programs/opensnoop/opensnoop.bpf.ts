@@ -1,4 +1,18 @@
-import { bool, config, globals, i32, map, struct, syscallEnter, syscallExit, text, u32, u64 } from 'typebpf'
+import {
+  bool,
+  config,
+  globals,
+  type Int,
+  i32,
+  map,
+  struct,
+  syscallEnter,
+  syscallExit,
+  type TracingBody,
+  text,
+  u32,
+  u64,
+} from 'typebpf'
 
 /** What is shown: 0 (of `uid`: all ones) stands for everything. */
 export const only = config('only', { pid: u32, tid: u32, uid: u32, flags: u32, failed: bool }, { uid: 0xffff_ffff })
@@ -23,27 +37,36 @@ const calls = map.hash('calls', { key: u32, value: Call, maxEntries: 10_240 })
 export const opens = map.ringBuffer('opens', { record: Open, sizeBytes: 1 << 22 })
 
 /** Keeps what only the entry knows; the path is read at the exit, when its page is certainly there. */
-const enter = (syscall: 'open' | 'openat', path: 'arg0' | 'arg1', flags: 'arg1' | 'arg2') =>
-  syscallEnter(`enter_${syscall}`, { syscall }, (b) => {
-    b.if(
-      only.pid.ne(0).and(() => only.pid.ne(b.pid())),
-      () => b.return(0),
-    )
-    b.if(
-      only.tid.ne(0).and(() => only.tid.ne(b.tid())),
-      () => b.return(0),
-    )
-    b.if(
-      only.uid.ne(0xffff_ffff).and(() => only.uid.ne(b.uid())),
-      () => b.return(0),
-    )
-    b.if(
-      only.flags.ne(0).and(() => b.args[flags].to(u32).hasBits(only.flags).not()),
-      () => b.return(0),
-    )
-    calls.set(b.tid(), { path: b.args[path], flags: b.args[flags].to(u32) })
-    return 0
-  })
+function begin(b: TracingBody<unknown>, path: Int<'u64'>, flags: Int<'u32'>): void {
+  b.if(
+    only.pid.ne(0).and(() => only.pid.ne(b.pid())),
+    () => b.return(0),
+  )
+  b.if(
+    only.tid.ne(0).and(() => only.tid.ne(b.tid())),
+    () => b.return(0),
+  )
+  b.if(
+    only.uid.ne(0xffff_ffff).and(() => only.uid.ne(b.uid())),
+    () => b.return(0),
+  )
+  b.if(
+    only.flags.ne(0).and(() => flags.hasBits(only.flags).not()),
+    () => b.return(0),
+  )
+  calls.set(b.tid(), { path, flags })
+}
+
+export const enterOpen = syscallEnter('enter_open', { syscall: 'open', args: ['path', 'flags'] }, (b) => {
+  begin(b, b.args.path, b.args.flags.to(u32))
+  return 0
+})
+
+const openat = ['directory', 'path', 'flags'] as const
+export const enterOpenat = syscallEnter('enter_openat', { syscall: 'openat', args: openat }, (b) => {
+  begin(b, b.args.path, b.args.flags.to(u32))
+  return 0
+})
 
 const exit = (syscall: 'open' | 'openat') =>
   syscallExit(`exit_${syscall}`, { syscall }, (b) => {
@@ -66,7 +89,5 @@ const exit = (syscall: 'open' | 'openat') =>
     return 0
   })
 
-export const enterOpen = enter('open', 'arg0', 'arg1')
-export const enterOpenat = enter('openat', 'arg1', 'arg2')
 export const exitOpen = exit('open')
 export const exitOpenat = exit('openat')
