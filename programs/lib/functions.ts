@@ -20,6 +20,9 @@ export function binaryPath(name: string, pid?: number): string {
   })
 }
 
+/** Every probe costs: beyond this a pattern is a mistake. */
+const MOST = 500
+
 /** A test for names: `*` stands for any characters; a regular expression on request. */
 function nameTest(pattern: string, regular: boolean): (name: string) => boolean {
   if (!regular && !pattern.includes('*')) return (name) => name === pattern
@@ -42,6 +45,10 @@ export function requireFunctions(path: string, pattern: string, regular = false)
   const test = nameTest(pattern, regular)
   const places = new Map<number, { name: string; offset: number }>()
   for (const { name, offset } of all) if (test(name) && !places.has(offset)) places.set(offset, { name, offset })
+  if (places.size > MOST)
+    throw new UsageError('tool.function', `${JSON.stringify(pattern)} names ${places.size} functions of ${path}`, {
+      details: [`at most ${MOST} at once: say it more exactly`],
+    })
   if (places.size > 0) return [...places.values()]
   const alike = all.map(({ name }) => name).filter((name) => name.includes(pattern.replaceAll('*', '')))
   throw new UsageError('tool.function', `${path} has no function ${JSON.stringify(pattern)}`, {

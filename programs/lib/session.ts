@@ -14,6 +14,7 @@ import {
   attachProgram,
   BpfMap,
   findTracefs,
+  kernelBtf,
   kernelVersionCode,
   type Link,
   type LoadedObject,
@@ -138,10 +139,19 @@ export class Session implements Disposable {
     )
     const usesTracefs = object.programs.some(({ attach }) => attach?.kind === 'tracepoint')
     this.tracefs = usesTracefs ? findTracefs(this.sys, options.attach?.tracefs) : ''
+    const needsTypes = usesKernelTypes(object)
+    if (needsTypes && kernelBtf() === undefined)
+      throw new SystemError(
+        'tool.btf',
+        `${options.name} needs the types of the running kernel, it does not show them`,
+        {
+          details: ['/sys/kernel/btf/vmlinux comes with CONFIG_DEBUG_INFO_BTF=y'],
+        },
+      )
     this.loaded = loadObject(this.sys, object, {
       programs: options.programs,
       // the kernel's BTF is only read where a program asks for its types
-      kernel: usesKernelTypes(object) ? runningKernel() : { kernelVersion: kernelVersionCode() },
+      kernel: needsTypes ? runningKernel() : { kernelVersion: kernelVersionCode() },
     })
     try {
       for (const { spec, result, error } of this.loaded.programs) {

@@ -88,6 +88,8 @@ describe('mistakes', () => {
   })
 
   testWith('bpf')('names a missing function or process: exit codes 2 and 3', async () => {
+    const many = await run(['funclatency', 'c:*'])
+    expect(many).toMatchObject({ code: 2, err: expect.stringMatching(/names \d+ functions of/) })
     const missing = await run(['funclatency', 'c:no_such_function'])
     expect(missing).toMatchObject({ code: 2, err: expect.stringMatching(/has no function "no_such_function"/) })
     for (const args of [['funclatency', 'main'], ['opensnoop'], ['profile'], ['memleak']]) {
