@@ -2,13 +2,15 @@ import fc from 'fast-check'
 import { check } from './check.ts'
 import { generated } from './language.ts'
 
-// npm run fuzz:builder -- --programs N --seed S [--json]
+// npm run fuzz:builder -- --programs N --seed S [--seconds N] [--json]
 const argument = (name: string, otherwise: number): number => {
   const at = process.argv.indexOf(`--${name}`)
   return at < 0 ? otherwise : Number(process.argv[at + 1])
 }
 const programs = argument('programs', 1000)
 const seed = argument('seed', 1)
+/** A campaign that has no more time than this says how far it came. */
+const seconds = argument('seconds', Number.POSITIVE_INFINITY)
 const counts = {
   area: 'builder',
   seed,
@@ -23,8 +25,9 @@ const counts = {
 
 const started = Date.now()
 let problem: string | undefined
-const CHUNK = 500
-for (let done = 0; done < programs && problem === undefined; done += CHUNK) {
+const CHUNK = 100
+const late = (): boolean => (Date.now() - started) / 1000 > seconds
+for (let done = 0; done < programs && problem === undefined && !late(); done += CHUNK) {
   const result = fc.check(
     fc.property(generated, (program) => {
       counts.programs++
