@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import type { Command } from 'commander'
 import {
@@ -21,6 +21,7 @@ import { sectionMeaning } from '../elf/section-attach.ts'
 import { InputError } from '../errors/index.ts'
 import type { FunctionSpec, ObjectSpec, ProgramSpec } from '../spec/index.ts'
 import { kfuncResolver, readBtf } from './kernel-symbols.ts'
+import { readInput } from './read-input.ts'
 
 interface Options {
   readonly output?: string
@@ -104,14 +105,7 @@ export function textObject(text: AssembledText, name: string): ObjectSpec {
 }
 
 async function run(input: string, options: Options): Promise<void> {
-  let text: string
-  try {
-    text = readFileSync(input === '-' ? 0 : input, 'utf8')
-  } catch (cause) {
-    throw new InputError('input.unreadable', `${input}: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    })
-  }
+  const text = new TextDecoder().decode(readInput(input))
   const assembled = assembleSections(
     text,
     input === '-' ? '<stdin>' : input,

@@ -15,6 +15,7 @@ import { InputError, NegativeError } from '../errors/index.ts'
 import { LD_IMM64, PSEUDO_CALL, SLOT_BYTES } from '../uapi/index.ts'
 import { type CodeSection, codeSections, type SourceLine, sourceLines } from './code-sections.ts'
 import { kfuncResolver, readBtf } from './kernel-symbols.ts'
+import { readInput } from './read-input.ts'
 
 export type Dialect = 'llvm' | 'kernel' | 'xlated'
 
@@ -61,14 +62,7 @@ export function readCode(
     const bare = { index: 0, name: '.text', bytes, littleEndian: !bigEndian, symbols: [], relocations: new Map() }
     return { sections: [bare], isObject: false, file: bytes }
   }
-  let file: Uint8Array
-  try {
-    file = readFileSync(input)
-  } catch (cause) {
-    throw new InputError('input.unreadable', `${input}: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    })
-  }
+  const file = readInput(input)
   return { sections: codeSections(file, input), isObject: true, file }
 }
 
