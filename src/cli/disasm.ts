@@ -11,7 +11,7 @@ import {
   xlatedNames,
 } from '../asm/index.ts'
 import { bytesToHex, hexToBytes } from '../bytes/index.ts'
-import { InputError, NegativeError } from '../errors/index.ts'
+import { NegativeError } from '../errors/index.ts'
 import { LD_IMM64, PSEUDO_CALL, SLOT_BYTES } from '../uapi/index.ts'
 import { type CodeSection, codeSections, type SourceLine, sourceLines } from './code-sections.ts'
 import { kfuncResolver, readBtf } from './kernel-symbols.ts'
