@@ -29,11 +29,11 @@ export function kconfigContents(
         writeNumber(view, extern, BigInt(options.kernelVersion), object.littleEndian)
       continue
     }
-    if (extern.name.startsWith('LINUX_')) continue
     if (options.kernelConfig === undefined) continue
     const text = options.kernelConfig(extern.name)
     if (text === undefined) {
-      if (!extern.weak)
+      // what the loader finds out itself (LINUX_HAS_BPF_COOKIE) is no where nobody knows
+      if (!extern.weak && !extern.name.startsWith('LINUX_'))
         throw new InputError('link.kconfig', `${object.name}: the kernel's configuration does not set ${extern.name}`)
       continue
     }

@@ -52,6 +52,21 @@ function readConfig(): ReadonlyMap<string, string> {
   return new Map()
 }
 
+/** What libbpf finds out itself: names that stand beside the configuration's. */
+function readAbility(name: string, config: () => ReadonlyMap<string, string>): string | undefined {
+  if (name === 'LINUX_HAS_BPF_COOKIE') {
+    const helpers = kernelBtf()?.find('bpf_func_id', 'enum')
+    const has = helpers?.kind === 'enum' && helpers.values.some((row) => row.name === 'BPF_FUNC_get_attach_cookie')
+    return has ? 'y' : 'n'
+  }
+  if (name === 'LINUX_HAS_SYSCALL_WRAPPER') {
+    // Where the configuration cannot be read: these architectures wrap since before the oldest kernel of this project.
+    const wrapped = ['x64', 'arm64', 's390x', 'riscv64'].includes(process.arch)
+    return config().get('CONFIG_ARCH_HAS_SYSCALL_WRAPPER') ?? (wrapped ? 'y' : 'n')
+  }
+  return undefined
+}
+
 /** LINUX_KERNEL_VERSION of a release such as "6.18.44-generic": a third number past 255 counts as 255. */
 export function kernelVersionCode(text: string = release()): number {
   const match = /^(\d+)\.(\d+)(?:\.(\d+))?/.exec(text)
@@ -75,8 +90,11 @@ export function runningKernel(): LinkProgramOptions {
         return symbols.get(name)
       },
       kernelConfig: (name) => {
-        config ??= readConfig()
-        return config.get(name)
+        const all = (): ReadonlyMap<string, string> => {
+          config ??= readConfig()
+          return config
+        }
+        return readAbility(name, all) ?? all().get(name)
       },
       kernelVersion: kernelVersionCode(),
     }

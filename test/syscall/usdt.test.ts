@@ -3,13 +3,16 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readElf } from '../../src/elf/container/index.ts'
+import { readObject } from '../../src/elf/index.ts'
 import {
   attachUsdt,
   createRawMap,
   findBinary,
   findUsdt,
+  loadObject,
   parseUsdtArguments,
   realSys,
+  runProgram,
   UsdtSpecs,
   usdtPlaces,
 } from '../../src/syscall/index.ts'
@@ -98,6 +101,24 @@ describe('USDT probes', () => {
     expect([8, 14, 15].map((at) => first.getUint8(at))).toEqual([1, 1, 32])
     expect([first.getInt16(12, true), first.getInt16(28, true)]).toEqual([112, 104])
     expect(row(2).getInt16(200, true)).toBe(0)
+  })
+
+  testWith('bpf', 'program:clang-19')('a program is told that this kernel has cookies and wrapped system calls', () => {
+    const source = `
+#define KCONFIG __attribute__((section(".kconfig")))
+extern const _Bool LINUX_HAS_BPF_COOKIE KCONFIG;
+extern const _Bool LINUX_HAS_SYSCALL_WRAPPER KCONFIG;
+extern const _Bool LINUX_HAS_NOTHING_LIKE_THIS KCONFIG;
+__attribute__((section("socket"), used)) int own_socket(void *context) {
+  return LINUX_HAS_BPF_COOKIE + 2 * LINUX_HAS_SYSCALL_WRAPPER + 4 * LINUX_HAS_NOTHING_LIKE_THIS;
+}`
+    const object = execFileSync('clang-19', ['-O2', '-g', '-target', 'bpf', '-x', 'c', '-c', '-', '-o', '-'], {
+      input: source,
+    })
+    using loaded = loadObject(realSys(), readObject(new Uint8Array(object), { name: 'abilities' }))
+    const { program, message } = loaded.programs[0].result
+    if (program === undefined) throw new Error(message)
+    expect(runProgram(program, 'socket_filter', { data: new Uint8Array(64) }).retval).toBe(3)
   })
 
   test('arguments of x86-64 and arm64', () => {
