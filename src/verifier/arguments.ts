@@ -389,10 +389,16 @@ function constantKey(env: Env, register: number, keySize: number): bigint | unde
 }
 
 /** The map decides what an ARG_PTR_TO_MAP_VALUE is. */
-function resolveMapArgument(env: Env, call: CallFacts): { base: ArgumentBase; flags: number } | undefined {
+function resolveMapArgument(
+  env: Env,
+  call: CallFacts,
+  plain: boolean,
+): { base: ArgumentBase; flags: number } | undefined {
   if (call.map === undefined) env.reject('invalid map_ptr to access map->type', EACCES)
-  if (call.map.type === SOCKMAP || call.map.type === SOCKHASH)
+  if (call.map.type === SOCKMAP || call.map.type === SOCKHASH) {
+    if (!plain) env.reject('invalid arg_type for sockmap/sockhash')
     return { base: 'ARG_PTR_TO_BTF_ID_SOCK_COMMON', flags: 0 }
+  }
   if (call.map.type === BLOOM_FILTER && call.prototype.id === H.MAP_PEEK_ELEM)
     return { base: 'ARG_PTR_TO_MAP_VALUE', flags: 0 }
   return undefined
@@ -434,7 +440,7 @@ export function checkArgument(env: Env, liveness: StackLiveness, index: number, 
     if (!allowed) env.reject('helper access to the packet is not allowed', EACCES)
   }
   if (base === 'ARG_PTR_TO_MAP_VALUE') {
-    const resolved = resolveMapArgument(env, call)
+    const resolved = resolveMapArgument(env, call, flags === 0)
     if (resolved !== undefined) {
       base = resolved.base
       flags = resolved.flags

@@ -25,8 +25,8 @@ export function kfuncAt(env: Env, insn: number): Kfunc | undefined {
 /** Reads a kernel function's prototype when the program is loaded (add_kfunc_call). */
 export function addKfunc(env: Env, insn: number): void {
   const id = env.code.imm[insn]
-  if (env.kfuncs.has(id)) return
   if (env.code.off[insn] !== 0) env.unmodelled('kernel functions of modules')
+  if (env.kfuncs.has(id)) return
   const types = env.typesOf(KERNEL_OBJECT)
   if (types === undefined) env.unmodelled("kernel function calls without the kernel's BTF")
   const { btf } = types

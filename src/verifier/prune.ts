@@ -111,6 +111,11 @@ function exactly(m: Int32Array, b: number, n: Int32Array, c: number): boolean {
   return sameWords(m, b, n, c, EXACT_WORDS) && ids.same(m[b + ID], n[c + ID]) && ids.same(m[b + REF], n[c + REF])
 }
 
+/** What was checked of a packet before; a mark of its end stands for itself only. */
+function rangeCovers(old: number, current: number): boolean {
+  return old < 0 || current < 0 ? old === current : old <= current
+}
+
 /** What is safe with the old register is safe with the current one (regsafe). */
 function registerSafe(m: Int32Array, b: number, n: Int32Array, c: number, exact: Exactness): boolean {
   if (exact === 'exact') return exactly(m, b, n, c)
@@ -141,7 +146,7 @@ function registerSafe(m: Int32Array, b: number, n: Int32Array, c: number, exact:
     case PACKET_META:
     case PACKET:
       return (
-        m[b + AUX] <= n[c + AUX] &&
+        rangeCovers(m[b + AUX], n[c + AUX]) &&
         m[b + OFF] === n[c + OFF] &&
         ids.same(m[b + ID], n[c + ID]) &&
         rangeWithin(m, b, n, c) &&

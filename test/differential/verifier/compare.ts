@@ -13,7 +13,11 @@ export interface Comparison {
 
 /** Statistics that follow a reason without a line end, and addresses, are no part of it. */
 export function reasonText(message: string | undefined): string {
-  const text = (message ?? '').replace(/verification time \d+ usec.*$/, '').trim()
+  // The loader's words where the log has none.
+  const text = (message ?? '')
+    .replace(/^prog_load: E.* without a reason in the log.*$/, '')
+    .replace(/verification time \d+ usec.*$/, '')
+    .trim()
   // Where a map or a function lies in memory is no property of the program.
   return text.replace(/0x[0-9a-f]{12,16}/g, '0x…')
 }

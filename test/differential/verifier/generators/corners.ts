@@ -456,6 +456,29 @@ const CORNERS: Readonly<Record<string, Corner>> = {
     type: FILTER,
     write: (c, bad) => (bad ? c.emit(0x18, 1, 1, 0, 9999).emit(0) : c.map(1, MAP.array)),
   },
+  valueOfSockets: {
+    type: { type: 'sock_ops' },
+    write: (c, bad) => {
+      c.map(1, bad ? MAP.socks : MAP.queue)
+        .movReg(2, 10)
+        .alu(ALU.add, 2, -8)
+        .storeImm(8, 10, -8, 0)
+      helper(c, 'map_peek_elem')
+    },
+  },
+  packetEndMark: {
+    type: XDP,
+    write: (c, bad) => {
+      // Two ways to one place: past the end on one, before it on the other.
+      const join = c.label()
+      const out = c.label()
+      c.load(4, 6, 1, 0).load(4, 7, 1, 4).movReg(3, 6).alu(ALU.add, 3, 8).mov(8, 0)
+      c.jumpIfReg(JMP.jgt, 3, 7, join).load(4, 8, 6, 0).place(join)
+      c.jumpIfReg(JMP.jgt, 3, 7, out)
+        .load(4, 5, 6, bad ? 8 : 4)
+        .place(out)
+    },
+  },
   twoStorages: {
     type: { type: 'cgroup_skb' },
     write: (c, bad) => {
