@@ -5,15 +5,18 @@
 import type { Btf, BtfFunc } from '../btf/index.ts'
 import { checkArgumentOffset, checkHelperMemory } from './arguments.ts'
 import { isNull, markKnown, markUnknown } from './bounds.ts'
+import { checkDynptr } from './dynptrs.ts'
 import { EINVAL, type Env, Rejection } from './env.ts'
 import { markNotNull } from './nullness.ts'
-import { AUX, CTX, ID, MAYBE_NULL, MEM, SCALAR, TYPE, WORDS } from './registers.ts'
+import type { ProgramFacts } from './prototype.ts'
+import { AUX, AUX2, CTX, DYNPTR, DYNPTR_LOCAL, ID, MAYBE_NULL, MEM, RDONLY, SCALAR, TYPE, WORDS } from './registers.ts'
 import type { StackLiveness } from './stack-liveness.ts'
 import { registerBase } from './state.ts'
 
 type Argument =
   | { readonly kind: 'scalar' }
   | { readonly kind: 'context' }
+  | { readonly kind: 'dynptr' }
   | { readonly kind: 'memory'; readonly size: number; readonly nullable: boolean }
 
 /** The context's struct as BTF names it, by program type. */
@@ -124,6 +127,27 @@ function describeMemory(env: Env, btf: Btf, tags: readonly Tag[], index: number,
   return { kind: 'memory', size, nullable: !tags.includes('nonnull') }
 }
 
+const RAW_TRACEPOINTS: ReadonlySet<number> = new Set([17, 24])
+const ANYTHING: ReadonlySet<number> = new Set([5, 28, 31])
+const WORDS_ONLY: ReadonlySet<number> = new Set([27, 29])
+const TRACING = 26
+const TRACE_RAW_TP = 23
+const TRACE_ITER = 28
+const PERF_EVENT = 7
+
+/** Types that an argument tagged as context may have besides the context's own (btf_validate_prog_ctx_type). */
+function standsForContext(btf: Btf, pointee: number, program: ProgramFacts): boolean {
+  const type = btf.type(btf.skipModifiers(pointee))
+  if (type.kind === 'void' || ANYTHING.has(program.type)) return true
+  const isWord = type.kind === 'int' && type.size === 8
+  const name = type.kind === 'struct' ? type.name : ''
+  if (program.type === KPROBE || program.type === PERF_EVENT) return name === 'pt_regs'
+  if (RAW_TRACEPOINTS.has(program.type) || WORDS_ONLY.has(program.type)) return isWord
+  if (program.type !== TRACING) return false
+  if (program.expectedAttachType === TRACE_ITER) return name.startsWith('bpf_iter__')
+  return isWord || (program.expectedAttachType === TRACE_RAW_TP && name === 'bpf_raw_tracepoint_args')
+}
+
 function describeArgument(
   env: Env,
   btf: Btf,
@@ -139,13 +163,14 @@ function describeArgument(
     const isContext = isContextType(btf, type.type, env.facts.type)
     if (tags.includes('ctx') || isContext) {
       if (tags.some((tag) => tag !== 'ctx')) env.reject(`arg#${index} has invalid combination of tags`)
-      if (!isContext) env.unmodelled('arguments that are tagged as context and have another type')
+      if (!isContext && !standsForContext(btf, type.type, env.facts))
+        env.unmodelled('arguments that are tagged as context and have another type')
       return { kind: 'context' }
     }
     const pointee = btf.type(btf.skipModifiers(type.type))
     if (pointee.kind === 'struct' && pointee.name === 'bpf_dynptr') {
       if (tags.length > 0) env.reject(`arg#${index} has invalid combination of tags`)
-      env.unmodelled('dynptr arguments of functions')
+      return { kind: 'dynptr' }
     }
     if (global) return describeMemory(env, btf, tags, index, type.type)
   }
@@ -207,6 +232,10 @@ function checkOne(env: Env, liveness: StackLiveness, argument: Argument, index: 
     if (m[b + TYPE] !== CTX) env.reject(`arg#${index} expects pointer to ctx`)
     return
   }
+  if (argument.kind === 'dynptr') {
+    checkDynptr(env, liveness, register, RDONLY, 0)
+    return
+  }
   if (isNull(m, b)) return
   const nullable = (m[b + TYPE] & MAYBE_NULL) !== 0
   const saved = m.slice(b, b + WORDS)
@@ -249,6 +278,13 @@ export function prepareGlobal(env: Env, index: number): void {
     markKnown(m, b, 0, 0)
     if (argument.kind === 'context') {
       m[b + TYPE] = CTX
+      continue
+    }
+    if (argument.kind === 'dynptr') {
+      m[b + TYPE] = DYNPTR
+      m[b + AUX] = DYNPTR_LOCAL
+      m[b + AUX2] = 1
+      m[b + ID] = env.newId()
       continue
     }
     m[b + TYPE] = argument.nullable ? MEM | MAYBE_NULL : MEM
