@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
@@ -11,13 +12,15 @@ const update = process.env['TYPEBPF_UPDATE_LESSONS'] === '1'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const tutorial = join(root, 'docs/tutorial')
 const lessons = readdirSync(tutorial).filter((name) => /^\d\d-.*\.md$/.test(name))
-// below the project: there `typebpf` is this source
-const all = mkdtempSync(join(root, 'test/docs/.tmp-'))
+// outside the project, or vitest would find the project's tests again behind the link
+const all = mkdtempSync(join(tmpdir(), 'typebpf-lessons-'))
 afterAll(() => rmSync(all, { recursive: true, force: true }))
 
+writeFileSync(join(all, 'package.json'), JSON.stringify({ type: 'module' }))
 // where npm install puts it
 mkdirSync(join(all, 'node_modules'))
 symlinkSync(root, join(all, 'node_modules/typebpf'))
+for (const name of ['vitest', '@types']) symlinkSync(join(root, 'node_modules', name), join(all, 'node_modules', name))
 
 const tsx = import.meta.resolve('tsx')
 const run = `exec ${process.execPath} --conditions=typebpf-source --import ${tsx}`
@@ -66,7 +69,7 @@ describe('the tutorial', () => {
     writeFileSync(
       join(folder, 'tsconfig.json'),
       JSON.stringify({
-        compilerOptions: { ...options.compilerOptions, rootDir: root },
+        compilerOptions: { ...options.compilerOptions, rootDir: '/' },
         include: ['**/*.ts'],
       }),
     )
