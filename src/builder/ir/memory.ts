@@ -16,6 +16,14 @@ import type { Filled } from './zeros.ts'
 
 const MASK64 = (1n << 64n) - 1n
 
+/** The widest access that is naturally aligned, which the verifier wants on the stack: members of packed structs need several. */
+function stackStep(size: LoadSize, base: Operand, offset: number): LoadSize {
+  if (typeof base !== 'object' || base.kind !== 'frame') return size
+  const { align } = base.slot
+  const at = base.offset + offset
+  return ([8, 4, 2] as const).find((unit) => unit <= size && align % unit === 0 && at % unit === 0) ?? 1
+}
+
 /** Emits loads, stores, atomics and calls. Repeated loads of unchanged memory and loads of what was just stored cost nothing. */
 export class MemoryWriter extends ValueWriter {
   /** A spin lock is held: no calls. */
@@ -67,6 +75,15 @@ export class MemoryWriter extends ValueWriter {
     const { core } = options
     ;[base, offset] = this.root(base, offset)
     this.checkPacket(region, base)
+    const step = stackStep(size, base, offset)
+    if (step < size) {
+      let whole = this.load(region, step, base, offset)
+      for (let at = step as number; at < size; at += step) {
+        const part = this.load(region, step, base, offset + at)
+        whole = this.alu('or', 64, whole, this.alu('lsh', 64, part, constant(8 * at)))
+      }
+      return whole
+    }
     const site = this.site
     const bound = size === 8 || options.pointer ? MASK64 : (1n << BigInt(8 * size)) - 1n
     const key = this.loadKey(region, size, base, offset) + (core ? `core${core.typeId}:${core.access}` : '')
@@ -86,6 +103,12 @@ export class MemoryWriter extends ValueWriter {
   store(region: Region, size: LoadSize, base: Operand, offset: number, value: Operand): void {
     ;[base, offset] = this.root(base, offset)
     this.checkPacket(region, base)
+    const step = stackStep(size, base, offset)
+    if (step < size) {
+      for (let at = 0; at < size; at += step)
+        this.store(region, step, base, offset + at, this.alu('rsh', 64, value, constant(8 * at)))
+      return
+    }
     if (isConst(value)) value = constant(value.value & (size === 8 ? MASK64 : (1n << BigInt(8 * size)) - 1n))
     this.op({ op: 'store', size, base, offset, value, site: this.site })
     this.touch(region)
