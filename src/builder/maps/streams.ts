@@ -45,6 +45,13 @@ export class RingBuffer<T extends Type> extends MapDefinition {
   record(fill: (record: View<T, 'shared'>) => unknown, full?: () => void): void {
     this.#write(true, fill, full)
   }
+  /**
+   * As {@link record}, not zeroed: bytes that `fill` does not write are left from earlier records. For large records of
+   * which only a part is used.
+   */
+  reserve(fill: (record: View<T, 'shared'>) => unknown, full?: () => void): void {
+    this.#write(false, fill, full)
+  }
   #write(clear: boolean, fill: (record: View<T, 'shared'>) => unknown, full?: () => void): void {
     const { fn, record } = this.#reserve('record')
     const { emitter } = fn
