@@ -7,11 +7,12 @@ import { kernelBtf, loadImage, realSys, testRun } from 'typebpf/kernel'
 import { collectObject, linkProgram, type ObjectSpec, type ProgramImage } from 'typebpf/spec'
 import * as events from './programs/events.bpf.ts'
 import * as packets from './programs/packets.bpf.ts'
+import * as tasks from './programs/tasks.bpf.ts'
 
 const C_FOLDER = new URL('../fixtures/c/', import.meta.url).pathname
 
 /** The C originals as clang-19 -O2 -mcpu=v3 compiles them. */
-export function compileC(name: 'packets' | 'events'): ObjectSpec {
+export function compileC(name: 'packets' | 'events' | 'tasks'): ObjectSpec {
   const folder = mkdtempSync(join(tmpdir(), 'typebpf-c-'))
   try {
     const out = join(folder, `${name}.o`)
@@ -38,6 +39,7 @@ export function pairs(): Pair[] {
   for (const [module, name] of [
     [packets, 'packets'],
     [events, 'events'],
+    [tasks, 'tasks'],
   ] as const) {
     const c = compileC(name)
     const own = collectObject(module)

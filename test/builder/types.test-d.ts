@@ -434,8 +434,10 @@ export const objectRules = xdp('objects', (b) => {
   b.range(4, { as: 'goto' }, () => {})
   // @ts-expect-error a kernel function's argument has its type
   pidOf.with({ pid: b.ktimeNs() }, () => {})
-  // @ts-expect-error keys of entries are read
-  counts.forEach((key) => key.set(1))
+  counts.forEach((key) => {
+    // @ts-expect-error keys of entries are read
+    key.set(1)
+  })
   return b.PASS
 })
 
