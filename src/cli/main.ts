@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { EXIT } from '../errors/index.ts'
-import { COMMANDS, type CommandRow } from './commands.ts'
+import { COMMANDS, type CommandRow, GROUPS } from './commands.ts'
 import { wordsMain } from './words/main.ts'
 import { NOUNS } from './words/nouns.ts'
 import { debugStack, failureOf, failureText } from './words/report.ts'
@@ -57,7 +57,9 @@ export async function main(args: readonly string[]): Promise<number> {
   const program = new Command('typebpf')
     .description('Write, verify, test, load and inspect Linux BPF programs from TypeScript.')
     .version(packageVersion())
-    .helpCommand('help [command]', 'show the help of a command')
+    .addHelpCommand(
+      new Command('help').argument('[command]').description('show the help of a command').helpGroup(GROUPS.other),
+    )
     .exitOverride()
     .configureOutput({ writeErr: (text) => process.stderr.write(text.replace(/^error: /, 'typebpf: ')) })
   const row = findCommand(argv[0])
@@ -69,7 +71,13 @@ export async function main(args: readonly string[]): Promise<number> {
       if (NOUNS.some(({ name }) => name === argv[1])) return await main([...argv.slice(1), '--help'])
       const helped = findCommand(argv[1])
       if (helped !== undefined) return await main([helped.name, '--help'])
-    } else for (const { name, summary } of [...COMMANDS, ...NOUNS]) program.command(name).description(summary)
+    } else {
+      const nouns = NOUNS.map(({ name, summary }) => ({ name, summary, group: GROUPS.objects }))
+      const inOrder = Object.values(GROUPS).flatMap((group) =>
+        [...COMMANDS, ...nouns].filter((row) => row.group === group),
+      )
+      for (const { name, summary, group } of inOrder) program.command(name).description(summary).helpGroup(group)
+    }
     // exitOverride is not inherited by commands that exist already
     const guard = (command: Command): void => {
       command.exitOverride()
