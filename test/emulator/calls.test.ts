@@ -44,6 +44,25 @@ for (const engine of ENGINES)
     const open = (type: ProgramType, text: string, map?: MapSpec) =>
       createEmulator(program(type, text, map), { engine, seed: 1 })
 
+    test('dynptrs: a range that does not fit counts before bad flags; those of packets give slices, no data', () => {
+      const memory =
+        '*(u64 *)(r10 - 24) = 0\nr1 = r10\nr1 += -24\nr2 = 8\nr3 = 0\nr4 = r10\nr4 += -16\ncall dynptr_from_mem\nr1 = r10\nr1 += -16\n'
+      const write = (offset: number): string =>
+        `${memory}r2 = ${offset}\nr3 = r10\nr3 += -24\nr4 = 4\nr5 = 1\ncall dynptr_write\nexit`
+      expect(BigInt.asIntN(64, open('xdp', write(5)).run({ packet: u32(0) }).r0)).toBe(-7n)
+      expect(BigInt.asIntN(64, open('xdp', write(4)).run({ packet: u32(0) }).r0)).toBe(-22n)
+      const data = `${memory}r2 = 0\nr3 = 8\ncall dynptr_data\nr1 = r10\nr1 += -24\nr0 -= r1\nexit`
+      expect(open('xdp', data).run({ packet: u32(0) }).r0).toBe(0n)
+      const image = program(
+        'xdp',
+        'r2 = 0\nr3 = r10\nr3 += -16\ncall 0\nr1 = r10\nr1 += -16\nr2 = 0\nr3 = 4\ncall dynptr_data\nexit',
+      )
+      image.insns[8 * 3 + 1] = 0x20
+      const packet = createEmulator(image, { engine, kfuncName: () => 'bpf_dynptr_from_xdp' })
+      expect(packet.run({ packet: new Uint8Array(20) })).toMatchObject({ r0: 0n, engine })
+      expect(packet.calls('dynptr_from_xdp')).toBe(1)
+    })
+
     test('sk_msg: the message behind 64-bit pointers, apply, cork, push, pop, redirect', () => {
       const first =
         'r2 = *(u64 *)(r1 + 0)\nr3 = *(u64 *)(r1 + 8)\nr4 = r2\nr4 += 2\nr0 = 0\nif r4 > r3 goto +1\nr0 = *(u8 *)(r2 + 1)\nexit'

@@ -1,33 +1,41 @@
+import { type ProgramType, programTypeName } from '../../uapi/index.ts'
 import { ERRNO } from '../errno.ts'
 import type { Machine } from '../machine.ts'
 import { RingMap } from '../maps/index.ts'
 import { SHADOW } from '../memory.ts'
 import type { HelperTable } from './table.ts'
 
-/** The emulator's struct bpf_dynptr: address, size with the read-only bit on top, offset of the ring's map + 1. */
+/** What a dynptr is over: a socket buffer's packet, an XDP frame's, or plain memory (a map's value, a ring's record). */
+const KINDS = { memory: 0, skb: 1, xdp: 2 } as const
+
+/** The emulator's struct bpf_dynptr: address, size with the read-only bit on top, kind. */
 interface Dynptr {
   readonly at: number
   readonly data: number
   readonly size: number
   readonly readOnly: boolean
+  readonly kind: number
 }
 const BYTES = 16
 const READ_ONLY = 0x8000_0000
+/** BPF_F_RECOMPUTE_CSUM and BPF_F_INVALIDATE_HASH. */
+const STORE_FLAGS = 3n
 /** The largest size of a dynptr: 24 bits. */
 const MAX_SIZE = (1 << 24) - 1
 
-function put(m: Machine, at: number, data: number, size: number): void {
+function put(m: Machine, at: number, data: number, size: number, kind: number = KINDS.memory): void {
   const { view } = m.memory
   view.setUint32(at, data, true)
   view.setUint32(at + 4, size >>> 0, true)
-  view.setBigUint64(at + 8, 0n, true)
+  view.setBigUint64(at + 8, BigInt(kind), true)
 }
 
 export function dynptrAt(m: Machine, register: number): Dynptr {
   const at = m.readable(register, BYTES)
   const data = m.memory.view.getUint32(at, true)
   const size = m.memory.view.getUint32(at + 4, true)
-  return { at, data, size: size & (READ_ONLY - 1), readOnly: size >= READ_ONLY }
+  const kind = m.memory.view.getUint32(at + 8, true)
+  return { at, data, size: size & (READ_ONLY - 1), readOnly: size >= READ_ONLY, kind }
 }
 
 /** Address of a range of a dynptr, or a negative errno. */
@@ -77,7 +85,7 @@ export function adjustDynptr(m: Machine): number {
   const end = m.low(3)
   if (pointer.data === 0 || start > end) return -ERRNO.EINVAL
   if (start > pointer.size || end > pointer.size) return -ERRNO.ERANGE
-  put(m, pointer.at, pointer.data + start, (end - start) | (pointer.readOnly ? READ_ONLY : 0))
+  put(m, pointer.at, pointer.data + start, (end - start) | (pointer.readOnly ? READ_ONLY : 0), pointer.kind)
   return 0
 }
 
@@ -89,9 +97,23 @@ export function packetDynptr(m: Machine): number {
     put(m, at, 0, 0)
     return -ERRNO.EINVAL
   }
-  put(m, at, packet.data, packet.dataEnd - packet.data)
+  const type = programTypeName(m.program.image.type) ?? ''
+  const readOnly = READ_ONLY_PACKETS.has(type) ? READ_ONLY : 0
+  const kind = m.run.contextKind === 'xdp_md' ? KINDS.xdp : KINDS.skb
+  put(m, at, packet.data, (packet.dataEnd - packet.data) | readOnly, kind)
   return 0
 }
+
+/** Programs whose packet dynptrs are read-only, as their packet pointers are. */
+const READ_ONLY_PACKETS: ReadonlySet<string> = new Set<ProgramType>([
+  'socket_filter',
+  'cgroup_skb',
+  'flow_dissector',
+  'lwt_in',
+  'lwt_out',
+  'lwt_seg6local',
+  'sk_reuseport',
+])
 
 /** bpf_dynptr_slice: where the bytes are (nothing is ever copied here), 0 outside. */
 export function sliceDynptr(m: Machine, write: boolean): number {
@@ -130,15 +152,17 @@ export const DYNPTR_CALLS: HelperTable = {
     const pointer = dynptrAt(m, 1)
     const size = m.low(4)
     const from = m.readable(3, size)
-    if (pointer.data === 0 || pointer.readOnly || m.get64(5) !== 0n) return -ERRNO.EINVAL
+    if (pointer.data === 0 || pointer.readOnly) return -ERRNO.EINVAL
     const to = range(pointer, m.low(2), size)
     if (to < 0) return to
+    if ((m.get64(5) & ~(pointer.kind === KINDS.skb ? STORE_FLAGS : 0n)) !== 0n) return -ERRNO.EINVAL
     m.memory.u8.copyWithin(to, from, from + size)
     return 0
   },
   dynptr_data: (m) => {
     const pointer = dynptrAt(m, 1)
-    if (pointer.readOnly) return 0
+    // a packet's bytes are had through slices only
+    if (pointer.readOnly || pointer.kind !== KINDS.memory) return 0
     const at = range(pointer, m.low(2), m.low(3))
     return Math.max(at, 0)
   },
