@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { bytesToHex } from '../../src/bytes/index.ts'
 import { createEmulator, type Engine } from '../../src/emulator/index.ts'
 import type { ProgramImage } from '../../src/spec/index.ts'
-import { Random } from '../differential/emulator/generate.ts'
+import { Random } from '../differential/emulator/random.ts'
 import { exit, image, type Slot, udpFrame } from './images.ts'
 
 const ARITHMETIC = [

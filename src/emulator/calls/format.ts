@@ -8,7 +8,8 @@ function textAt(m: Machine, address: bigint): string {
   let text = ''
   while (text.length < MAX_TEXT) {
     const at = findMemory(m, address + BigInt(text.length), 1)
-    if (at === undefined) return text === '' ? '(efault)' : text
+    // the kernel copies all or nothing
+    if (at === undefined) return ''
     const byte = m.memory.u8[at]
     if (byte === 0) return text
     text += String.fromCharCode(byte)
@@ -51,11 +52,20 @@ function number(value: bigint, conversion: string, long: boolean, flags: string)
 
 const PIECE = /%(%|([-+ #0]*)(\d*)(?:\.(\d+))?(ll|l|h{1,2}|z)?([diuxXosc]|p(?:[iI][46]|[sSBbKx]|[ku]s)?))|%/g
 
+/** What the kernel takes in a format: printable ASCII and white space. */
+const FORMAT = /^[\x20-\x7e\t\n\v\f\r]*$/
+
+/** The bytes of a formatted text, one a character. */
+export function textBytes(text: string): Uint8Array {
+  return Uint8Array.from(text, (letter) => letter.charCodeAt(0))
+}
+
 /**
  * The kernel's bpf_bprintf subset: d i u x X o s c p with l, ll, widths, %pI4 %pi6 %ps %pks.
- * @returns the text, or -EINVAL for a format that the kernel refuses
+ * @returns the text, a character a byte, or -EINVAL for a format that the kernel refuses
  */
 export function formatText(m: Machine, format: string, args: readonly bigint[]): string | number {
+  if (!FORMAT.test(format)) return -ERRNO.EINVAL
   let used = 0
   let bad = false
   const text = format.replace(

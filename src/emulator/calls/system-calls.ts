@@ -1,7 +1,7 @@
 import { ERRNO } from '../errno.ts'
 import type { Machine } from '../machine.ts'
 import { PerfArrayMap } from '../maps/index.ts'
-import { formatText } from './format.ts'
+import { formatText, textBytes } from './format.ts'
 import type { HelperTable } from './table.ts'
 
 /** Times, random numbers, the current task and CPU, printing, memory of the fake kernel. */
@@ -54,7 +54,7 @@ export const SYSTEM_CALLS: HelperTable = {
     const format = m.text(m.readable(3, 1), 4096)
     const text = formatText(m, format, words(m, bytes === 0 ? 0 : m.readable(4, bytes), bytes))
     if (typeof text === 'number') return text
-    const encoded = new TextEncoder().encode(text)
+    const encoded = textBytes(text)
     if (size > 0) {
       m.memory.u8.set(encoded.subarray(0, size - 1), at)
       m.memory.u8[at + Math.min(encoded.length, size - 1)] = 0
@@ -130,8 +130,9 @@ function words(m: Machine, at: number, bytes: number): bigint[] {
 function print(m: Machine, format: string, args: readonly bigint[]): number {
   const text = formatText(m, format, args)
   if (typeof text === 'number') return text
-  if (m.run.printk.length < 10_000) m.run.printk.push(text.replace(/\n$/, ''))
-  return new TextEncoder().encode(text).length
+  const bytes = textBytes(text)
+  if (m.run.printk.length < 10_000) m.run.printk.push(new TextDecoder().decode(bytes).replace(/\n$/, ''))
+  return bytes.length
 }
 
 function signal(m: Machine): number {

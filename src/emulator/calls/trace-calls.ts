@@ -3,7 +3,7 @@ import type { Machine } from '../machine.ts'
 import { StackTraceMap, UserRingMap } from '../maps/index.ts'
 import { FUNCTION_HIGH } from '../program.ts'
 import { localDynptr } from './dynptr-calls.ts'
-import { formatText } from './format.ts'
+import { formatText, textBytes } from './format.ts'
 import { callSlot } from './map-calls.ts'
 import type { HelperTable } from './table.ts'
 
@@ -79,7 +79,7 @@ function printSequence(m: Machine): number {
     format,
     Array.from({ length: length / 8 }, (_, i) => m.memory.u64(at + 8 * i)),
   )
-  return typeof text === 'number' ? text : sequence(m, new TextEncoder().encode(text))
+  return typeof text === 'number' ? text : sequence(m, textBytes(text))
 }
 
 /** bpf_user_ringbuf_drain: the callback sees each queued sample as a read-only dynptr; an answer of 1 ends it. */

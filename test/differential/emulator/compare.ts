@@ -1,8 +1,9 @@
 import { bytesToHex } from '../../../src/bytes/index.ts'
 import { createEmulator, type Engine } from '../../../src/emulator/index.ts'
 import type { ProgramImage } from '../../../src/spec/index.ts'
-import { loadImage, type RawMap, realSys, type Sys, testRun } from '../../../src/syscall/index.ts'
+import { loadImage, possibleCpus, type RawMap, realSys, type Sys, testRun } from '../../../src/syscall/index.ts'
 import { MAP_TYPES, programTypeName } from '../../../src/uapi/index.ts'
+import { onlyCpu } from './pin.ts'
 
 /** What a run gave, comparable as text. */
 export interface Outcome {
@@ -77,8 +78,11 @@ export function emulatorAnswers(
   frames: readonly Uint8Array[],
   engine: Engine,
 ): Answers | { readonly failed: string } {
+  const cpu = onlyCpu()
   const emulator = createEmulator(image, {
     engine,
+    // per-CPU values have the kernel's places
+    ...(cpu === undefined ? {} : { cpus: possibleCpus(), cpu }),
     sanitizer: { uninitialisedStack: 'off', useAfterFree: 'off', unreleasedReference: 'off' },
   })
   const fields = CONTEXT_FIELDS[programTypeName(image.type) ?? '']

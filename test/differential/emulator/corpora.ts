@@ -7,7 +7,7 @@ import { readObject } from '../../../src/elf/index.ts'
 import { createEmulator } from '../../../src/emulator/index.ts'
 import { loadObject, realSys, testRun } from '../../../src/syscall/index.ts'
 import { MAP_TYPES, programTypeName } from '../../../src/uapi/index.ts'
-import { Random, randomFrame } from './generate.ts'
+import { Random, randomFrame } from './random.ts'
 
 const { values } = parseArgs({
   options: {

@@ -1,36 +1,8 @@
 import type { ImageRelocation, MapSpec, ProgramImage } from '../../../src/spec/index.ts'
 import { MAP_TYPES, PROGRAM_TYPES, type ProgramType } from '../../../src/uapi/index.ts'
 import { bytesOf, type Slot } from '../../emulator/images.ts'
-
-/** Small, fast, seeded random numbers (mulberry32). */
-export class Random {
-  #state: number
-  constructor(seed: number) {
-    this.#state = seed | 0
-  }
-  u32(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return (t ^ (t >>> 14)) >>> 0
-  }
-  below(limit: number): number {
-    return this.u32() % limit
-  }
-  pick<T>(values: readonly T[]): T {
-    return values[this.below(values.length)]
-  }
-  chance(percent: number): boolean {
-    return this.below(100) < percent
-  }
-  /** Numbers near the edges more often than not. */
-  imm(): number {
-    const edges = [
-      0, 1, -1, 2, 7, 8, 31, 32, 63, 64, 127, 128, 255, 256, -128, 0x7fff, 0x8000, 0xffff, 0x7fffffff, -0x80000000,
-    ]
-    return this.chance(60) ? this.pick(edges) : this.u32() | 0
-  }
-}
+import { dataCall, textMap } from './data-calls.ts'
+import { Random } from './random.ts'
 
 /** Program types that the kernel test-runs with packets. */
 export const TYPES: readonly ProgramType[] = ['xdp', 'sched_cls', 'socket_filter', 'cgroup_skb']
@@ -46,10 +18,21 @@ const MAPS: readonly MapSpec[] = [
   { name: 'lpm', type: MAP_TYPES.lpm_trie, keySize: 8, valueSize: 16, maxEntries: 4, flags: 1 },
   { name: 'queue', type: MAP_TYPES.queue, keySize: 0, valueSize: 16, maxEntries: 3, flags: 0 },
   { name: 'stack', type: MAP_TYPES.stack, keySize: 0, valueSize: 16, maxEntries: 3, flags: 0 },
+  textMap(),
+  // far more room than keys: which entry an LRU map evicts is a written difference
+  { name: 'lru', type: MAP_TYPES.lru_hash, keySize: 4, valueSize: 16, maxEntries: 512, flags: 0 },
+  { name: 'percpu_array', type: MAP_TYPES.percpu_array, keySize: 4, valueSize: 16, maxEntries: 4, flags: 0 },
+  { name: 'percpu_hash', type: MAP_TYPES.percpu_hash, keySize: 4, valueSize: 16, maxEntries: 3, flags: 0 },
+  { name: 'lru_percpu', type: MAP_TYPES.lru_percpu_hash, keySize: 4, valueSize: 16, maxEntries: 512, flags: 0 },
 ]
 const ARRAY = 1
 const LPM = 2
 const QUEUE = 3
+/** Maps that ordinary map calls choose from: those before this one. */
+const TEXTS = 5
+const LRU = [6]
+/** Comparable only where program and test stay on one CPU. */
+const PER_CPU = [7, 8, 9]
 
 const ALU = [0x00, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x90, 0xa0, 0xb0, 0xc0]
 const JUMPS = [0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xa0, 0xb0, 0xc0, 0xd0]
@@ -63,7 +46,13 @@ export class Generator {
   /** Slots of calls of subprograms and which one. */
   readonly #calls: { readonly slot: number; readonly callee: number }[] = []
 
-  constructor(seed: number) {
+  readonly #counted: readonly number[]
+  readonly #pinned: boolean
+
+  /** @param pinned the process runs on one CPU only: per-CPU maps can be compared */
+  constructor(seed: number, pinned = false) {
+    this.#pinned = pinned
+    this.#counted = pinned ? [...LRU, ...PER_CPU] : LRU
     this.#random = new Random(seed)
     this.#type = this.#random.pick(TYPES)
   }
@@ -187,7 +176,7 @@ export class Generator {
 
   #mapCall(): undefined {
     const r = this.#random
-    const map = r.below(MAPS.length)
+    const map = r.below(TEXTS)
     this.#emit([0x62, 10, 0, -8, r.below(6)])
     if (map === LPM)
       this.#emit(
@@ -359,6 +348,30 @@ export class Generator {
     this.#emit([0x63, 6, register, r.pick(writable), 0])
   }
 
+  #dataCall(): undefined {
+    dataCall(
+      {
+        random: this.#random,
+        emit: (...slots) => this.#emit(...slots),
+        here: () => this.#slots.length,
+        map: (register, map, offset) => {
+          if (offset === undefined) this.#map(register, map)
+          else {
+            this.#relocations.push({ insn: this.#slots.length, map, kind: 'value', offset })
+            this.#emit([0x18, register, 0, 0, 0], [0, 0, 0, 0, 0])
+          }
+        },
+        patch: (slot, instruction) => {
+          this.#slots[slot] = instruction
+        },
+      },
+      TEXTS,
+      ARRAY,
+      this.#counted,
+    )
+    this.#afterCall()
+  }
+
   #subprogramCall(): undefined {
     for (let register = 1; register <= 5; register++) this.#constant(register)
     this.#calls.push({ slot: this.#slots.length, callee: this.#random.below(SUBPROGRAMS) })
@@ -393,7 +406,8 @@ export class Generator {
     if (choice < 77) return this.#packet()
     if (choice < 86) return this.#mapCall()
     if (choice < 91) return this.#context()
-    if (choice < 94) return this.#subprogramCall()
+    if (choice < 93) return this.#subprogramCall()
+    if (choice < 97) return this.#dataCall()
     this.#packetCall()
   }
 
@@ -415,28 +429,8 @@ export class Generator {
       insns: bytesOf(this.#slots),
       license: 'GPL',
       flags: 0,
-      maps: MAPS,
+      maps: this.#pinned ? MAPS : MAPS.slice(0, PER_CPU[0]),
       relocations: this.#relocations,
     }
   }
-}
-
-/** A random frame: mostly IPv4 or IPv6 that the kernel takes for a test run. */
-export function randomFrame(random: Random): Uint8Array {
-  const kind = random.below(5)
-  const minimum = kind === 0 ? 14 : kind === 3 ? 54 : 34
-  const frame = new Uint8Array(minimum + random.below(120))
-  for (let i = 0; i < frame.length; i++) frame[i] = random.u32()
-  const types: readonly (readonly [number, number])[] = [
-    [0x12, 0x34],
-    [0x08, 0x00],
-    [0x08, 0x00],
-    [0x86, 0xdd],
-    [0x81, 0x00],
-  ]
-  frame.set(types[kind], 12)
-  if (kind === 1 || kind === 2) frame[14] = 0x45
-  if (kind === 3) frame[14] = 0x60
-  if (random.chance(20)) frame.fill(random.pick([0, 0xff]), 0, 6)
-  return frame
 }

@@ -3,7 +3,9 @@ import { parseArgs } from 'node:util'
 import { realSys } from '../../../src/syscall/index.ts'
 import { programTypeName } from '../../../src/uapi/index.ts'
 import { difference, emulatorAnswers, kernelAnswers } from './compare.ts'
-import { Generator, Random, randomFrame } from './generate.ts'
+import { Generator } from './generate.ts'
+import { onlyCpu, runPinned } from './pin.ts'
+import { Random, randomFrame } from './random.ts'
 
 const { values } = parseArgs({
   options: {
@@ -21,12 +23,14 @@ if (![programs, firstSeed, inputs].every((value) => Number.isInteger(value) && v
   process.exit(2)
 }
 
+runPinned()
 const sys = realSys()
+const pinned = onlyCpu() !== undefined
 const count = { accepted: 0, refused: 0, runs: 0, differences: 0 }
 const types: Record<string, number> = {}
 const refusals = new Map<string, number>()
 for (let seed = firstSeed; seed < firstSeed + programs; seed++) {
-  const image = new Generator(seed).generate()
+  const image = new Generator(seed, pinned).generate()
   const random = new Random(seed ^ 0x5bd1e995)
   const frames = Array.from({ length: inputs }, () => randomFrame(random))
   const kernel = kernelAnswers(image, frames, sys)
@@ -50,5 +54,5 @@ for (let seed = firstSeed; seed < firstSeed + programs; seed++) {
 if (!values.json)
   for (const [reason, times] of [...refusals].sort((a, b) => b[1] - a[1]).slice(0, 10))
     process.stdout.write(`refused ${times} times: ${reason}\n`)
-process.stdout.write(`${JSON.stringify({ seed: firstSeed, programs, ...count, types })}\n`)
+process.stdout.write(`${JSON.stringify({ seed: firstSeed, programs, ...count, pinned, types })}\n`)
 process.exitCode = count.differences === 0 && count.accepted > 0 ? 0 : 1
