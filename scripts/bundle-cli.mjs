@@ -3,6 +3,7 @@
 // import this package, and there must be one copy of it.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
+import esbuild from 'esbuild'
 
 /** Modules that load users' modules or are not short: they are imported from where they are. */
 const OUTSIDE = new Set(['main.js', 'prog/load.js', 'struct-ops-register.js', 'iter.js'])
@@ -83,17 +84,8 @@ const modules = (cli, folder, found) => ({
 
 const bundled = (name) => `bundle/${name.replaceAll('/', '-')}`
 
-/**
- * @param {string} dist
- * @returns {Promise<boolean>} false where esbuild (which comes with tsx) is not installed: the unbundled modules do as well
- */
+/** @param {string} dist */
 export async function bundleCli(dist) {
-  let esbuild
-  try {
-    esbuild = await import('esbuild')
-  } catch {
-    return false
-  }
   const cli = join(dist, 'src/cli')
   const build = (names, options) =>
     esbuild.build({
@@ -131,10 +123,6 @@ export async function bundleCli(dist) {
       mkdirSync(dirname(path), { recursive: true })
       writeFileSync(path, contents)
     }
-  return true
 }
 
-if (process.argv[1] === import.meta.filename) {
-  const done = await bundleCli(resolve(process.argv[2] ?? 'dist'))
-  console.log(done ? 'bundled' : 'esbuild is not there: not bundled')
-}
+if (process.argv[1] === import.meta.filename) await bundleCli(resolve(process.argv[2] ?? 'dist'))

@@ -1,19 +1,14 @@
 // Bundles each tool of dist/programs: one file with all that it needs, and its programs built ahead, so that its start costs
-// little more than Node's own. Without esbuild (it comes with tsx) the modules do as well.
+// little more than Node's own.
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import esbuild from 'esbuild'
 
 const load = (path) => import(pathToFileURL(path).href)
 
 /** @param {string} dist */
 export async function bundleTools(dist) {
-  let esbuild
-  try {
-    esbuild = await import('esbuild')
-  } catch {
-    return false
-  }
   const programs = join(dist, 'programs')
   const out = join(programs, 'bundle')
   mkdirSync(out, { recursive: true })
@@ -62,10 +57,6 @@ export async function bundleTools(dist) {
       },
     ],
   })
-  return true
 }
 
-if (process.argv[1] === import.meta.filename) {
-  const done = await bundleTools(resolve(process.argv[2] ?? 'dist'))
-  console.log(done ? 'bundled' : 'esbuild is not there: not bundled')
-}
+if (process.argv[1] === import.meta.filename) await bundleTools(resolve(process.argv[2] ?? 'dist'))
