@@ -3,6 +3,10 @@ import type { BtfComposite, BtfType } from './types.ts'
 
 const POINTER = 8
 
+/** Deeper lines are not indented further, as in libbpf. */
+const DEEPEST_INDENT = 13
+export const tabs = (level: number): string => '\t'.repeat(Math.min(level, DEEPEST_INDENT))
+
 /** Alignments of types, each computed once. */
 export class Alignments {
   readonly #typeOf: (id: number) => BtfType | undefined
@@ -87,7 +91,7 @@ const roundUp = (value: number, to: number): number => (to === 0 ? value : Math.
 export function padding(from: number, to: number, nextAlign: number, inBitField: boolean, level: number): string {
   if (from >= to) return ''
   if (to - from > MAX_GAP_BITS) throw new InputError('btf.size', `a gap of ${(to - from) / 8} bytes inside a struct`)
-  const indent = '\t'.repeat(level)
+  const indent = tabs(level)
   let out = ''
   let at = from
   let [name, bits]: readonly [string, number] = PADS[3]

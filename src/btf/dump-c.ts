@@ -1,14 +1,12 @@
 import { InputError } from '../errors/index.ts'
 import type { Btf } from './btf.ts'
-import { Alignments, padding } from './dump-c-layout.ts'
+import { Alignments, padding, tabs } from './dump-c-layout.ts'
 import type { BtfComposite, BtfEnum, BtfEnum64, BtfType } from './types.ts'
 
 /** Where a type stands in the order of definitions, and in the output. */
 const NEW = 0
 const BUSY = 1
 const DONE = 2
-
-const tabs = (level: number): string => '\t'.repeat(level)
 
 /**
  * Writes BTF types as C definitions, each after those that it needs whole and with forward declarations where a pointer
