@@ -2,9 +2,9 @@ import { writeSync } from 'node:fs'
 
 type Sink = (text: string | Uint8Array) => void
 
-let sink: Sink = (text) => {
-  process.stdout.write(text)
-}
+/** Where output goes. Bundled commands have copies of this module: what they share is kept on the process. */
+const SINK = Symbol.for('typebpf.sink')
+const shared = process as { [SINK]?: Sink }
 
 /** All of `text` to an fd, waiting where a pipe is full. A reader that has gone ends the process quietly. */
 function writeAll(fd: number, text: string | Uint8Array): void {
@@ -23,10 +23,12 @@ function writeAll(fd: number, text: string | Uint8Array): void {
 
 /** From now on output goes straight to the file descriptor: `process.stdout` is a stream that takes long to make. */
 export function printToDescriptor(): void {
-  sink = (text) => writeAll(1, text)
+  shared[SINK] = (text) => writeAll(1, text)
 }
 
 /** Text or bytes to standard output. */
 export function print(text: string | Uint8Array): void {
-  sink(text)
+  const sink = shared[SINK]
+  if (sink === undefined) process.stdout.write(text)
+  else sink(text)
 }
