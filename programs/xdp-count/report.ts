@@ -65,7 +65,10 @@ await shortFrames()
 let exitCode = done.differences.length === 0 && model.verdict === 'accept' ? 0 : 1
 if (t.kernel === undefined) {
   const time = (done.milliseconds * 1e6) / whole.length
-  say('Emulator', `${thousands(done.instructions)} instructions, ${thousands(Math.round(time))} ns a run, the cold first ones included`)
+  say(
+    'Emulator',
+    `${thousands(done.instructions)} instructions, ${thousands(Math.round(time))} ns a run, the cold first ones included`,
+  )
   say('Kernel', `not asked: ${missing[0]} (try: sudo npm start)`)
 } else if (!kernelPart(done, t.kernel.programFd(0))) exitCode = 1
 process.exitCode = exitCode
