@@ -244,7 +244,7 @@ export function composite(
       if (typeof value !== 'object' || value === null) badValue(path, value, `an object (${kind} ${name})`)
       for (const field of fields) {
         const item = field.name === '' ? value : value[field.name]
-        if (item === undefined) continue
+        if (item === undefined && (kind === 'union' || field.layout.size === 0)) continue
         const below = field.name === '' ? path : `${path}.${field.name}`
         if (field.bitOffset === undefined) field.layout.write(view, at + field.offset, item, order, below)
         else writeBits(field.layout, view, at + field.offset, shiftOf(field, order), item, order, below)

@@ -1,3 +1,4 @@
+import { SystemError } from '../errors/index.ts'
 import type { Block } from './sys.ts'
 
 /** A chunk of memory that stays mapped for the life of the process. */
@@ -9,6 +10,8 @@ export interface Chunk {
 
 const SMALLEST = 4 // 16 bytes
 const CHUNK = 1 << 20
+/** Node's buffers end at 4 GiB; what the kernel reads or writes in one call is far below. */
+const LARGEST = 2 ** 31
 
 class ArenaBlock implements Block {
   readonly address: number
@@ -59,6 +62,7 @@ export class Arena {
 
   /** Zeroed memory of `size` bytes, aligned to 16. */
   alloc(size: number): Block {
+    if (!(size <= LARGEST)) throw new SystemError('sys.enomem', `${size} bytes at once: ${LARGEST} are the most`)
     const sizeClass = Math.max(SMALLEST, Math.ceil(Math.log2(Math.max(size, 1))))
     const slot = this.#free[sizeClass]?.pop() ?? this.#carve(2 ** sizeClass)
     const block = new ArenaBlock(slot.chunk, slot.address, size, sizeClass, (freed) => {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { type BpfCommand, MAP_TYPES, PROGRAM_TYPES, type ProgramType } from '../uapi/index.ts'
 
 /** Capabilities that decide about bpf(2) (include/uapi/linux/capability.h). */
 const CAPABILITIES = { net_admin: 12n, sys_admin: 21n, sys_resource: 24n, perfmon: 38n, bpf: 39n } as const
@@ -47,24 +48,113 @@ export function readPrivileges(readText: (path: string) => string | undefined = 
   }
 }
 
-/** What is missing, as lines for a person; empty when this process holds every capability that bpf(2) asks for. */
-export function missingPrivileges(privileges: Privileges = readPrivileges()): string[] {
+/** What each capability is for, in a line about its absence. */
+const PURPOSES: { readonly [C in Capability]?: string } = {
+  perfmon: 'tracing programs and kernel pointers need it',
+  net_admin: 'XDP, tc and most network programs need it',
+  sys_admin: 'objects by id, run-time statistics and queries of other processes need it',
+}
+
+/** What most of bpf(2) asks for. */
+const USUAL: readonly Capability[] = ['bpf', 'perfmon', 'net_admin']
+
+/**
+ * What is missing, as lines for a person; empty when this process holds every capability that bpf(2) asks for.
+ * @param wanted only these capabilities; default those of loading and attaching
+ */
+export function missingPrivileges(
+  privileges: Privileges = readPrivileges(),
+  wanted: readonly Capability[] = USUAL,
+): string[] {
+  const { capabilities, unprivilegedBpfDisabled: sysctl } = privileges
   const has = (name: Capability): boolean =>
-    privileges.capabilities.has(name) || (name !== 'sys_resource' && privileges.capabilities.has('sys_admin'))
+    capabilities.has(name) || (name !== 'sys_resource' && capabilities.has('sys_admin'))
   const lines: string[] = []
-  if (!has('bpf')) {
-    const sysctl = privileges.unprivilegedBpfDisabled
-    const why =
-      sysctl === undefined || sysctl === 0 ? '' : ` (kernel.unprivileged_bpf_disabled is ${sysctl}, so it is needed)`
-    lines.push(`CAP_BPF is missing${why}: run as root, or give it with setcap cap_bpf,cap_perfmon,cap_net_admin+ep`)
+  for (const name of wanted) {
+    if (has(name)) continue
+    if (name === 'bpf') {
+      const why =
+        sysctl === undefined || sysctl === 0 ? '' : ` (kernel.unprivileged_bpf_disabled is ${sysctl}, so it is needed)`
+      lines.push(`CAP_BPF is missing${why}: run as root, or give it with setcap cap_bpf,cap_perfmon,cap_net_admin+ep`)
+    } else lines.push(`CAP_${name.toUpperCase()} is missing: ${PURPOSES[name] ?? 'it is needed'}`)
   }
-  if (!has('perfmon')) lines.push('CAP_PERFMON is missing: tracing programs and kernel pointers need it')
-  if (!has('net_admin')) lines.push('CAP_NET_ADMIN is missing: XDP, tc and most network programs need it')
   if (privileges.userNamespace)
     lines.push('this is a user namespace: its capabilities do not count for bpf(2), a BPF token or the host does')
   if (privileges.lockdown !== undefined && privileges.lockdown !== 'none')
     lines.push(`the kernel is locked down (${privileges.lockdown}): reading kernel memory is refused`)
   return lines
+}
+
+const names = (...list: readonly ProgramType[]): ReadonlySet<number> => new Set(list.map((name) => PROGRAM_TYPES[name]))
+/** Program types by the capability that loading them needs besides CAP_BPF (kernel/bpf/syscall.c). */
+const TRACING_TYPES = names(
+  'kprobe',
+  'tracepoint',
+  'perf_event',
+  'raw_tracepoint',
+  'raw_tracepoint_writable',
+  'tracing',
+  'lsm',
+  'struct_ops',
+  'ext',
+)
+const NETWORK_TYPES = names(
+  'sched_cls',
+  'sched_act',
+  'xdp',
+  'lwt_in',
+  'lwt_out',
+  'lwt_xmit',
+  'lwt_seg6local',
+  'sk_skb',
+  'sk_msg',
+  'flow_dissector',
+  'cgroup_device',
+  'cgroup_sock',
+  'cgroup_sock_addr',
+  'cgroup_sockopt',
+  'cgroup_sysctl',
+  'sock_ops',
+  'ext',
+  'netfilter',
+)
+/** Map types that need CAP_NET_ADMIN. */
+const NETWORK_MAPS: ReadonlySet<number> = new Set([
+  MAP_TYPES.sockmap,
+  MAP_TYPES.sockhash,
+  MAP_TYPES.devmap,
+  MAP_TYPES.devmap_hash,
+  MAP_TYPES.xskmap,
+])
+
+/** Commands that look at what others made. */
+const ADMIN_COMMANDS: readonly BpfCommand[] = [
+  'prog_get_next_id',
+  'map_get_next_id',
+  'btf_get_next_id',
+  'link_get_next_id',
+  'prog_get_fd_by_id',
+  'map_get_fd_by_id',
+  'btf_get_fd_by_id',
+  'link_get_fd_by_id',
+  'enable_stats',
+  'task_fd_query',
+]
+
+/**
+ * The capabilities that a command asks for. @param type the program's or map's type number, for prog_load and map_create
+ */
+export function neededCapabilities(command: BpfCommand, type?: number): readonly Capability[] {
+  if (ADMIN_COMMANDS.includes(command)) return ['sys_admin']
+  if (command === 'btf_load') return ['bpf']
+  if (command === 'prog_query') return ['net_admin']
+  if (type === undefined) return USUAL
+  if (command === 'map_create') return NETWORK_MAPS.has(type) ? ['net_admin'] : ['bpf']
+  if (command !== 'prog_load') return USUAL
+  const more: Capability[] = []
+  if (TRACING_TYPES.has(type)) more.push('perfmon')
+  if (NETWORK_TYPES.has(type)) more.push('net_admin')
+  return ['bpf', ...more]
 }
 
 /** One line for a report: whether bpf(2) can be used here, and what to do when not. */

@@ -1,3 +1,4 @@
+import { UsageError } from '../errors/index.ts'
 import { type AttrLayout, type AttrValues, attrSize, BPF_ATTRS, BPF_COMMANDS, type BpfCommand } from '../uapi/index.ts'
 import { explainErrno } from './explain.ts'
 import type { Block, Sys } from './sys.ts'
@@ -31,7 +32,14 @@ export function attrBlock(sys: Sys): Block {
 
 const ascii = new TextEncoder()
 
-/** Writes the attributes of one command: everything that is not named is zero. */
+function noNumber(name: string, value: unknown, bits: number): never {
+  throw new UsageError('bpf.attribute', `${name}: ${String(value)} is no whole number of ${bits} bits`)
+}
+
+/**
+ * Writes the attributes of one command: everything that is not named is zero.
+ * @throws UsageError `bpf.attribute` for a number that would be cut
+ */
 export function writeAttr(view: DataView, bytes: Uint8Array, layout: AttrLayout, values: object): void {
   const fields = values as Readonly<Record<string, number | bigint | string | undefined>>
   for (const name in fields) {
@@ -41,12 +49,16 @@ export function writeAttr(view: DataView, bytes: Uint8Array, layout: AttrLayout,
     const offset = field[0]
     const size = field[1]
     if (typeof value === 'string') {
+      if (size < 16) noNumber(name, value, size * 8)
       bytes.set(ascii.encode(value).subarray(0, size - 1), offset)
     } else if (size === 4) {
-      view.setUint32(offset, Number(value), true)
+      const number = Number(value)
+      if (number >>> 0 !== number && (number | 0) !== number) noNumber(name, value, 32)
+      view.setUint32(offset, number, true)
     } else if (typeof value === 'bigint') {
       view.setBigUint64(offset, BigInt.asUintN(64, value), true)
     } else {
+      if (!Number.isSafeInteger(value) || value < 0) noNumber(name, value, 64)
       view.setUint32(offset, value, true)
       view.setUint32(offset + 4, Math.floor(value / 0x1_0000_0000), true)
     }

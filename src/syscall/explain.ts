@@ -1,6 +1,6 @@
 import { SystemError } from '../errors/index.ts'
 import type { BpfCommand } from '../uapi/index.ts'
-import { missingPrivileges, type Privileges, readPrivileges } from './capabilities.ts'
+import { missingPrivileges, neededCapabilities, type Privileges, readPrivileges } from './capabilities.ts'
 import { ERRNO, errnoName } from './errno.ts'
 
 /** What an errno of a command usually means, beyond its name. A row without `command` holds for all. */
@@ -17,7 +17,7 @@ const CAUSES: readonly Cause[] = [
   {
     errno: ERRNO.E2BIG,
     commands: ['prog_load'],
-    text: 'more instructions than this kernel takes (4096 without CAP_BPF), or an attribute that this kernel does not know',
+    text: 'no instructions, more than this kernel takes (4096 without CAP_BPF), or an attribute that this kernel does not know',
   },
   {
     errno: ERRNO.E2BIG,
@@ -43,6 +43,32 @@ const CAUSES: readonly Cause[] = [
   { errno: ERRNO.EEXIST, commands: ['obj_pin'], text: 'a file of that name is there already' },
   { errno: ERRNO.ENOENT, commands: BY_ID, text: 'no object has this id (any more)' },
   { errno: ERRNO.ENOENT, commands: ['raw_tracepoint_open'], text: 'the running kernel has no such tracepoint' },
+  { errno: ERRNO.ENOENT, commands: ['obj_get'], text: 'there is no file of that path' },
+  { errno: ERRNO.ENOENT, commands: ['task_fd_query'], text: 'there is no such process' },
+  { errno: ERRNO.ENOENT, commands: ['link_update', 'link_detach'], text: 'the link is detached already' },
+  { errno: ERRNO.ENOLINK, text: 'what the link was attached to is gone, or it is detached already' },
+  { errno: ERRNO.ESTALE, text: 'the list of attached programs changed since that revision was read' },
+  { errno: ERRNO.ESRCH, text: 'there is no such process' },
+  {
+    errno: ERRNO.EBADF,
+    commands: ['link_create', 'prog_attach', 'prog_query'],
+    text: 'a descriptor is closed or of another kind (a cgroup must be a folder of a cgroup2 file system)',
+  },
+  {
+    errno: ERRNO.EBADF,
+    commands: MAP_WRITES,
+    text: 'the value must be an open descriptor of what this map type holds: a program, map, perf event, cgroup or socket',
+  },
+  { errno: ERRNO.EBADF, text: 'a descriptor is closed or of another kind' },
+  { errno: ERRNO.ENOTSOCK, text: 'the value must be the descriptor of a socket' },
+  { errno: ERRNO.ENODEV, text: 'this network namespace has no such interface' },
+  { errno: ERRNO.EOVERFLOW, commands: MAP_WRITES, text: 'the queue of a CPU map holds at most 16384 packets' },
+  {
+    errno: ERRNO.ENOTSUPP,
+    commands: ['task_fd_query'],
+    text: 'the descriptor is no perf event or raw tracepoint that runs a program',
+  },
+  { errno: ERRNO.EBUSY, commands: ['map_freeze'], text: 'the map is mapped for writing: unmap it first' },
   { errno: ERRNO.EBUSY, text: 'it is in use: another program, link or map holds it' },
   { errno: ERRNO.EOPNOTSUPP, text: 'this kernel, map type or device does not support it' },
   { errno: ERRNO.ENOTSUPP, commands: ['prog_test_run'], text: 'this program type has no test run in this kernel' },
@@ -55,7 +81,7 @@ const CAUSES: readonly Cause[] = [
   {
     errno: ERRNO.EINVAL,
     commands: ['link_create', 'prog_attach'],
-    text: 'program type and attach type do not fit the target, or this kernel lacks the attach type',
+    text: 'program type and attach type do not fit the target, the target is not there, or this kernel lacks the attach type',
   },
   {
     errno: ERRNO.EINVAL,
@@ -72,6 +98,11 @@ const CAUSES: readonly Cause[] = [
     commands: ['btf_load'],
     text: 'the BTF is broken, or has a kind that is newer than this kernel',
   },
+  {
+    errno: ERRNO.EINVAL,
+    commands: ['obj_get_info_by_fd', 'prog_bind_map', 'link_update'],
+    text: 'the descriptor is of another kind, or this kernel lacks the command',
+  },
   { errno: ERRNO.EINVAL, text: 'a value does not fit, or it is newer than this kernel' },
   { errno: ERRNO.ENOMEM, text: 'out of memory: the memory cgroup or (before 5.11) RLIMIT_MEMLOCK is exhausted' },
   { errno: ERRNO.EMFILE, text: 'this process has too many open files (ulimit -n)' },
@@ -80,8 +111,24 @@ const CAUSES: readonly Cause[] = [
 
 const CHARGED: readonly BpfCommand[] = ['map_create', 'prog_load', 'btf_load']
 
+/** What else refuses when every capability is there. */
+const OTHER_REFUSALS: { readonly [C in BpfCommand]?: string } = {
+  map_update_elem: 'the map is frozen or was opened read-only',
+  map_update_batch: 'the map is frozen or was opened read-only',
+  map_delete_elem: 'the map is frozen or was opened read-only',
+  map_delete_batch: 'the map is frozen or was opened read-only',
+  map_lookup_and_delete_elem: 'the map is frozen or was opened read-only',
+  map_freeze: 'the map is frozen already, or was opened read-only',
+  map_lookup_elem: 'the map was opened write-only',
+  map_lookup_batch: 'the map was opened write-only',
+  map_get_next_key: 'the map was opened write-only',
+  link_update: 'the link runs another program than the one that was expected',
+  obj_pin: 'the path is not in a BPF file system (mount -t bpf bpf /sys/fs/bpf), or its last part has a dot',
+  obj_get: 'the file is no pinned BPF object, or its permissions do not let this user open it',
+}
+
 /** EPERM and EACCES: what is missing, else what else refuses. */
-function privilegeLines(command: BpfCommand, privileges: Privileges): string[] {
+function privilegeLines(command: BpfCommand, privileges: Privileges, type: number | undefined): string[] {
   const { lockedMemory } = privileges
   const memory =
     lockedMemory !== undefined && CHARGED.includes(command)
@@ -89,18 +136,33 @@ function privilegeLines(command: BpfCommand, privileges: Privileges): string[] {
           `this kernel charges maps and programs to RLIMIT_MEMLOCK (${lockedMemory} bytes): ulimit -l unlimited, or a kernel from 5.11 on`,
         ]
       : []
-  const missing = missingPrivileges(privileges)
+  const missing = missingPrivileges(privileges, neededCapabilities(command, type))
   if (missing.length > 0) return [...missing, ...memory]
   if (memory.length > 0) return memory
-  if (command === 'map_update_elem' || command === 'map_update_batch' || command === 'map_delete_elem')
-    return ['the map is frozen or was opened read-only']
-  if (command === 'map_lookup_elem' || command === 'map_lookup_batch') return ['the map was opened write-only']
-  return ['the capabilities are there: a policy of this machine (an LSM, seccomp or lockdown) refuses it']
+  return [
+    OTHER_REFUSALS[command] ??
+      'the capabilities are there: a policy of this machine (an LSM, seccomp or lockdown) refuses it',
+  ]
+}
+
+/** What is known of a refused command besides its errno. */
+export interface Circumstances {
+  /** The type number of the program (prog_load) or map (map_create). */
+  readonly type?: number
+  /** What the caller knows better than the table. */
+  readonly hint?: string
 }
 
 /** The cause of an errno, as lines for a person. @param privileges default: those of this process */
-export function errnoCauses(command: BpfCommand, errno: number, privileges?: Privileges): string[] {
-  if (errno === ERRNO.EPERM || errno === ERRNO.EACCES) return privilegeLines(command, privileges ?? readPrivileges())
+export function errnoCauses(
+  command: BpfCommand,
+  errno: number,
+  privileges?: Privileges,
+  { type, hint }: Circumstances = {},
+): string[] {
+  if (hint !== undefined) return [hint]
+  if (errno === ERRNO.EPERM || errno === ERRNO.EACCES)
+    return privilegeLines(command, privileges ?? readPrivileges(), type)
   const row =
     CAUSES.find((cause) => cause.errno === errno && cause.commands?.includes(command)) ??
     CAUSES.find((cause) => cause.errno === errno && cause.commands === undefined)
@@ -108,17 +170,24 @@ export function errnoCauses(command: BpfCommand, errno: number, privileges?: Pri
 }
 
 /** The error for a refused command: its errno explained by cause. */
-export function explainErrno(command: BpfCommand, errno: number, what?: string): SystemError {
+export function explainErrno(
+  command: BpfCommand,
+  errno: number,
+  what?: string,
+  circumstances?: Circumstances,
+): SystemError {
   const name = errnoName(errno)
   const subject = what === undefined ? '' : ` of ${what}`
   return new SystemError(`sys.${name.toLowerCase().replace(/\W+/g, '-')}`, `${command}${subject}: ${name}`, {
     errno,
-    details: errnoCauses(command, errno),
+    details: errnoCauses(command, errno, undefined, circumstances),
   })
 }
 
 /** The same for a system call other than bpf(2). */
-export function callError(call: string, errno: number, details: readonly string[] = []): SystemError {
+export function callError(call: string, errno: number, more: readonly string[] = []): SystemError {
   const name = errnoName(errno)
+  const row = CAUSES.find((cause) => cause.errno === errno && cause.commands === undefined)
+  const details = more.length > 0 || row === undefined ? more : [row.text]
   return new SystemError(`sys.${name.toLowerCase().replace(/\W+/g, '-')}`, `${call}: ${name}`, { errno, details })
 }

@@ -4,7 +4,7 @@
  */
 
 export { type AttachOptions, attachAll, attachProgram } from './attach.ts'
-export { deleteBatch, readBatches, updateBatch } from './batch-ops.ts'
+export { type BatchChunk, deleteBatch, readBatches, updateBatch } from './batch-ops.ts'
 export { type LiveBtf, loadBtf } from './btf.ts'
 export { capabilitiesReport, missingPrivileges, type Privileges, readPrivileges } from './capabilities.ts'
 export { bpf, tryBpf } from './command.ts'

@@ -1,11 +1,30 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { bytesToHex } from '../bytes/index.ts'
+import { UsageError } from '../errors/index.ts'
 import { type AttrLayout, BTF_INFO, LINK_INFO, MAP_INFO, PROG_INFO } from '../uapi/index.ts'
 import { attrOut, bpf } from './command.ts'
 import { type RecordOf, readRecord } from './record.ts'
 import type { Block, Sys } from './sys.ts'
 
 const INFO_BYTES = 320
+
+/** What /proc calls the descriptors of each kind. */
+const KINDS = { map: /bpf-map/, program: /bpf-prog/, link: /bpf[_-]link/, btf: /\bbtf/ } as const
+
+/**
+ * The kernel answers for any kind of object in the same bytes: what is no map must not be read as one.
+ * @throws UsageError `info.kind`
+ */
+function mustBe(sys: Sys, fd: number, kind: keyof typeof KINDS): void {
+  if (sys.kind !== 'kernel') return
+  let name: string
+  try {
+    name = readlinkSync(`/proc/self/fd/${fd}`)
+  } catch {
+    return
+  }
+  if (!KINDS[kind].test(name)) throw new UsageError('info.kind', `descriptor ${fd} is no ${kind} but ${name}`)
+}
 
 /** BPF_OBJ_GET_INFO_BY_FD into a block; the answer is the length that the kernel filled in. */
 function getInfo(sys: Sys, fd: number, block: Block): number {
@@ -24,6 +43,7 @@ export type MapInfo = RecordOf<typeof MAP_INFO>
 
 /** Linux 4.13. */
 export function mapInfo(sys: Sys, fd: number): MapInfo {
+  mustBe(sys, fd, 'map')
   return readInfo(sys, fd, MAP_INFO)
 }
 
@@ -88,6 +108,7 @@ const tagOf = (block: Block): string => bytesToHex(block.bytes.subarray(PROG_INF
 
 /** Linux 4.13. */
 export function programInfo(sys: Sys, fd: number): ProgramInfo {
+  mustBe(sys, fd, 'program')
   using block = sys.alloc(INFO_BYTES)
   const length = getInfo(sys, fd, block)
   return programInfoOf(readRecord(PROG_INFO, block.view, length), tagOf(block))
@@ -157,6 +178,7 @@ const ARRAYS = [
 
 /** Everything in bpf_prog_info: two calls, the first asks for the sizes. */
 export function programDetails(sys: Sys, fd: number): ProgramDetails {
+  mustBe(sys, fd, 'program')
   using block = sys.alloc(INFO_BYTES)
   const length = getInfo(sys, fd, block)
   const counts = ARRAYS.map(({ count }) => (count[0] + 4 <= length ? block.view.getUint32(count[0], true) : 0))
@@ -224,6 +246,7 @@ export interface BtfInfo {
 
 /** Linux 4.18; name and `kernel` 5.11. */
 export function btfInfo(sys: Sys, fd: number): BtfInfo {
+  mustBe(sys, fd, 'btf')
   using block = sys.alloc(INFO_BYTES)
   using name = sys.alloc(64)
   block.view.setBigUint64(BTF_INFO.name[0], BigInt(name.address), true)
@@ -261,6 +284,7 @@ export interface LinkInfo {
 
 /** Linux 5.8. */
 export function linkInfo(sys: Sys, fd: number): LinkInfo {
+  mustBe(sys, fd, 'link')
   using block = sys.alloc(INFO_BYTES)
   const length = getInfo(sys, fd, block)
   const { type, id, prog_id } = readRecord(LINK_INFO, block.view, length)

@@ -96,11 +96,11 @@ class Loaded implements LoadResult {
   readonly maps: readonly RawMap[]
   #owned: Owned
 
-  constructor(sys: Sys, name: string, { result, log, truncated }: RawLoad, owned: Owned) {
+  constructor(sys: Sys, { name, type }: ProgramImage, { result, log, truncated }: RawLoad, owned: Owned) {
     this.verdict = verdictOf(result, log)
     this.errno = result < 0 ? -result : 0
-    if (result < 0) this.message = reasonLine(log) ?? silentReason(this.errno)
-    else this.program = new OwnedFd(sys, result, name)
+    if (result < 0) this.message = reasonLine(log) ?? silentReason(this.errno, type)
+    else this.program = new OwnedFd(sys, result, `program ${name}`)
     this.log = log
     this.logTruncated = truncated
     this.statistics = logStatistics(log)
@@ -230,8 +230,9 @@ function loadWithLog(sys: Sys, staging: Staging, values: LoadValues, level: numb
 }
 
 /** Why the kernel refused without a word of the verifier. */
-function silentReason(errno: number): string {
-  return [`prog_load: ${errnoName(errno)} without a reason in the log`, ...errnoCauses('prog_load', errno)].join('; ')
+function silentReason(errno: number, type: number): string {
+  const causes = errnoCauses('prog_load', errno, undefined, { type })
+  return [`prog_load: ${errnoName(errno)} without a reason in the log`, ...causes].join('; ')
 }
 
 /** The answer for a program that the verifier never saw: an error on the way to it. */
@@ -300,6 +301,8 @@ function loadValues(
 export function loadImage(sys: Sys, image: ProgramImage, options: LoadImageOptions = {}): LoadResult {
   const owned: Owned = { maps: [], given: options.maps }
   try {
+    if (image.insns.length % 8 !== 0)
+      throw new UsageError('load.instructions', `${image.insns.length} bytes are no whole instructions of 8`)
     if (image.littleEndian === false)
       throw new UnsupportedError('load.byte-order', 'a big-endian program cannot be loaded into this kernel')
     const target = resolveAttachTarget(image, sys)
@@ -311,7 +314,7 @@ export function loadImage(sys: Sys, image: ProgramImage, options: LoadImageOptio
     const level = options.logLevel === undefined ? LOG_LEVEL.statistics : options.logLevel | LOG_LEVEL.statistics
     const values = loadValues(sys, image, staging, target, btfFd)
     const loaded = loadWithLog(sys, staging.memory, values, level, options.maxLogBytes ?? LOG_LIMIT)
-    return new Loaded(sys, `program ${image.name}`, loaded, owned)
+    return new Loaded(sys, image, loaded, owned)
   } catch (error) {
     closeOwned(owned)
     if (error instanceof SystemError && error.errno > 0) return refusal(error)

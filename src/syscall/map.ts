@@ -1,9 +1,8 @@
 import { UsageError } from '../errors/index.ts'
 import type { ByteOrder, Layout } from '../layout/index.ts'
 import type { MapSpec } from '../spec/index.ts'
-import { MAP_FLAGS, MAP_TYPES } from '../uapi/index.ts'
+import { MAP_FLAGS, MAP_TYPES, type MapType, mapTypeName } from '../uapi/index.ts'
 import { deleteBatch, readBatches, updateBatch } from './batch-ops.ts'
-import { explainErrno } from './explain.ts'
 import { type CreateMapOptions, createRawMap, type RawMap } from './raw-map.ts'
 import { MAP, type Mapping, PROT, type Sys } from './sys.ts'
 
@@ -40,7 +39,17 @@ export interface SetOptions {
 const flagsOf = (options: SetOptions | undefined): number =>
   (options?.only === 'new' ? 1 : options?.only === 'existing' ? 2 : 0) | (options?.locked === true ? 4 : 0)
 
+function pairsOf<Key, Value>(entries: Iterable<readonly [Key, Value]>, what: string): (readonly [Key, Value])[] {
+  const list = typeof entries?.[Symbol.iterator] === 'function' ? [...entries] : undefined
+  if (list?.every((entry) => Array.isArray(entry) && entry.length === 2) !== true)
+    throw new UsageError('map.entries', `${what}: entries are given as pairs of key and value`)
+  return list
+}
+
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+
+const QUEUES: readonly MapType[] = ['queue', 'stack']
+const PUSHED: readonly MapType[] = [...QUEUES, 'bloom_filter']
 
 /**
  * A live map with typed keys and values: get, set, delete, iterate. What the map type does not have throws the kernel's
@@ -52,6 +61,8 @@ export class BpfMap<Key = Uint8Array, Value = Uint8Array> {
   #keyView: DataView
   #valueView: DataView
   #stride: number
+  /** The bytes of a key that its layout does not write all of. */
+  #padded: Uint8Array | undefined
 
   constructor(raw: RawMap, codec: MapCodec<Key, Value>) {
     if (codec.key.size !== raw.shape.keySize || codec.value.size !== raw.shape.valueSize)
@@ -64,6 +75,16 @@ export class BpfMap<Key = Uint8Array, Value = Uint8Array> {
     this.#keyView = viewOf(raw.keyBytes)
     this.#valueView = viewOf(raw.valueBytes)
     this.#stride = raw.exchangedSize / raw.cpus
+    this.#padded = codec.key.kind === 'int' || codec.key.kind === 'bytes' ? undefined : raw.keyBytes
+  }
+
+  /** @throws UsageError `map.operation` when the map's type does not have the operation */
+  #only(operation: string, types: readonly MapType[]): void {
+    if (types.some((name) => MAP_TYPES[name] === this.raw.shape.type)) return
+    throw new UsageError(
+      'map.operation',
+      `${this.raw.what} is a ${mapTypeName(this.raw.shape.type)}: ${operation} is for ${types.join(', ')}`,
+    )
   }
 
   get fd(): number {
@@ -81,6 +102,9 @@ export class BpfMap<Key = Uint8Array, Value = Uint8Array> {
   }
 
   #key(key: Key): void {
+    this.raw.mustBeOpen()
+    // Padding, and members that a union leaves out, are what the last key had there.
+    this.#padded?.fill(0)
     this.codec.key.write(this.#keyView, 0, key, ORDER, `key of ${this.name}`)
   }
 
@@ -105,7 +129,7 @@ export class BpfMap<Key = Uint8Array, Value = Uint8Array> {
   }
 
   #written(result: number): void {
-    if (result < 0) throw explainErrno('map_update_elem', -result, this.raw.what)
+    if (result < 0) throw this.raw.refused('map_update_elem', -result)
   }
 
   /** True when the key was there. */
@@ -209,7 +233,7 @@ export class BpfMap<Key = Uint8Array, Value = Uint8Array> {
 
   /** Writes many entries; one batch command where the map has it. */
   setMany(entries: Iterable<readonly [Key, Value]>, options?: SetOptions): void {
-    const list = [...entries]
+    const list = pairsOf(entries, this.raw.what)
     const { keySize } = this.raw.shape
     const keys = new Uint8Array(list.length * keySize)
     const values = new Uint8Array(list.length * this.raw.exchangedSize)
@@ -229,9 +253,13 @@ export class BpfMap<Key = Uint8Array, Value = Uint8Array> {
     for (const [key, value] of list) this.set(key, value, options)
   }
 
-  /** Deletes every entry; arrays are zeroed. */
+  /** Deletes every entry; arrays are zeroed, queues and stacks emptied. */
   clear(): void {
-    const { type, keySize } = this.raw.shape
+    const { type, keySize, maxEntries } = this.raw.shape
+    if (QUEUES.some((name) => MAP_TYPES[name] === type)) {
+      for (let left = maxEntries; left > 0 && this.pop() !== undefined; left--);
+      return
+    }
     if (type === MAP_TYPES.array || type === MAP_TYPES.percpu_array) {
       const zero = new Uint8Array(this.raw.exchangedSize)
       for (const key of this.raw.keys()) this.raw.update(key, zero)
@@ -248,6 +276,7 @@ export class BpfMap<Key = Uint8Array, Value = Uint8Array> {
 
   /** Queues and stacks: adds an element. `replace` drops the oldest when it is full. Linux 4.20. */
   push(value: Value, options: { replace?: boolean } = {}): void {
+    this.#only('push', PUSHED)
     this.raw.valueBytes.fill(0)
     this.codec.value.write(this.#valueView, 0, value, ORDER, `value of ${this.name}`)
     this.#written(this.raw.updateAt(options.replace === true ? 2 : 0))
@@ -255,17 +284,20 @@ export class BpfMap<Key = Uint8Array, Value = Uint8Array> {
 
   /** Queues and stacks: takes the next element. */
   pop(): Value | undefined {
+    this.#only('pop', QUEUES)
     const bytes = this.raw.lookupAndDelete(new Uint8Array())
     return bytes === undefined ? undefined : this.codec.value.read(viewOf(bytes), 0, ORDER)
   }
 
   /** Queues and stacks: the next element, left there. */
   peek(): Value | undefined {
+    this.#only('peek', QUEUES)
     return this.raw.lookupAt() ? this.codec.value.read(this.#valueView, 0, ORDER) : undefined
   }
 
   /** Bloom filters: whether the value may be in it. Linux 5.16. */
   mayContain(value: Value): boolean {
+    this.#only('mayContain', ['bloom_filter'])
     this.raw.valueBytes.fill(0)
     this.codec.value.write(this.#valueView, 0, value, ORDER, `value of ${this.name}`)
     return this.raw.lookupAt()

@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { UsageError } from '../errors/index.ts'
 import { attrOut, bpf, tryBpf } from './command.ts'
 import { ERRNO } from './errno.ts'
 import { explainErrno } from './explain.ts'
@@ -46,6 +47,7 @@ export function openById(sys: Sys, kind: ObjectKind, id: number): OwnedFd | unde
 }
 
 function withPath<T>(sys: Sys, path: string, use: (address: number) => T): T {
+  if (path.includes('\0')) throw new UsageError('pin.path', `${JSON.stringify(path)}: a path has no NUL`)
   const text = new TextEncoder().encode(`${path}\0`)
   using block = sys.alloc(text.length)
   block.bytes.set(text)

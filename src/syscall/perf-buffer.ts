@@ -5,7 +5,7 @@ import { onlineCpus } from './cpus.ts'
 import type { OwnedFd } from './fd.ts'
 import { enablePerfEvent, openPerfEvent } from './links/perf-event.ts'
 import { fdBytes } from './map-set.ts'
-import { pollerFor } from './poller.ts'
+import { pollerFor, type Wait } from './poller.ts'
 import type { RawMap } from './raw-map.ts'
 import type { EventsOptions } from './ring-buffer.ts'
 import { MAP, type Mapping, PROT } from './sys.ts'
@@ -45,6 +45,8 @@ export class PerfBuffer<Event = Uint8Array> {
   #dataSize: number
   #lost = 0
   #closed = false
+  /** Events that were read ahead for a reader who left. */
+  #ahead: PerfEvent<Event>[] = []
 
   /**
    * @param options.pages data pages a CPU, a power of two; default 64
@@ -63,7 +65,7 @@ export class PerfBuffer<Event = Uint8Array> {
     if (map.shape.type !== MAP_TYPES.perf_event_array)
       throw new UsageError('perf.type', `${map.what} is no perf event array`)
     const pages = options.pages ?? 64
-    if (!Number.isInteger(Math.log2(pages)))
+    if (!Number.isInteger(pages) || !Number.isInteger(Math.log2(pages)))
       throw new UsageError('perf.pages', `${pages} pages: a power of two is needed`)
     const { sys } = map
     this.map = map
@@ -82,18 +84,31 @@ export class PerfBuffer<Event = Uint8Array> {
           wakeupEvents: 1,
           cpu,
         })
-        const mapping = sys.mmap(sys.pageSize + this.#dataSize, PROT.read | PROT.write, MAP.shared, event.fd, 0)
-        const words = (offset: number): BigUint64Array =>
-          new BigUint64Array(mapping.bytes.buffer, mapping.bytes.byteOffset + offset, 1)
-        this.#rings.push({ cpu, event, mapping, head: words(HEAD), tail: words(TAIL) })
+        this.#rings.push(this.#ring(cpu, event))
         map.update(fdBytes(index), fdBytes(event.fd))
         enablePerfEvent(event)
-        pollerFor(sys).add(event.fd)
       }
     } catch (error) {
       this.close()
       throw error
     }
+  }
+
+  /** Maps a CPU's ring and has it watched; the event is closed when that fails. */
+  #ring(cpu: number, event: OwnedFd): CpuRing {
+    const { sys } = event
+    let mapping: Mapping | undefined
+    try {
+      mapping = sys.mmap(sys.pageSize + this.#dataSize, PROT.read | PROT.write, MAP.shared, event.fd, 0)
+      pollerFor(sys).add(event.fd)
+    } catch (error) {
+      mapping?.unmap()
+      event.close()
+      throw error
+    }
+    const { buffer, byteOffset } = mapping.bytes
+    const words = (offset: number): BigUint64Array => new BigUint64Array(buffer, byteOffset + offset, 1)
+    return { cpu, event, mapping, head: words(HEAD), tail: words(TAIL) }
   }
 
   /** Events lost so far, as the kernel counts them. */
@@ -103,7 +118,7 @@ export class PerfBuffer<Event = Uint8Array> {
 
   /** What is there now, CPU by CPU, with lost counts where they happened. */
   drain(): PerfEvent<Event>[] {
-    const events: PerfEvent<Event>[] = []
+    const events = this.#ahead.splice(0)
     if (!this.#closed) for (const ring of this.#rings) this.#drainRing(ring, events)
     return events
   }
@@ -159,23 +174,33 @@ export class PerfBuffer<Event = Uint8Array> {
     const poller = pollerFor(this.map.sys)
     const fds = this.#rings.map(({ event }) => event.fd)
     const ended = (): boolean => this.#closed || signal?.aborted === true
+    let waits: Wait[] = []
     const stop = (): void => {
-      for (const fd of fds) poller.cancel(fd)
+      for (const wait of waits) wait.cancel()
     }
     signal?.addEventListener('abort', stop, { once: true })
     try {
       while (!ended()) {
         const batch = this.drain()
-        for (const event of batch) {
-          yield event
-          if (ended()) return
+        for (let next = 0; next < batch.length; ) {
+          let taken = false
+          try {
+            yield batch[next++]
+            taken = !ended()
+          } finally {
+            // the reader left: what was read ahead is there for the next one
+            if (!taken) this.#ahead = [...batch.slice(next), ...this.#ahead]
+          }
+          if (!taken) return
         }
         if (batch.length > 0 || ended()) continue
-        await Promise.race(fds.map((fd) => poller.wait(fd)))
+        waits = fds.map((fd) => poller.wait(fd))
+        await Promise.race(waits.map(({ done }) => done))
         stop()
       }
     } finally {
       signal?.removeEventListener('abort', stop)
+      stop()
     }
   }
 

@@ -13,6 +13,13 @@ const EVENT_BYTES = process.arch === 'x64' ? 12 : 16
 const DATA_OFFSET = process.arch === 'x64' ? 4 : 8
 const MAX_EVENTS = 64
 
+/** One wait of one reader. */
+export interface Wait {
+  readonly done: Promise<void>
+  /** Ends the wait now. Afterwards, or twice, it is harmless. */
+  cancel(): void
+}
+
 /**
  * One epoll for all rings of a thread. A single waiting call sleeps on one thread of Node's pool; without anybody who
  * waits none does, and the process can end.
@@ -23,7 +30,8 @@ class Poller {
   readonly #wake: number
   readonly #events: Block
   readonly #number: Block
-  readonly #waiting = new Map<number, () => void>()
+  /** Who waits for an fd: any number of readers. */
+  readonly #waiting = new Map<number, Set<() => void>>()
   #sleeping = false
 
   constructor(sys: Sys) {
@@ -61,29 +69,46 @@ class Poller {
   /** Forgets an fd; who waits for it goes on. */
   remove(fd: number): void {
     this.#control(EPOLL_CTL_DEL, fd, 0)
-    const resume = this.#waiting.get(fd)
-    this.#waiting.delete(fd)
-    resume?.()
-    if (this.#waiting.size === 0 && this.#sleeping) this.#interrupt()
+    this.#resume(fd)
+    this.#wakeIfIdle()
   }
 
   /**
-   * Resolves when the fd has something (also when it had it before), was removed, or the wait was cancelled. One wait
-   * arms the fd once, so a ring that nobody waits for never wakes the thread.
+   * Arms the fd once, so that a ring that nobody waits for never wakes the thread. `done` resolves when the fd has something
+   * (also when it had it before), was removed, or this wait was cancelled.
    */
-  wait(fd: number): Promise<void> {
+  wait(fd: number): Wait {
     this.#control(EPOLL_CTL_MOD, fd, EPOLLIN | EPOLLONESHOT)
-    return new Promise((resolve) => {
-      this.#waiting.set(fd, resolve)
-      void this.#sleep()
+    let resolve = (): void => {}
+    const done = new Promise<void>((finish) => {
+      resolve = finish
     })
+    const waiters = this.#waiting.get(fd) ?? new Set()
+    waiters.add(resolve)
+    this.#waiting.set(fd, waiters)
+    void this.#sleep()
+    return {
+      done,
+      cancel: () => {
+        if (!waiters.delete(resolve)) return
+        if (waiters.size === 0 && this.#waiting.get(fd) === waiters) this.#waiting.delete(fd)
+        resolve()
+        this.#wakeIfIdle()
+      },
+    }
   }
 
-  /** Ends a wait for the fd. */
-  cancel(fd: number): void {
-    const resume = this.#waiting.get(fd)
+  #resume(fd: number): void {
+    const waiters = this.#waiting.get(fd)
     this.#waiting.delete(fd)
-    resume?.()
+    for (const resume of waiters ?? []) {
+      waiters?.delete(resume)
+      resume()
+    }
+  }
+
+  /** Without anybody who waits no thread sleeps. */
+  #wakeIfIdle(): void {
     if (this.#waiting.size === 0 && this.#sleeping) this.#interrupt()
   }
 
@@ -96,9 +121,7 @@ class Poller {
         for (let i = 0; i < count; i++) {
           const fd = this.#events.view.getUint32(i * EVENT_BYTES + DATA_OFFSET, true)
           if (fd === this.#wake) this.#sys.call('read', this.#wake, this.#number.address, 8)
-          const resume = this.#waiting.get(fd)
-          this.#waiting.delete(fd)
-          resume?.()
+          this.#resume(fd)
         }
         // Readers take what is there and wait again before the thread sleeps again.
         await new Promise((resolve) => setImmediate(resolve))

@@ -6,6 +6,7 @@ import { possibleCpus } from './cpus.ts'
 import { ERRNO } from './errno.ts'
 import { explainErrno } from './explain.ts'
 import { OwnedFd } from './fd.ts'
+import { mapRefusal } from './map-operations.ts'
 import type { Block, Sys } from './sys.ts'
 import { traceCommand, tracing } from './trace.ts'
 
@@ -89,11 +90,18 @@ export class RawMap extends OwnedFd {
 
   /** Where lookups leave the value: valid until the next operation on this map. */
   get valueBytes(): Uint8Array {
+    this.mustBeOpen()
     return this.#value
+  }
+
+  /** What was this map's memory belongs to others once it is closed. @throws SystemError `sys.closed` */
+  mustBeOpen(): void {
+    if (this.closed) throw new SystemError('sys.closed', `${this.what} is closed`)
   }
 
   /** The bytes that a key is written into before an operation `…At` is called. */
   get keyBytes(): Uint8Array {
+    this.mustBeOpen()
     return this.#key
   }
 
@@ -119,12 +127,19 @@ export class RawMap extends OwnedFd {
   /** @throws SystemError EEXIST, ENOENT, E2BIG … as the flags and the map type say */
   update(key: Uint8Array, value: Uint8Array, flags = 0): void {
     const result = this.tryUpdate(key, value, flags)
-    if (result < 0) throw explainErrno('map_update_elem', -result, this.what)
+    if (result < 0) throw this.refused('map_update_elem', -result)
+  }
+
+  /** The error for a refused command on this map. */
+  refused(command: BpfCommand, errno: number): SystemError {
+    return explainErrno(command, errno, this.what, { hint: mapRefusal(this.shape.type, command, errno) })
   }
 
   /** 0 or minus the errno. A value of one CPU's size is written for every CPU of a per-CPU map. */
   tryUpdate(key: Uint8Array, value: Uint8Array, flags = 0): number {
     this.#setKey(key)
+    if (!(value instanceof Uint8Array))
+      throw new UsageError('map.value-size', `${this.what}: a value is a Uint8Array of ${this.shape.valueSize} bytes`)
     if (value.length === this.exchangedSize) this.#value.set(value)
     else if (this.cpus > 1 && value.length === this.shape.valueSize) {
       const stride = this.exchangedSize / this.cpus
@@ -146,11 +161,15 @@ export class RawMap extends OwnedFd {
   /** True when the key was there. */
   delete(key: Uint8Array): boolean {
     this.#setKey(key)
-    return this.#found(this.#run('map_delete_elem', 0), 'map_delete_elem')
+    const result = this.#run('map_delete_elem', 0)
+    // An empty place of a sockmap is not missing but invalid.
+    if (result === -ERRNO.EINVAL && this.shape.type === MAP_TYPES.sockmap) return false
+    return this.#found(result, 'map_delete_elem')
   }
 
   /** The key after `key`, the first one for undefined; undefined after the last. The answer is a copy. */
   nextKey(key?: Uint8Array): Uint8Array | undefined {
+    this.mustBeOpen()
     if (key === undefined) this.#setAddress(ATTR.key, 0)
     else this.#setKey(key)
     this.#setAddress(ATTR.value, this.#nextAddress)
@@ -193,6 +212,9 @@ export class RawMap extends OwnedFd {
   }
 
   #setKey(key: Uint8Array): void {
+    this.mustBeOpen()
+    if (!(key instanceof Uint8Array))
+      throw new UsageError('map.key-size', `${this.what}: a key is a Uint8Array of ${this.shape.keySize} bytes`)
     if (key.length !== this.shape.keySize)
       throw new UsageError(
         'map.key-size',
@@ -208,7 +230,7 @@ export class RawMap extends OwnedFd {
   }
 
   #run(command: BpfCommand, flags: number): number {
-    if (this.closed) throw new SystemError('sys.closed', `${this.what} is closed`)
+    this.mustBeOpen()
     const { view, address } = this.#block
     view.setUint32(ATTR.flags, flags, true)
     const size = command === 'map_get_next_key' ? 24 : command === 'map_delete_elem' ? 16 : ATTR.size
@@ -225,7 +247,7 @@ export class RawMap extends OwnedFd {
   #found(result: number, command: BpfCommand): boolean {
     if (result >= 0) return true
     if (result === -ERRNO.ENOENT) return false
-    throw explainErrno(command, -result, this.what)
+    throw this.refused(command, -result)
   }
 }
 
@@ -283,6 +305,6 @@ export function createMapFd(sys: Sys, spec: MapSpec, options: CreateMapOptions =
     const bare = tryBpf(sys, 'map_create', plain)
     if (bare >= 0) fd = bare
   }
-  if (fd < 0) throw explainErrno('map_create', -fd, what)
+  if (fd < 0) throw explainErrno('map_create', -fd, what, { type: spec.type })
   return fd
 }

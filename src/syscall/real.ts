@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer'
 import { closeSync, readFileSync } from 'node:fs'
 import type { DataType } from 'ffi-rs'
 import { SystemError, UnsupportedError } from '../errors/index.ts'
@@ -148,6 +149,8 @@ class RealSys implements Sys {
   }
 
   mmap(length: number, protection: number, flags: number, fd: number, offset: number, wanted = 0): Mapping {
+    if (length > constants.MAX_LENGTH)
+      throw new SystemError('sys.mmap', `${length} bytes cannot be mapped at once: Node has ${constants.MAX_LENGTH}`)
     const address = this.#map(wanted, length, protection, flags, fd, offset)
     const bytes = bytesAt(address, length)
     const ranges = this.#ranges

@@ -1,8 +1,10 @@
-import { UsageError } from '../errors/index.ts'
+import { SystemError, UsageError } from '../errors/index.ts'
 import { decode, type Layout } from '../layout/index.ts'
 import { MAP_TYPES } from '../uapi/index.ts'
 import { compileReader, type Reader } from './compiled-reader.ts'
-import { pollerFor } from './poller.ts'
+import { callError } from './explain.ts'
+import { OwnedFd } from './fd.ts'
+import { pollerFor, type Wait } from './poller.ts'
 import type { RawMap } from './raw-map.ts'
 import { MAP, type Mapping, PROT } from './sys.ts'
 
@@ -10,6 +12,10 @@ const BUSY = 0x8000_0000
 const DISCARD = 0x4000_0000
 const LENGTH = 0x3fff_ffff
 const HEADER = 8
+const F_DUPFD_CLOEXEC = 1030
+
+/** Rings have one reading position: two readers of one map would take records from each other half read. */
+const taken = new WeakSet<RawMap>()
 
 export interface RingOptions {
   /** Records that are shorter than the layout end in zeros instead of being errors: programs may send their beginning only. */
@@ -23,7 +29,8 @@ export interface EventsOptions {
 
 /**
  * The reading end of a BPF ring buffer (Linux 5.8). Records come in the order in which the programs reserved them.
- * Owns its mappings, not the map.
+ * Owns its mappings, not the map; which of the two is closed first does not matter. Several loops may read one RingBuffer:
+ * each record goes to one of them.
  */
 export class RingBuffer<Event = Uint8Array> {
   readonly map: RawMap
@@ -40,11 +47,16 @@ export class RingBuffer<Event = Uint8Array> {
   #view: DataView
   #position: number
   #closed = false
+  /** A descriptor of our own: what the poller watches stays the ring when the map is closed first. */
+  readonly #watched: OwnedFd
   /** Records that were read ahead for a reader who left. */
   #ahead: Event[] = []
   readonly #zeroFilled: Uint8Array | undefined
 
-  /** @param layout decodes each record; without it events are copies of the bytes */
+  /**
+   * @param layout decodes each record; without it events are copies of the bytes
+   * @throws UsageError `ring.type` for another map, `ring.taken` when a RingBuffer of this map is open
+   */
   constructor(map: RawMap, layout?: Layout<Event>, options: RingOptions = {}) {
     if (map.shape.type !== MAP_TYPES.ringbuf) throw new UsageError('ring.type', `${map.what} is no ring buffer`)
     const { sys } = map
@@ -53,10 +65,23 @@ export class RingBuffer<Event = Uint8Array> {
     this.#layout = layout
     this.#reader = layout === undefined ? undefined : compileReader(layout)
     this.#zeroFilled = options.zeroFill === true && layout !== undefined ? new Uint8Array(layout.size) : undefined
+    if (taken.has(map))
+      throw new UsageError('ring.taken', `${map.what} is read by another RingBuffer: close that first`)
     this.size = map.shape.maxEntries
-    // One writable page with the consumer's position; the producer's page and the data twice in a row, read-only.
-    this.#consumer = sys.mmap(page, PROT.read | PROT.write, MAP.shared, map.fd, 0)
-    this.#producer = sys.mmap(page + 2 * this.size, PROT.read, MAP.shared, map.fd, page)
+    const own = sys.call('fcntl', map.fd, F_DUPFD_CLOEXEC, 0)
+    if (own < 0) throw callError('fcntl(F_DUPFD_CLOEXEC)', -own)
+    this.#watched = new OwnedFd(sys, own, map.what)
+    let consumer: Mapping | undefined
+    try {
+      // One writable page with the consumer's position; the producer's page and the data twice in a row, read-only.
+      consumer = sys.mmap(page, PROT.read | PROT.write, MAP.shared, map.fd, 0)
+      this.#producer = sys.mmap(page + 2 * this.size, PROT.read, MAP.shared, map.fd, page)
+    } catch (error) {
+      consumer?.unmap()
+      this.#watched.close()
+      throw error
+    }
+    this.#consumer = consumer
     const words = (mapping: Mapping): Uint32Array => new Uint32Array(mapping.bytes.buffer, mapping.bytes.byteOffset, 2)
     this.#consumerWords = words(this.#consumer)
     this.#producerWords = words(this.#producer)
@@ -64,7 +89,8 @@ export class RingBuffer<Event = Uint8Array> {
     this.#words = new Uint32Array(this.#data.buffer, this.#data.byteOffset, this.#data.length / 4)
     this.#view = new DataView(this.#data.buffer, this.#data.byteOffset, this.#data.length)
     this.#position = this.#read(this.#consumerWords)
-    pollerFor(sys).add(map.fd)
+    pollerFor(sys).add(own)
+    taken.add(map)
   }
 
   /** A 64-bit position as a number; it is exact up to 2^53 bytes. */
@@ -77,10 +103,13 @@ export class RingBuffer<Event = Uint8Array> {
   }
 
   #publish(): void {
-    // The kernel may look between the two stores only when the low half wraps: the high half first makes it wait.
     const high = Math.floor(this.#position / 0x1_0000_0000)
-    if (Atomics.load(this.#consumerWords, 1) !== high) Atomics.store(this.#consumerWords, 1, high)
-    Atomics.store(this.#consumerWords, 0, this.#position >>> 0)
+    if (Atomics.load(this.#consumerWords, 1) === high) Atomics.store(this.#consumerWords, 0, this.#position >>> 0)
+    else {
+      // Once in 4 GiB the halves must change at once: in between programs would see a full ring.
+      const { buffer, byteOffset } = this.#consumerWords
+      Atomics.store(new BigUint64Array(buffer, byteOffset, 1), 0, BigInt(this.#position))
+    }
   }
 
   /** Bytes that programs wrote and nobody read. */
@@ -165,7 +194,8 @@ export class RingBuffer<Event = Uint8Array> {
     const { signal } = options
     const poller = pollerFor(this.map.sys)
     const ended = (): boolean => this.#closed || signal?.aborted === true
-    const stop = (): void => poller.cancel(this.map.fd)
+    let waiting: Wait | undefined
+    const stop = (): void => waiting?.cancel()
     signal?.addEventListener('abort', stop, { once: true })
     try {
       while (!ended()) {
@@ -177,11 +207,13 @@ export class RingBuffer<Event = Uint8Array> {
             taken = !ended()
           } finally {
             // the reader left: what was read ahead is there for the next one
-            if (!taken) this.#ahead = batch.slice(next)
+            if (!taken) this.#ahead = [...batch.slice(next), ...this.#ahead]
           }
           if (!taken) return
         }
-        if (batch.length === 0 && !ended()) await poller.wait(this.map.fd)
+        if (batch.length > 0 || ended()) continue
+        waiting = poller.wait(this.#watched.fd)
+        await waiting.done
       }
     } finally {
       signal?.removeEventListener('abort', stop)
@@ -196,7 +228,9 @@ export class RingBuffer<Event = Uint8Array> {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    if (!this.map.closed) pollerFor(this.map.sys).remove(this.map.fd)
+    taken.delete(this.map)
+    pollerFor(this.map.sys).remove(this.#watched.fd)
+    this.#watched.close()
     this.#consumer.unmap()
     this.#producer.unmap()
   }
@@ -217,6 +251,7 @@ export class UserRingBuffer {
   #consumer: Mapping
   #producer: Mapping
   #page: number
+  #closed = false
 
   constructor(map: RawMap) {
     if (map.shape.type !== MAP_TYPES.user_ringbuf)
@@ -225,15 +260,22 @@ export class UserRingBuffer {
     this.size = map.shape.maxEntries
     this.#page = map.sys.pageSize
     this.#consumer = map.sys.mmap(this.#page, PROT.read, MAP.shared, map.fd, 0)
-    this.#producer = map.sys.mmap(this.#page + 2 * this.size, PROT.read | PROT.write, MAP.shared, map.fd, this.#page)
+    try {
+      this.#producer = map.sys.mmap(this.#page + 2 * this.size, PROT.read | PROT.write, MAP.shared, map.fd, this.#page)
+    } catch (error) {
+      this.#consumer.unmap()
+      throw error
+    }
   }
 
   #position(mapping: Mapping): bigint {
     return Atomics.load(new BigUint64Array(mapping.bytes.buffer, mapping.bytes.byteOffset, 1), 0)
   }
 
-  /** False when the ring has no room for the record now. */
+  /** False when the ring has no room for the record now. @throws UsageError `ring.record`; SystemError `sys.closed` */
   push(record: Uint8Array): boolean {
+    if (this.#closed) throw new SystemError('sys.closed', `the ring of ${this.map.what} is closed`)
+    if (!(record instanceof Uint8Array)) throw new UsageError('ring.record', 'a record is a Uint8Array')
     const total = (record.length + HEADER + 7) & ~7
     if (record.length > LENGTH || total > this.size)
       throw new UsageError('ring.record', `a record of ${record.length} bytes never fits into ${this.size}`)
@@ -250,6 +292,7 @@ export class UserRingBuffer {
   }
 
   close(): void {
+    this.#closed = true
     this.#consumer.unmap()
     this.#producer.unmap()
   }

@@ -1,5 +1,6 @@
 import { UsageError } from '../errors/index.ts'
 import type { ProgramType } from '../uapi/index.ts'
+import { choice } from './choice.ts'
 import type { Sys } from './sys.ts'
 import { type TestRunOutput, testRun } from './test-run.ts'
 
@@ -129,7 +130,11 @@ function encode(fields: Fields, size: number, values: object): Uint8Array {
   const view = new DataView(bytes.buffer)
   for (const [name, value] of Object.entries(values)) {
     const field = fields[name]
-    if (field === undefined || value === undefined) continue
+    if (value === undefined || value instanceof Uint8Array) continue
+    if (field === undefined)
+      throw new UsageError('run.context', `a run's context has no ${name}: ${Object.keys(fields).join(', ')}`)
+    if (typeof value !== 'bigint' && !Number.isInteger(value))
+      throw new UsageError('run.context', `${name} of a run's context: ${String(value)} is no whole number`)
     if (field[1] === 8) view.setBigUint64(field[0], BigInt.asUintN(64, BigInt(value)), true)
     else if (field[1] === 2) view.setUint16(field[0], Number(value), true)
     else view.setUint32(field[0], Number(value), true)
@@ -164,7 +169,7 @@ const skb = (program: Program, { context, ...packet }: SkbInput): Packet & { rea
 
 const RUNS: { readonly [T in RunnableType]: Run<T> } = {
   xdp(program, { context, ...packet }) {
-    const { length } = packet.data
+    const length = packet.data?.length ?? 0
     const bytes = encode(XDP, XDP_BYTES, { data_end: length, ...context })
     const out = run(program, { ...packet, context: bytes })
     return { ...out, context: decode(XDP, out.context) }
@@ -220,6 +225,7 @@ export function runProgram<T extends RunnableType>(
   type: T,
   ...[input]: Readonly<Record<never, never>> extends RunInputs[T] ? [input?: RunInputs[T]] : [input: RunInputs[T]]
 ): RunOutputs[T] {
+  choice(RUNS, type, 'test runs')
   const each: Run<T> = RUNS[type]
   return each(program, (input ?? {}) as RunInputs[T])
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { UsageError } from '../errors/index.ts'
 import { bpf } from './command.ts'
 import { OwnedFd } from './fd.ts'
 import { type ProgramInfo, programInfo } from './info.ts'
@@ -91,12 +92,14 @@ export function sampleOf(before: ProgramInfo | undefined, now: ProgramInfo, elap
 
 /** Samples of the kernel's programs, one every interval, until the loop is left or the signal aborts. */
 export async function* stats(sys: Sys, options: StatsOptions = {}): AsyncGenerator<StatsSample> {
+  const { every = 1000 } = options
+  if (!(every > 0)) throw new UsageError('stats.every', `${String(every)} is no number of milliseconds between samples`)
   using _ = enableStats(sys)
   const ids = (): Iterable<number> => options.ids ?? objectIds(sys, 'program')
   let before = look(sys, ids())
   while (options.signal?.aborted !== true) {
     try {
-      await sleep(options.every ?? 1000, undefined, { signal: options.signal })
+      await sleep(every, undefined, { signal: options.signal })
     } catch {
       return
     }

@@ -1,3 +1,4 @@
+import { UsageError } from '../errors/index.ts'
 import { attrBlock, tryBpf } from './command.ts'
 import { ERRNO } from './errno.ts'
 import { explainErrno } from './explain.ts'
@@ -35,11 +36,24 @@ export interface TestRunOutput {
   readonly dataSize: number
 }
 
+const LARGEST = 0x7fff_ffff
+
+/** @throws UsageError `run.input` for what the kernel would take for something else */
+function checkInput({ data, context, repeat, dataOutSize, contextOutSize }: TestRunInput): void {
+  for (const [name, bytes] of Object.entries({ data, context }))
+    if (bytes !== undefined && !(bytes instanceof Uint8Array))
+      throw new UsageError('run.input', `${name} of a run is a Uint8Array`)
+  for (const [name, value] of Object.entries({ repeat, dataOutSize, contextOutSize }))
+    if (value !== undefined && (!Number.isInteger(value) || value < 0 || value > LARGEST))
+      throw new UsageError('run.input', `${name} of a run: ${String(value)} is no whole number from 0 to ${LARGEST}`)
+}
+
 /**
  * BPF_PROG_TEST_RUN (BPF_PROG_RUN).
  * @throws SystemError `sys.enotsupp` for a type without test runs, `sys.einval` for inputs that do not fit it
  */
 export function testRun(sys: Sys, programFd: number, input: TestRunInput = {}): TestRunOutput {
+  checkInput(input)
   const data = input.data ?? new Uint8Array()
   const context = input.context ?? new Uint8Array()
   const dataOutSize = input.dataOutSize ?? (data.length === 0 ? 0 : data.length + 256)

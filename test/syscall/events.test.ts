@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { array, be32, bool, bytes, i8, i16, i64, struct, u8, u16, u64 } from '../../src/layout/index.ts'
 import { compileReader } from '../../src/syscall/compiled-reader.ts'
@@ -119,6 +120,94 @@ describe('ring buffers', () => {
     expect(await both).toEqual([0n, 0n])
   })
 
+  /** Whether it ends by itself within two seconds. */
+  const ends = async (work: Promise<unknown>): Promise<boolean> => {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<boolean>((resolve) => {
+      timer = setTimeout(resolve, 2000, false)
+    })
+    const ended = await Promise.race([work.then(() => true), late])
+    clearTimeout(timer)
+    return ended
+  }
+  const rest = (milliseconds = 30): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds))
+  const all = async (events: AsyncIterable<unknown>): Promise<number> => {
+    let count = 0
+    for await (const _ of events) count++
+    return count
+  }
+
+  bpfTest('readers end whichever of map and ring is closed first', async () => {
+    const loaded = sender(130, ring)
+    const events = new RingBuffer(loaded.maps[1], Record)
+    const reading = all(events)
+    await rest()
+    loaded.close()
+    events.close()
+    expect(await ends(reading)).toBe(true)
+  })
+
+  bpfTest('several loops share one ring: each record once, and all of them end', async () => {
+    using loaded = sender(130, ring)
+    const events = new RingBuffer(loaded.maps[1], Record)
+    const abort = new AbortController()
+    const [first, second] = [all(events.events({ signal: abort.signal })), all(events)]
+    await rest()
+    for (let i = 0; i < 20; i++) {
+      run(loaded, 10)
+      await rest(1)
+    }
+    await rest()
+    abort.abort()
+    expect(await ends(first)).toBe(true)
+    run(loaded, 5)
+    await rest()
+    events.close()
+    expect(await ends(second)).toBe(true)
+    expect((await first) + (await second)).toBe(205)
+  })
+
+  bpfTest('a second reader of the same map is refused until the first is closed', () => {
+    using loaded = sender(130, ring)
+    const first = new RingBuffer(loaded.maps[1])
+    expect(() => new RingBuffer(loaded.maps[1])).toThrow(expect.objectContaining({ code: 'ring.taken' }))
+    first.close()
+    new RingBuffer(loaded.maps[1]).close()
+  })
+
+  bpfTest('what a reader who left had not taken is there for the next one', async () => {
+    using loaded = sender(130, ring)
+    using events = new RingBuffer(loaded.maps[1], Record)
+    run(loaded, 10)
+    const seen: bigint[] = []
+    for await (const { number } of events) if (seen.push(number) === 3) break
+    seen.push(...events.drain().map(({ number }) => number))
+    expect(seen).toEqual(Array.from({ length: 10 }, (_, i) => BigInt(i)))
+  })
+
+  bpfTest('fifty rings wait on one thread, and the event loop goes on', async () => {
+    const programs = Array.from({ length: 50 }, () => sender(130, { ...ring, maxEntries: 4096 }))
+    const rings = programs.map(({ maps }) => new RingBuffer(maps[1], Record))
+    const counts = rings.map(all)
+    const threads = (): number => readdirSync('/proc/self/task').length
+    await rest()
+    const before = threads()
+    let turns = 0
+    const timer = setInterval(() => turns++, 1)
+    for (let round = 0; round < 10; round++) {
+      for (const loaded of programs) run(loaded, 3)
+      await rest(5)
+    }
+    clearInterval(timer)
+    while (rings.some(({ pending }) => pending > 0)) await rest(5)
+    await rest()
+    for (const events of rings) events.close()
+    expect(await Promise.all(counts)).toEqual(programs.map(() => 30))
+    expect(turns).toBeGreaterThan(9)
+    expect(threads()).toBeLessThanOrEqual(before)
+    for (const loaded of programs) loaded.close()
+  })
+
   bpfTest('a user ring refuses a record when it is full', () => {
     using map = createRawMap(realSys(), {
       name: 'user',
@@ -133,6 +222,9 @@ describe('ring buffers', () => {
     while (events.push(new Uint8Array(24))) written++
     expect(written).toBe(128)
     expect(() => events.push(new Uint8Array(8192))).toThrow(/never fits/)
+    expect(() => events.push('text' as never)).toThrow(/Uint8Array/)
+    events.close()
+    expect(() => events.push(new Uint8Array(24))).toThrow(/is closed/)
   })
 })
 
@@ -153,6 +245,30 @@ describe('perf buffers', () => {
     const rest = buffer.drain()
     expect(kept + buffer.lost + rest.filter((row) => 'event' in row).length).toBe(1001)
     expect(buffer.lost).toBeGreaterThan(0)
+  })
+
+  bpfTest('wrong sizes, CPUs and places are errors that leave nothing behind', () => {
+    using loaded = sender(25, array)
+    const [, map] = loaded.maps
+    const open = (): number => readdirSync('/proc/self/fd').length
+    new PerfBuffer(map, { pages: 1 }).close()
+    const before = open()
+    for (const pages of [0, 3, 0.5, -1, Number.NaN])
+      expect(() => new PerfBuffer(map, { pages })).toThrow(expect.objectContaining({ code: 'perf.pages' }))
+    expect(() => new PerfBuffer(map, { pages: 2 ** 30 })).toThrow(expect.objectContaining({ code: 'sys.mmap' }))
+    expect(() => new PerfBuffer(map, { places: [{ cpu: 9999, index: 0 }] })).toThrow(/perf_event_open/)
+    expect(() => new PerfBuffer(map, { places: [{ cpu: 0, index: 9999 }] })).toThrow(/E2BIG/)
+    expect(open()).toBe(before)
+  })
+
+  bpfTest('what a reader who left had not taken is there for the next one', async () => {
+    using loaded = sender(25, array)
+    using buffer = new PerfBuffer(loaded.maps[1], { layout: Record })
+    run(loaded, 10)
+    const seen: bigint[] = []
+    for await (const row of buffer) if ('event' in row && seen.push(row.event.number) === 3) break
+    for (const row of buffer.drain()) if ('event' in row) seen.push(row.event.number)
+    expect(seen).toEqual(Array.from({ length: 10 }, (_, i) => BigInt(i)))
   })
 
   bpfTest('waits for events and ends on close', async () => {

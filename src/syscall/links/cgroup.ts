@@ -1,7 +1,12 @@
 import { closeSync, openSync } from 'node:fs'
 import { UsageError } from '../../errors/index.ts'
 import { ATTACH_TYPES, type AttachType } from '../../uapi/index.ts'
+import { choice } from '../choice.ts'
 import { type Anchor, anchorAttributes, createLink, type Link, type ProgramHandle } from './link.ts'
+
+const CGROUP_TYPES: Readonly<Record<string, number>> = Object.fromEntries(
+  Object.entries(ATTACH_TYPES).filter(([name]) => name.startsWith('cgroup_') || name === 'lsm_cgroup'),
+)
 
 export interface CgroupOptions extends Anchor {
   /** A folder of a cgroup2 file system. */
@@ -12,6 +17,7 @@ export interface CgroupOptions extends Anchor {
 
 /** Runs a program for all processes of a cgroup and those below. Linux 5.7; ordering 6.17. */
 export function attachCgroup(program: ProgramHandle, options: CgroupOptions): Link {
+  const attach_type = choice(CGROUP_TYPES, options.type, 'cgroup attach type')
   let folder: number
   try {
     folder = openSync(options.cgroup, 'r')
@@ -22,7 +28,7 @@ export function attachCgroup(program: ProgramHandle, options: CgroupOptions): Li
     const { flags, relativeFd, revision } = anchorAttributes(options)
     return createLink(program, `${options.type} on ${options.cgroup}`, '5.7', {
       target_fd: folder,
-      attach_type: ATTACH_TYPES[options.type],
+      attach_type,
       flags,
       'cgroup.relative_fd': relativeFd,
       'cgroup.expected_revision': revision,

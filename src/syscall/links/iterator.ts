@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { UsageError } from '../../errors/index.ts'
 import { ATTACH_TYPES } from '../../uapi/index.ts'
+import { choice } from '../choice.ts'
 import { bpf } from '../command.ts'
 import { OwnedFd } from '../fd.ts'
 import { createLink, type Link, type ProgramHandle } from './link.ts'
@@ -41,7 +42,7 @@ export function attachIterator(program: ProgramHandle, options: IteratorOptions 
     } catch (cause) {
       throw new UsageError('link.cgroup', `there is no cgroup ${cgroup.path}`, { cause })
     }
-    view.setUint32(0, CGROUP_ORDERS[cgroup.order ?? 'descendantsPre'], true)
+    view.setUint32(0, choice(CGROUP_ORDERS, cgroup.order ?? 'descendantsPre', 'order of cgroups'), true)
     view.setUint32(4, folder, true)
   }
   try {

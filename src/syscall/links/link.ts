@@ -61,10 +61,7 @@ export function createLink(
   values: Omit<AttrValues<'link_create'>, 'prog_fd'>,
 ): Link {
   const fd = tryBpf(program.sys, 'link_create', { prog_fd: program.fd, ...values })
-  if (fd < 0) {
-    const error = explainErrno('link_create', -fd, `${what} (Linux ${needs})`)
-    throw error
-  }
+  if (fd < 0) throw explainErrno('link_create', -fd, `${what} (Linux ${needs})`)
   return new Link(program.sys, fd, what)
 }
 

@@ -1,4 +1,5 @@
 import { ATTACH_TYPES } from '../../uapi/index.ts'
+import { choice } from '../choice.ts'
 import { createLink, type Link, type ProgramHandle } from './link.ts'
 
 /** NFPROTO_* and NF_INET_* of include/uapi/linux/netfilter.h. */
@@ -19,8 +20,8 @@ export interface NetfilterOptions {
 export function attachNetfilter(program: ProgramHandle, options: NetfilterOptions): Link {
   return createLink(program, `netfilter ${options.family} ${options.hook}`, '6.4', {
     attach_type: ATTACH_TYPES.netfilter,
-    'netfilter.pf': FAMILIES[options.family],
-    'netfilter.hooknum': HOOKS[options.hook],
+    'netfilter.pf': choice(FAMILIES, options.family, 'netfilter family'),
+    'netfilter.hooknum': choice(HOOKS, options.hook, 'netfilter hook'),
     'netfilter.priority': options.priority >>> 0,
     'netfilter.flags': options.defrag === true ? DEFRAG : 0,
   })

@@ -1,16 +1,20 @@
 import { closeSync, openSync } from 'node:fs'
 import { UsageError } from '../../errors/index.ts'
 import { ATTACH_TYPES } from '../../uapi/index.ts'
+import { choice } from '../choice.ts'
 import { createLink, type Link, type ProgramHandle } from './link.ts'
 
+const TYPES = { flow_dissector: ATTACH_TYPES.flow_dissector, sk_lookup: ATTACH_TYPES.sk_lookup } as const
+
 export interface NetnsOptions {
-  readonly type: 'flow_dissector' | 'sk_lookup'
+  readonly type: keyof typeof TYPES
   /** The namespace as a file; default this process's. */
   readonly netns?: string
 }
 
 /** Runs a flow dissector (Linux 5.8) or a socket look-up program (5.9) in a network namespace. */
 export function attachNetns(program: ProgramHandle, options: NetnsOptions): Link {
+  const attach_type = choice(TYPES, options.type, 'network namespace hook')
   const path = options.netns ?? '/proc/self/ns/net'
   let file: number
   try {
@@ -21,7 +25,7 @@ export function attachNetns(program: ProgramHandle, options: NetnsOptions): Link
   try {
     return createLink(program, `${options.type} in ${path}`, options.type === 'sk_lookup' ? '5.9' : '5.8', {
       target_fd: file,
-      attach_type: ATTACH_TYPES[options.type],
+      attach_type,
     })
   } finally {
     closeSync(file)

@@ -1,5 +1,6 @@
 import { ATTACH_TYPES } from '../../uapi/index.ts'
 import { tryBpf } from '../command.ts'
+import { ERRNO } from '../errno.ts'
 import { callError } from '../explain.ts'
 import { OwnedFd } from '../fd.ts'
 import type { Sys } from '../sys.ts'
@@ -41,6 +42,35 @@ export interface PerfEventSpec {
   readonly cpu?: number
 }
 
+/** What an errno of perf_event_open(2) means, as lines for a person. */
+function refusalOf(sys: Sys, errno: number, pid: number, cpu: number): string[] {
+  const whose = pid >= 0 ? `process ${pid}` : `CPU ${cpu}`
+  switch (errno) {
+    case ERRNO.ENOENT:
+    case ERRNO.EOPNOTSUPP:
+      return ['this machine or kernel has no such event (virtual machines often have no hardware counters)']
+    case ERRNO.EACCES:
+    case ERRNO.EPERM: {
+      const level = sys.readText('/proc/sys/kernel/perf_event_paranoid')?.trim()
+      return [
+        `CAP_PERFMON${level === undefined ? '' : `, or a lower kernel.perf_event_paranoid than ${level},`} is needed`,
+      ]
+    }
+    case ERRNO.ESRCH:
+      return [`there is no ${whose}`]
+    case ERRNO.ENODEV:
+      return [`${whose} is not online`]
+    case ERRNO.EMFILE:
+      return ['this process has too many open files (ulimit -n)']
+    case ERRNO.EINVAL:
+      return [
+        `${whose}, the period, a frequency over kernel.perf_event_max_sample_rate, or an offset past the end of the file does not fit`,
+      ]
+    default:
+      return []
+  }
+}
+
 /** perf_event_open(2). @throws SystemError ENOENT when this machine has no such event, EACCES with the reason */
 export function openPerfEvent(sys: Sys, spec: PerfEventSpec): OwnedFd {
   using attr = sys.alloc(ATTR_BYTES)
@@ -57,10 +87,7 @@ export function openPerfEvent(sys: Sys, spec: PerfEventSpec): OwnedFd {
   const pid = spec.pid ?? -1
   const cpu = spec.cpu ?? (pid >= 0 ? -1 : 0)
   const fd = sys.call('perf_event_open', attr.address, pid, cpu, -1, PERF_FLAG_FD_CLOEXEC)
-  if (fd < 0)
-    throw callError('perf_event_open', -fd, [
-      'ENOENT: this machine or kernel has no such event; EACCES or EPERM: CAP_PERFMON or a lower kernel.perf_event_paranoid is needed',
-    ])
+  if (fd < 0) throw callError('perf_event_open', -fd, refusalOf(sys, -fd, pid, cpu))
   return new OwnedFd(sys, fd, 'perf event')
 }
 

@@ -1,4 +1,5 @@
 import { ATTACH_TYPES } from '../../uapi/index.ts'
+import { choice } from '../choice.ts'
 import { bpf, tryBpf } from '../command.ts'
 import { ERRNO } from '../errno.ts'
 import { explainErrno } from '../explain.ts'
@@ -19,7 +20,7 @@ export interface SockmapOptions {
 export function attachSockmap(program: ProgramHandle, options: SockmapOptions): Link {
   const { sys } = program
   const { map } = options
-  const attach_type = ATTACH_TYPES[options.type]
+  const attach_type = choice(ATTACH_TYPES, options.type, 'sockmap attach type')
   const what = `${options.type} on a sockmap`
   const fd = tryBpf(sys, 'link_create', { prog_fd: program.fd, target_fd: map.fd, attach_type })
   if (fd >= 0) return new Link(sys, fd, what)

@@ -72,6 +72,8 @@ function mappedFiles(pid: number | 'self'): string[] {
  * @throws UsageError `link.binary` when there is none
  */
 export function findBinary(name: string, pid?: number): string {
+  if (pid !== undefined && !existsSync(`/proc/${pid}`))
+    throw new UsageError('link.process', `there is no process ${pid}`)
   if (name.includes('/')) return name
   const isLibrary = /^lib|\.so(\.|$)/.test(name)
   const stem = `${name.replace(/\.so.*$/, '')}.so`

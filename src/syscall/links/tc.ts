@@ -1,4 +1,5 @@
 import { SystemError } from '../../errors/index.ts'
+import { choice } from '../choice.ts'
 import { ERRNO } from '../errno.ts'
 import { decodeAttributes, encodeAttributes, Netlink, NLM } from '../netlink.ts'
 import type { Sys } from '../sys.ts'
@@ -105,7 +106,7 @@ export function attachTc(program: ProgramHandle, options: TcOptions): TcFilter {
   const what = `tc ${options.direction} on ${options.interface}`
   const wanted: Place = {
     ifindex,
-    parent: PARENT[options.direction],
+    parent: choice(PARENT, options.direction, 'tc direction'),
     handle: options.handle ?? 0,
     info: (((options.priority ?? 0) << 16) | ALL_PROTOCOLS) >>> 0,
   }

@@ -1,4 +1,4 @@
-import { SystemError } from '../../errors/index.ts'
+import { SystemError, UsageError } from '../../errors/index.ts'
 import { cString } from '../c-string.ts'
 import type { Link, ProgramHandle } from './link.ts'
 import { attachToPerfEvent, openPerfEvent, probeEventSource } from './perf-event.ts'
@@ -25,6 +25,8 @@ export function attachUprobe(program: ProgramHandle, options: UprobeOptions): Li
   const source = probeEventSource(sys, 'uprobe')
   if (source === undefined) throw new SystemError('sys.no-uprobes', 'this kernel has no uprobes (CONFIG_UPROBE_EVENTS)')
   const binary = findBinary(options.binary, options.pid)
+  if (options.function === undefined && options.offset === undefined)
+    throw new UsageError('link.function', `${binary}: a function or an offset must be said`)
   const base = options.function === undefined ? 0 : functionOffset(binary, options.function)
   using path = cString(sys, binary)
   const event = openPerfEvent(sys, {

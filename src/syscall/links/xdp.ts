@@ -1,4 +1,5 @@
 import { ATTACH_TYPES } from '../../uapi/index.ts'
+import { choice } from '../choice.ts'
 import { interfaceIndex } from './interface.ts'
 import { createLink, type Link, type ProgramHandle } from './link.ts'
 
@@ -17,6 +18,6 @@ export function attachXdp(program: ProgramHandle, options: XdpOptions): Link {
   return createLink(program, `xdp on ${options.interface}`, '5.9', {
     target_fd: interfaceIndex(program.sys, options.interface),
     attach_type: ATTACH_TYPES.xdp,
-    flags: options.mode === undefined ? 0 : MODES[options.mode],
+    flags: options.mode === undefined ? 0 : choice(MODES, options.mode, 'XDP mode'),
   })
 }
