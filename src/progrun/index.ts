@@ -2,11 +2,12 @@
  * The test harness: run BPF programs in the emulator, in the kernel or in both, with packets and contexts built by hand,
  * from captures or by property testing, and say field by field what came out.
  */
+export { kernelUnavailable } from './backend/available.ts'
 export type { BackendKind, HarnessEvent, RawResult } from './backend/backend.ts'
 export { type EmulatorWorld, FaultError } from './backend/emulator.ts'
-export { kernelUnavailable } from './backend/kernel.ts'
 export * from './bench/index.ts'
 export * from './checks/checks.ts'
+export { checkFailsVerifier, checkPassesVerifier, type VerifierQuestion } from './checks/verifier.ts'
 export * from './coverage/index.ts'
 export type { SkbContext, SkLookupContext, XdpContext } from './harness/contexts.ts'
 export { type Difference, DifferenceError } from './harness/difference.ts'

@@ -89,7 +89,7 @@ describe('what both backends are compared by', () => {
       expect(values()).toEqual(expected)
       // a push that only the emulator's mock leaves out shows
       using other = await harness(ordered(type), { backend: 'both', helpers: { map_push_elem: 0 } })
-      expect(() => other.run('pushes', { packet: datagram })).toThrow(/map held\[00000000\]/)
+      expect(() => other.run('pushes', { packet: datagram })).toThrow(/map held\[0\]/)
     })
 
   testWith('bpf')('the keys of a flow dissector', async () => {

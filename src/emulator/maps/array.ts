@@ -48,6 +48,13 @@ export class ArrayMap extends EmulatedMap {
   get values(): number {
     return this.#values
   }
+  /** The memory of all values, not copied: element i of a CPU stands at `cpu * perCpuBytes + i * stride`. */
+  get bytes(): Uint8Array {
+    return this.machine.memory.u8.subarray(this.#values, this.#values + this.#perCpuBytes * this.#copies)
+  }
+  get perCpuBytes(): number {
+    return this.#perCpuBytes
+  }
 
   override lookup(key: number): number {
     return this.lookupCpu(key, this.#copies === 1 ? 0 : this.machine.environment.cpu)

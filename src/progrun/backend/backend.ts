@@ -1,4 +1,5 @@
 import type { MapSpec, ProgramImage } from '../../spec/index.ts'
+import type { ArrayImage } from './array-image.ts'
 
 export type BackendKind = 'emulator' | 'kernel'
 
@@ -50,6 +51,8 @@ export interface RawEntry {
 export interface BackendMap {
   readonly spec: MapSpec
   entries(): RawEntry[]
+  /** All elements at once, of array maps. */
+  image?(): ArrayImage | undefined
   get(key: Uint8Array): readonly Uint8Array[] | undefined
   /** @throws SystemError or InputError when it cannot be written */
   set(key: Uint8Array, value: Uint8Array | readonly Uint8Array[]): void

@@ -1,4 +1,5 @@
 import {
+  ArrayMap,
   type ContextInput,
   createEmulator,
   type EmulatedMap,
@@ -11,6 +12,7 @@ import type { MapSpec } from '../../spec/index.ts'
 import { programTypeName } from '../../uapi/index.ts'
 import type { PreparedRun } from '../harness/preflight.ts'
 import { RUN_SHAPES } from '../harness/shapes.ts'
+import type { ArrayImage } from './array-image.ts'
 import type { Backend, BackendMap, Fleet, RawEntry, RawResult } from './backend.ts'
 
 /** What the emulator's world looks like; the kernel's cannot be chosen. */
@@ -60,6 +62,12 @@ class EmulatorMap implements BackendMap {
   }
   entries(): RawEntry[] {
     return this.#map.entries()
+  }
+  image(): ArrayImage | undefined {
+    const map = this.#map
+    return map instanceof ArrayMap
+      ? { bytes: map.bytes, stride: map.stride, copies: map.copies, cpuStride: map.perCpuBytes }
+      : undefined
   }
   get(key: Uint8Array): readonly Uint8Array[] | undefined {
     return this.#map.get(key)

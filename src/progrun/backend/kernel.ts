@@ -2,24 +2,22 @@ import { release } from 'node:os'
 import { NegativeError, SystemError, UnsupportedError } from '../../errors/index.ts'
 import type { MapSpec } from '../../spec/index.ts'
 import {
+  type BatchChunk,
   createJudge,
   type LoadResult,
   missingPrivileges,
   PerfBuffer,
   type RawMap,
   RingBuffer,
+  readBatches,
+  type Sys,
   testRun,
 } from '../../syscall/index.ts'
 import { MAP_TYPES, programTypeName } from '../../uapi/index.ts'
 import { isOrdered } from '../harness/map-values.ts'
 import { RUN_SHAPES, type RunShape } from '../harness/shapes.ts'
+import { type ArrayImage, ArrayWatch } from './array-image.ts'
 import type { Backend, BackendMap, Fleet, HarnessEvent, RawResult, RawRun } from './backend.ts'
-
-/** Why the kernel cannot be used here; empty when it can. */
-export function kernelUnavailable(): string[] {
-  if (process.platform !== 'linux') return [`bpf(2) needs Linux, this is ${process.platform}`]
-  return missingPrivileges()
-}
 
 const PER_CPU: readonly number[] = [
   MAP_TYPES.percpu_hash,
@@ -43,6 +41,7 @@ const PERF_PAGES = 64
 /** The kernel's side of a harness. */
 export interface KernelBackend extends Backend {
   readonly kind: 'kernel'
+  readonly sys: Sys
   /** The loaded program's file descriptor, valid until the harness is closed. */
   programFd(program: number): number
   /** Records of rings and perf buffers that were sent since the last look. */
@@ -54,6 +53,8 @@ export interface KernelBackend extends Backend {
 class KernelMap implements BackendMap {
   readonly spec: MapSpec
   readonly #live: RawMap
+  /** Whether its type has batch commands; undefined until it was asked. */
+  #batches: boolean | undefined
 
   constructor(spec: MapSpec, live: RawMap) {
     this.spec = spec
@@ -75,7 +76,50 @@ class KernelMap implements BackendMap {
       return values.map((value) => ({ key: NO_KEY, values: [value] }))
     }
     if (KEYLESS.includes(this.spec.type) || this.spec.keySize === 0) return []
-    return [...this.#live.entries()].map(([key, value]) => ({ key, values: this.#split(value) }))
+    const { exchangedSize } = this.#live
+    const { keySize } = this.spec
+    const rows: { key: Uint8Array; values: Uint8Array[] }[] = []
+    const walked = this.#walk(({ count, keys, values }) => {
+      for (let i = 0; i < count; i++)
+        rows.push({
+          key: keys.slice(i * keySize, (i + 1) * keySize),
+          values: this.#split(values.slice(i * exchangedSize, (i + 1) * exchangedSize)),
+        })
+    })
+    return walked ? rows : [...this.#live.entries()].map(([key, value]) => ({ key, values: this.#split(value) }))
+  }
+
+  /** Reads the map in batches; false where its type has none, before Linux 5.6. */
+  #walk(take: (chunk: BatchChunk) => void): boolean {
+    if (this.#batches === false) return false
+    const steps = readBatches(this.#live)
+    for (;;) {
+      const step = steps.next()
+      if (step.done === true) {
+        this.#batches = step.value
+        return step.value
+      }
+      take(step.value)
+    }
+  }
+
+  image(): ArrayImage | undefined {
+    if (!ARRAYS.includes(this.spec.type)) return undefined
+    const { exchangedSize, cpus } = this.#live
+    const bytes = new Uint8Array(exchangedSize * this.spec.maxEntries)
+    if (this.spec.maxEntries === 1) bytes.set(this.#live.lookup(new Uint8Array(4)) ?? [])
+    else {
+      let at = 0
+      const walked = this.#walk(({ values }) => {
+        bytes.set(values, at)
+        at += values.length
+      })
+      if (!walked)
+        for (const [key, value] of this.#live.entries())
+          bytes.set(value, new DataView(key.buffer, key.byteOffset).getUint32(0, true) * exchangedSize)
+    }
+    const copies = PER_CPU.includes(this.spec.type) ? cpus : 1
+    return { bytes, stride: exchangedSize, copies, cpuStride: exchangedSize / copies }
   }
 
   get(key: Uint8Array): readonly Uint8Array[] | undefined {
@@ -119,11 +163,21 @@ class KernelMap implements BackendMap {
   reset(): void {
     if (this.spec.frozen === true || KEYLESS.includes(this.spec.type)) return
     if (isOrdered(this.spec)) this.#take()
-    else if (ARRAYS.includes(this.spec.type)) {
-      const zero = new Uint8Array(this.spec.valueSize)
-      for (const key of this.#live.keys()) this.#live.update(key, zero)
-    } else for (const key of [...this.#live.keys()]) this.#live.delete(key)
+    else if (ARRAYS.includes(this.spec.type)) this.#clear()
+    else for (const key of [...this.#live.keys()]) this.#live.delete(key)
     for (const [key, value] of this.spec.contents ?? []) this.#live.update(key, value)
+  }
+
+  /** Zeros into every element that has something else. */
+  #clear(): void {
+    const image = this.image()
+    if (image === undefined) return
+    const zero = new Uint8Array(this.spec.valueSize)
+    const key = new Uint8Array(4)
+    for (const index of new ArrayWatch().changed(image, { ...image, bytes: new Uint8Array(0) })) {
+      new DataView(key.buffer).setUint32(0, index, true)
+      this.#live.update(key, zero)
+    }
   }
 }
 
@@ -175,6 +229,7 @@ export function openKernel(fleet: Fleet): KernelBackend {
   })
   return {
     kind: 'kernel',
+    sys: judge.sys,
     label: `kernel ${release()}`,
     run(program, input) {
       const image = fleet.images[program]

@@ -1,12 +1,8 @@
 import { AssertionError } from 'node:assert'
-import { release } from 'node:os'
 import { bytesToHex } from '../../bytes/index.ts'
-import { createJudge } from '../../syscall/index.ts'
-import { verify } from '../../verifier/index.ts'
-import { kernelUnavailable } from '../backend/kernel.ts'
 import type { RunResult } from '../harness/result.ts'
-import { type HarnessSource, resolveSource } from '../harness/source.ts'
-import { keyText, type TestMap } from '../harness/test-map.ts'
+import type { TestMap } from '../harness/test-map.ts'
+import { keyText, valueText } from '../harness/value-text.ts'
 import { verdictName, verdictValue } from '../harness/verdicts.ts'
 import { buildPacket, diffPackets, hexdump, type Layer } from '../packets/index.ts'
 
@@ -28,11 +24,6 @@ export function assertCheck(check: Check): void {
       operator: 'check',
     })
 }
-
-const json = (value: unknown): string =>
-  JSON.stringify(value, (_, item: unknown) =>
-    typeof item === 'bigint' ? `${item}n` : item instanceof Uint8Array ? `hex:${bytesToHex(item)}` : item,
-  )
 
 /** The run returned this verdict (by name) or number. */
 export function checkReturn(result: RunResult, expected: string | number): Check {
@@ -78,6 +69,7 @@ export function checkPacket(
 function equal(a: unknown, b: unknown): boolean {
   // people write 3 where a 64-bit value is 3n
   if (typeof a === 'bigint' && typeof b === 'number') return a === BigInt(b)
+  if (typeof a === 'number' && typeof b === 'bigint') return BigInt(a) === b
   if (a instanceof Uint8Array && b instanceof Uint8Array) return bytesToHex(a) === bytesToHex(b)
   if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((item, i) => equal(item, b[i]))
   if (typeof a === 'object' && typeof b === 'object' && a !== null && b !== null)
@@ -98,30 +90,47 @@ export function checkMapState<K, V>(
   expected: MapState<K, V>,
   options: { readonly exact?: boolean } = {},
 ): Check {
-  const actual = new Map(map.entries().map(([key, value]) => [keyText(key), value as unknown]))
-  const wanted = new Map<string, unknown>(
-    Array.isArray(expected)
-      ? expected.map(([key, value]: readonly [unknown, unknown]) => [keyText(key), value])
-      : Object.entries(expected),
+  // elements of an array that are zero are always there
+  const rest = new Map<string, unknown>(
+    options.exact === true ? map.filled().map(([key, value]) => [keyText(key), value]) : [],
   )
+  const rows = Array.isArray(expected)
+    ? (expected as readonly (readonly [unknown, unknown])[]).map(([given, value]) => {
+        const key = map.normalKey(given)
+        return { key: keyText(key), value, found: map.get(key) as unknown }
+      })
+    : Object.entries(expected as Readonly<Record<string, unknown>>).map(([key, value]) => ({
+        key,
+        value,
+        found: map.entries().find(([each]) => keyText(each) === key)?.[1] as unknown,
+      }))
+  const actual: Record<string, unknown> = {}
+  const wanted: Record<string, unknown> = {}
   const lines: string[] = []
-  for (const [key, value] of wanted) {
-    const found = actual.get(key)
-    if (value === undefined ? found !== undefined : !equal(found, value))
+  for (const { key, value, found } of rows) {
+    rest.delete(key)
+    const normal = value === undefined ? undefined : map.normalValue(value)
+    actual[key] = found
+    wanted[key] = normal
+    if (normal === undefined ? found !== undefined : !equal(found, normal))
       lines.push(
-        `  [${key}]: ${found === undefined ? '(absent)' : json(found)}, expected ${value === undefined ? '(absent)' : json(value)}`,
+        `  [${key}]: ${found === undefined ? '(absent)' : valueText(found)}, expected ${normal === undefined ? '(absent)' : valueText(normal)}`,
       )
   }
-  if (options.exact === true)
-    for (const [key, value] of actual) if (!wanted.has(key)) lines.push(`  [${key}]: ${json(value)}, expected (absent)`)
+  for (const [key, value] of rest) {
+    actual[key] = value
+    lines.push(`  [${key}]: ${valueText(value)}, expected (absent)`)
+  }
+  const there = lines.length > 0 && rows.some(({ found }) => found === undefined) ? map.filled() : []
+  if (there.length > 0 && there.length <= 16) lines.push(`  it has ${there.map(([key]) => keyText(key)).join(', ')}`)
   return {
     pass: lines.length === 0,
     message:
       lines.length === 0
         ? `map ${map.name} has the expected entries`
         : [`map ${map.name} is different:`, ...lines].join('\n'),
-    actual: Object.fromEntries(actual),
-    expected: Object.fromEntries(wanted),
+    actual,
+    expected: wanted,
   }
 }
 
@@ -174,80 +183,5 @@ export function checkWithin(result: RunResult, limit: { readonly instructions?: 
         : `${result.program} on ${result.backend}: ${over.join('; ')}`,
     actual: { instructions: result.instructions, ns: result.durationNs },
     expected: limit,
-  }
-}
-
-export interface VerifierQuestion {
-  /** `model`: Linux 6.18 offline (the default); `running`: the kernel of this machine; `both`. */
-  readonly kernel?: 'model' | 'running' | 'both'
-  /** Only this program. */
-  readonly program?: string
-}
-
-interface Answer {
-  readonly program: string
-  readonly by: string
-  readonly verdict: string
-  readonly message: string
-  readonly log: string
-}
-
-async function ask(source: HarnessSource, question: VerifierQuestion): Promise<Answer[]> {
-  const { images } = await resolveSource(source)
-  const chosen = images.filter(({ name }) => question.program === undefined || name === question.program)
-  const kernel = question.kernel ?? 'model'
-  const out: Answer[] = []
-  for (const image of chosen) {
-    if (kernel !== 'running') {
-      const { verdict, message, log } = verify(image, { logLevel: 1 })
-      out.push({ program: image.name, by: 'the model of Linux 6.18', verdict, message: message ?? '', log: log ?? '' })
-    }
-    if (kernel !== 'model') {
-      const missing = kernelUnavailable()
-      const by = `kernel ${release()}`
-      if (missing.length > 0) out.push({ program: image.name, by, verdict: 'not asked', message: missing[0], log: '' })
-      else {
-        const { verdict, message, log } = createJudge().judge(image, { logLevel: 1 })
-        out.push({ program: image.name, by, verdict, message: message ?? '', log: log ?? '' })
-      }
-    }
-  }
-  return out
-}
-
-const said = ({ program, by, verdict, message }: Answer): string =>
-  `${program}: ${by} says ${verdict}${message === '' ? '' : `: ${message}`}`
-
-/** Every program of the source is accepted. */
-export async function checkPassesVerifier(source: HarnessSource, question: VerifierQuestion = {}): Promise<Check> {
-  const answers = await ask(source, question)
-  const bad = answers.filter(({ verdict }) => verdict !== 'accept')
-  return {
-    pass: bad.length === 0 && answers.length > 0,
-    message:
-      answers.length === 0 ? 'there is no program to verify' : (bad.length === 0 ? answers : bad).map(said).join('\n'),
-    actual: answers.map(({ verdict }) => verdict),
-    expected: answers.map(() => 'accept'),
-  }
-}
-
-/** Some program is rejected, for a reason that matches: the line that says why, or any line of the log. */
-export async function checkFailsVerifier(
-  source: HarnessSource,
-  reason: RegExp | string = '',
-  question: VerifierQuestion = {},
-): Promise<Check> {
-  const answers = await ask(source, question)
-  const asked = question.kernel === 'both' ? 2 : 1
-  const matching = answers.filter(
-    ({ verdict, message, log }) =>
-      verdict === 'reject' &&
-      [message, log].some((text) => (typeof reason === 'string' ? text.includes(reason) : reason.test(text))),
-  )
-  return {
-    pass: matching.length >= asked,
-    message: `${answers.map(said).join('\n')}\nexpected a rejection${reason === '' ? '' : ` with ${reason}`}`,
-    actual: answers.map(({ message }) => message),
-    expected: String(reason),
   }
 }

@@ -16,7 +16,7 @@ export {
   summarize,
 } from './files.ts'
 export { toHtml, toIstanbul, toLcov } from './formats.ts'
-export { CoverageRecorder, deadSlots, type ProgramCoverage, readCoverage } from './recorder.ts'
+export { CoverageRecorder, type ProgramCoverage, readCoverage } from './recorder.ts'
 
 /** Writes lcov.info, index.html and coverage-final.json into a folder. */
 export function writeCoverage(folder: string, files: readonly FileCoverage[]): void {

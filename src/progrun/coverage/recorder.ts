@@ -5,7 +5,6 @@ import { bytesToHex, hexToBytes } from '../../bytes/index.ts'
 import { InputError } from '../../errors/index.ts'
 import type { ProgramImage } from '../../spec/index.ts'
 import { CLASS, JMP, LD_IMM64 } from '../../uapi/index.ts'
-import { verify } from '../../verifier/index.ts'
 import type { EmulatorBackend } from '../backend/emulator.ts'
 
 /** What of one program was executed, instruction by instruction. Plain data that can be merged. */
@@ -22,18 +21,6 @@ export interface ProgramCoverage {
   readonly dead?: ReadonlySet<number>
 }
 
-/** Slots that the verifier model never walks: dead code. Undefined where it does not accept the program. */
-export function deadSlots(image: ProgramImage): ReadonlySet<number> | undefined {
-  const { verdict, log, logTruncated } = verify(image, { logLevel: 2 })
-  if (verdict !== 'accept' || log === undefined || logTruncated === true) return undefined
-  const walked = new Set<number>()
-  for (const match of log.matchAll(/^(\d+): \([0-9a-f]{2}\)/gm)) walked.add(Number(match[1]))
-  const dead = new Set<number>()
-  for (let slot = 0; slot < image.insns.length / 8; slot++)
-    if (!walked.has(slot) && !isSecondHalf(image.insns, slot)) dead.add(slot)
-  return dead
-}
-
 /** True for jumps with a condition, may_goto included. */
 export function isConditional(opcode: number): boolean {
   const cls = opcode & 7
@@ -47,6 +34,7 @@ export class CoverageRecorder {
   readonly #programs = new Map<string, ProgramCoverage>()
   readonly #images = new Map<string, ProgramImage>()
   readonly #dead = new Map<string, ReadonlySet<number> | undefined>()
+  #judge: ((image: ProgramImage) => ReadonlySet<number> | undefined) | undefined
 
   static #key(program: string, insns: Uint8Array): string {
     return `${program} ${bytesToHex(insns)}`
@@ -69,8 +57,13 @@ export class CoverageRecorder {
     return entry
   }
 
-  /** Counts what the emulator runs from now on. */
-  watch(emulator: EmulatorBackend, images: readonly ProgramImage[]): void {
+  /** Counts what the emulator runs from now on. @param judge which slots of a program can never run */
+  watch(
+    emulator: EmulatorBackend,
+    images: readonly ProgramImage[],
+    judge?: (image: ProgramImage) => ReadonlySet<number> | undefined,
+  ): void {
+    this.#judge ??= judge
     const entries = images.map((image) => this.#entry(image.name, image.insns, image.sources))
     for (const image of images) this.#images.set(CoverageRecorder.#key(image.name, image.insns), image)
     let lastProgram = -1
@@ -100,7 +93,7 @@ export class CoverageRecorder {
   /** The verifier model is asked once for each program. */
   #deadOf(key: string): ReadonlySet<number> | undefined {
     const image = this.#images.get(key)
-    if (!this.#dead.has(key) && image !== undefined) this.#dead.set(key, deadSlots(image))
+    if (!this.#dead.has(key) && image !== undefined) this.#dead.set(key, this.#judge?.(image))
     return this.#dead.get(key)
   }
 

@@ -2,15 +2,14 @@ import { bytesToHex } from '../../bytes/index.ts'
 import { NegativeError } from '../../errors/index.ts'
 import { decode } from '../../layout/index.ts'
 import type { ProgramType } from '../../uapi/index.ts'
-import type { Backend, RawResult } from '../backend/backend.ts'
+import type { RawResult } from '../backend/backend.ts'
 import { diffPackets } from '../packets/index.ts'
-import { canonical, isComparable, isOrdered } from './map-values.ts'
 import { RUN_SHAPES } from './shapes.ts'
 import { verdictName } from './verdicts.ts'
 
 /** One thing that two backends disagree on. */
 export interface Difference {
-  /** `return value`, `packet ipv4.ttl`, `context mark`, `map counts[06000000]`. */
+  /** `return value`, `packet ipv4.ttl`, `context mark`, `map counts[6].bytes`, `global packets`. */
   readonly what: string
   readonly emulator: string
   readonly kernel: string
@@ -88,21 +87,6 @@ function compareEvents(emulator: RawResult, kernel: RawResult): Difference[] {
       const [a, b] = [text(ours?.map, ours?.data), text(theirs?.map, data)]
       if (a !== b) out.push({ what: `${kind === 'perf' ? 'perf event' : 'event'} ${i}`, emulator: a, kernel: b })
     }
-  }
-  return out
-}
-
-/** What a map differs in, entry by entry. */
-export function compareMaps(emulator: Backend, kernel: Backend, index: number): Difference[] {
-  const { spec } = emulator.map(index)
-  if (!isComparable(spec) && !isOrdered(spec)) return []
-  const left = canonical(emulator.map(index).entries())
-  const right = canonical(kernel.map(index).entries())
-  const out: Difference[] = []
-  for (const key of new Set([...left.keys(), ...right.keys()])) {
-    const a = left.get(key) ?? '(absent)'
-    const b = right.get(key) ?? '(absent)'
-    if (a !== b) out.push({ what: `map ${spec.name}[${key}]`, emulator: a, kernel: b, key })
   }
   return out
 }

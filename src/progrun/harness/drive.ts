@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SystemError, UsageError } from '../../errors/index.ts'
-import { type AttachOptions, attachProgram, realSys, type Sys } from '../../syscall/index.ts'
+import type { AttachOptions, Sys } from '../../syscall/index.ts'
 import type { HarnessEvent } from '../backend/backend.ts'
 import type { Harness } from './harness.ts'
 
@@ -46,7 +46,7 @@ export async function drive(t: Harness, program: NamedProgram, how: Drive): Prom
   const index = t.images.findIndex((image) => image.name === name)
   const fd = t.kernel.programFd(index)
   t.kernel.takeEvents()
-  const link = how.attach({ sys: realSys(), fd })
+  const link = how.attach({ sys: t.kernel.sys, fd })
   let triggered: unknown
   try {
     triggered = await how.trigger()
@@ -91,6 +91,7 @@ export async function driveOwn(
     spec.attach?.kind === 'uprobe_multi' ||
     spec.attach?.kind === 'usdt' ||
     spec.attach?.kind === 'perf_event'
+  const { attachProgram } = await import('../../syscall/attach.ts')
   return drive(t, program, {
     attach: (handle) => attachProgram(handle, spec, { ...(perProcess ? { pid: process.pid } : {}), ...where }),
     trigger,

@@ -2,8 +2,30 @@ import { Btf } from '../../btf/index.ts'
 import { UsageError } from '../../errors/index.ts'
 import { type Layout, layoutFromBtf } from '../../layout/index.ts'
 import type { MapSpec, ObjectSpec, VariableSpec } from '../../spec/index.ts'
-import { encodeWith } from './map-values.ts'
+import { encodeWith, plain } from './map-values.ts'
 import type { ResolvedSource } from './source.ts'
+
+/** How a global variable is read: by its BTF type, else as an integer or bytes. */
+export function variableLayout(variable: VariableSpec, object: ObjectSpec | undefined): Layout {
+  const btf = btfOf(object)
+  if (btf !== undefined && variable.typeId !== undefined && variable.typeId !== 0) {
+    try {
+      const layout = layoutFromBtf(btf, variable.typeId)
+      if (layout.size === variable.size) return layout as Layout
+    } catch {
+      // a type without a plain layout is shown as bytes
+    }
+  }
+  return plain(variable.size)
+}
+
+const parsed = new WeakMap<ObjectSpec, Btf>()
+function btfOf(object: ObjectSpec | undefined): Btf | undefined {
+  if (object?.btf === undefined) return undefined
+  const btf = parsed.get(object) ?? new Btf(object.btf, { what: `${object.name}: BTF` })
+  parsed.set(object, btf)
+  return btf
+}
 
 function encodeVariable(variable: VariableSpec, value: unknown, btf: Btf | undefined): Uint8Array {
   if (btf !== undefined && variable.typeId !== undefined && variable.typeId !== 0)
@@ -29,7 +51,7 @@ function unknown(name: string, object: ObjectSpec | undefined): never {
  */
 export function withGlobals(source: ResolvedSource, globals: Readonly<Record<string, unknown>>): ResolvedSource {
   const { object } = source
-  const btf = object?.btf === undefined ? undefined : new Btf(object.btf, { what: `${object.name}: BTF` })
+  const btf = btfOf(object)
   const changes = Object.entries(globals).map(([name, value]) => {
     const variable = object?.variables.find((each) => each.name === name) ?? unknown(name, object)
     return { section: variable.section, offset: variable.offset, bytes: encodeVariable(variable, value, btf) }

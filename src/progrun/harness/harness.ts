@@ -1,22 +1,32 @@
-import { type Js, layoutOf, type Type } from '../../builder/index.ts'
-import { bytesToHex, hexToBytes } from '../../bytes/index.ts'
+import type { Js, Type } from '../../builder/index.ts'
+import { layoutOf } from '../../builder/types/layout.ts'
 import { UsageError } from '../../errors/index.ts'
 import type { Layout } from '../../layout/index.ts'
 import type { LinkProgramOptions, MapSpec, ObjectSpec, ProgramImage } from '../../spec/index.ts'
-import { possibleCpus } from '../../syscall/index.ts'
+import { possibleCpus } from '../../syscall/cpus.ts'
 import { programTypeName } from '../../uapi/index.ts'
-import { type Backend, fleetOf } from '../backend/backend.ts'
+import { kernelUnavailable } from '../backend/available.ts'
+import { type Backend, type Fleet, fleetOf } from '../backend/backend.ts'
 import { type EmulatorBackend, type EmulatorWorld, openEmulator } from '../backend/emulator.ts'
-import { type KernelBackend, kernelUnavailable, openKernel } from '../backend/kernel.ts'
-import { CoverageRecorder } from '../coverage/recorder.ts'
-import { compareMaps, compareResults, type Difference, DifferenceError } from './difference.ts'
-import { withGlobals } from './globals.ts'
+import type { KernelBackend } from '../backend/kernel.ts'
+import type { CoverageRecorder } from '../coverage/recorder.ts'
+import { MapComparer, type MapWords } from './compare-maps.ts'
+import { compareResults, type Difference, DifferenceError } from './difference.ts'
+import { variableLayout, withGlobals } from './globals.ts'
 import { isComparable, isOrdered, mapCodec } from './map-values.ts'
 import { type PreparedRun, prepareRun } from './preflight.ts'
 import { RunResult } from './result.ts'
 import type { AnyRun, RunOptions, TypeOfKind } from './run-options.ts'
 import { RUN_SHAPES } from './shapes.ts'
-import { type HarnessSource, type ResolvedSource, resolveSource, type TypedMapLike } from './source.ts'
+import {
+  chosenPrograms,
+  type HarnessSource,
+  linkSource,
+  loadSource,
+  needsKernel,
+  type ResolvedSource,
+  type TypedMapLike,
+} from './source.ts'
 import { TestMap } from './test-map.ts'
 
 /**
@@ -27,6 +37,8 @@ export type BackendChoice = 'auto' | 'emulator' | 'kernel' | 'both'
 
 export interface HarnessOptions extends EmulatorWorld {
   readonly backend?: BackendChoice
+  /** Only these programs of an object (and what their tail calls reach); default: all that load by themselves. */
+  readonly programs?: readonly string[]
   /** Entries written before the first run, by map: `{ denied: [[0x0a000001, 0n]] }`. */
   readonly maps?: Readonly<Record<string, readonly (readonly [key: unknown, value: unknown])[]>>
   /** Values of global variables by name (.rodata, .data, .bss). */
@@ -35,7 +47,12 @@ export interface HarnessOptions extends EmulatorWorld {
   readonly coverage?: CoverageRecorder
   /** Maps that may differ between the backends: what depends on time, random numbers or addresses. */
   readonly ignoreMaps?: readonly string[]
-  /** How CO-RE, kfuncs and kernel configuration are resolved. */
+  /** Global variables that may differ between the backends. */
+  readonly ignoreGlobals?: readonly string[]
+  /**
+   * How CO-RE, kfuncs and kernel configuration are resolved. Default: for the running kernel where it is a backend, else not
+   * at all: CO-RE keeps the compiler's values.
+   */
   readonly link?: LinkProgramOptions
 }
 
@@ -49,7 +66,7 @@ export interface TypedMap<K extends Type, V extends Type> {
   readonly valueType: V
 }
 
-function choose(choice: BackendChoice, images: readonly ProgramImage[]): BackendChoice[] {
+function choose(choice: BackendChoice, types: readonly number[]): ('emulator' | 'kernel')[] {
   const wanted = choice === 'auto' ? fromEnvironment() : choice
   if (wanted === 'emulator') return ['emulator']
   const missing = kernelUnavailable()
@@ -58,7 +75,7 @@ function choose(choice: BackendChoice, images: readonly ProgramImage[]): Backend
       throw new UsageError('progrun.no-kernel', `the backend "${wanted}" needs bpf(2)`, { details: missing })
     return wanted === 'kernel' ? ['kernel'] : ['emulator', 'kernel']
   }
-  const runnable = images.every(({ type }) => {
+  const runnable = types.every((type) => {
     const name = programTypeName(type)
     return name !== undefined && RUN_SHAPES[name] !== undefined
   })
@@ -84,33 +101,31 @@ export class Harness {
   readonly #backends: readonly Backend[]
   readonly #automatic: boolean
   readonly #types: ReadonlyMap<string, TypedMapLike>
-  readonly #fleet: ReturnType<typeof fleetOf>
+  readonly #fleet: Fleet
   readonly #ignored: ReadonlySet<string>
+  readonly #ignoredGlobals: ReadonlySet<string>
+  readonly #comparer: MapComparer | undefined
   readonly #maps = new Map<number, TestMap>()
+  readonly #words = new Map<number, MapWords>()
+  readonly #saveCoverage: (() => void) | undefined
   #closed = false
-  #saveCoverage: (() => void) | undefined
 
-  constructor(given: ResolvedSource, options: HarnessOptions = {}) {
-    const { backend, maps, globals, ignoreMaps, coverage, link: _, ...world } = options
-    const source = globals === undefined ? given : withGlobals(given, globals)
+  constructor({ source, fleet, emulator, kernel, saveCoverage }: Opened, options: HarnessOptions = {}) {
     this.images = source.images
-    this.object = given.object
+    this.object = source.object
     this.#types = source.types
-    this.#fleet = fleetOf(source.images)
-    this.#ignored = new Set(ignoreMaps)
-    this.#automatic = (backend ?? 'auto') === 'auto'
-    const kinds = choose(backend ?? 'auto', source.images)
-    const cpus = kinds.includes('kernel') ? possibleCpus() : world.cpus
-    this.emulator = kinds.includes('emulator') ? openEmulator(this.#fleet, { ...world, cpus }) : undefined
-    const folder = process.env['TYPEBPF_COVERAGE']
-    const recorder = coverage ?? (folder ? new CoverageRecorder() : undefined)
-    if (recorder !== undefined && this.emulator !== undefined) recorder.watch(this.emulator, source.images)
-    if (coverage === undefined && folder) this.#saveCoverage = () => recorder?.save(folder)
-    this.kernel = kinds.includes('kernel') ? openKernel(this.#fleet) : undefined
-    this.#backends = [this.emulator, this.kernel].filter((each) => each !== undefined)
+    this.#fleet = fleet
+    this.#ignored = new Set(options.ignoreMaps)
+    this.#ignoredGlobals = new Set(options.ignoreGlobals)
+    this.#automatic = (options.backend ?? 'auto') === 'auto'
+    this.emulator = emulator
+    this.kernel = kernel
+    this.#saveCoverage = saveCoverage
+    this.#comparer = emulator === undefined || kernel === undefined ? undefined : new MapComparer(emulator, kernel)
+    this.#backends = [emulator, kernel].filter((each) => each !== undefined)
     this.backend = this.#backends.map(({ label }) => label).join(' + ')
     try {
-      for (const [name, entries] of Object.entries(maps ?? {}))
+      for (const [name, entries] of Object.entries(options.maps ?? {}))
         for (const [key, value] of entries) this.map(name).set(key, value)
     } catch (error) {
       this.close()
@@ -145,9 +160,7 @@ export class Harness {
     const label = backends.map((each) => each.label).join(' + ')
     if (results.length === 2) {
       const differences: Difference[] = compareResults(type, results[0], results[1])
-      for (const [map, spec] of this.#fleet.maps.entries())
-        if ((isComparable(spec) || isOrdered(spec)) && !this.#ignored.has(spec.name))
-          differences.push(...compareMaps(backends[0], backends[1], map))
+      for (const map of this.#fleet.maps.keys()) differences.push(...this.#differences(map))
       if (differences.length > 0) throw new DifferenceError(image.name, backends[1].label, differences)
     }
     return new RunResult<TypeOfKind<K>>(image.name, type as TypeOfKind<K>, label, results, prepared.metadataSize)
@@ -166,23 +179,31 @@ export class Harness {
     return new RunResult<TypeOfKind<K>>(image.name, type, backend.label, [result], prepared.metadataSize)
   }
 
+  /** What two backends have differently in a map, unless it may differ. */
+  #differences(index: number): Difference[] {
+    const spec = this.#fleet.maps[index]
+    if (this.#comparer === undefined || this.#ignored.has(spec.name)) return []
+    return this.#comparer.differences(index, this.#wordsOf(index), this.#ignoredGlobals)
+  }
+
   /** After a run that only the emulator could do, the kernel's maps get what it changed: later runs start alike. */
   #bringInLine(): void {
     const { emulator, kernel } = this
-    if (emulator === undefined || kernel === undefined) return
+    if (emulator === undefined || kernel === undefined || this.#comparer === undefined) return
     for (const [index, spec] of this.#fleet.maps.entries()) {
-      if (isOrdered(spec) && !this.#ignored.has(spec.name) && compareMaps(emulator, kernel, index).length > 0)
-        kernel.map(index).refill?.(
-          emulator
-            .map(index)
-            .entries()
-            .map(({ values }) => values[0]),
-        )
-      if (!isComparable(spec) || spec.frozen === true || this.#ignored.has(spec.name)) continue
-      const changed = new Set(compareMaps(emulator, kernel, index).map(({ key }) => key))
-      for (const { key, values } of emulator.map(index).entries())
-        if (changed.delete(bytesToHex(key))) kernel.map(index).set(key, values)
-      for (const gone of changed) if (gone !== undefined) kernel.map(index).delete(hexToBytes(gone))
+      if (spec.frozen === true || this.#ignored.has(spec.name)) continue
+      const different = this.#comparer.entries(index)
+      if (different.length === 0) continue
+      const [from, to] = [emulator.map(index), kernel.map(index)]
+      if (isOrdered(spec)) {
+        to.refill?.(from.entries().map(({ values }) => values[0]))
+        continue
+      }
+      for (const { key } of different) {
+        const values = from.get(key)
+        if (values === undefined) to.delete(key)
+        else to.set(key, values)
+      }
     }
   }
 
@@ -206,17 +227,34 @@ export class Harness {
       })
     const known = this.#maps.get(index)
     if (known !== undefined) return known
-    const spec = this.#fleet.maps[index]
-    const owner = this.images.find((image) => image.maps.some((each) => each.name === name))
-    const fallback = mapCodec(spec, owner?.btf)
-    const types = typeof map === 'string' ? this.#types.get(name) : map
-    const codec = {
-      key: types?.keyType === undefined ? fallback.key : (layoutOf(types.keyType) as Layout),
-      value: types?.valueType === undefined ? fallback.value : (layoutOf(types.valueType) as Layout),
-    }
-    const made = new TestMap(spec, codec, this.#backends, index)
+    const { codec } = this.#wordsOf(index, typeof map === 'string' ? undefined : map)
+    const made = new TestMap(this.#fleet.maps[index], codec, this.#backends, index, () => {
+      const differences = this.#differences(index)
+      if (differences.length > 0) throw new DifferenceError(`map ${name}`, this.#backends[1].label, differences)
+    })
     this.#maps.set(index, made)
     return made
+  }
+
+  /** Types of a map's keys and values: the builder's, else those of BTF, else plain integers and bytes. */
+  #wordsOf(index: number, given?: TypedMapLike): MapWords {
+    const known = this.#words.get(index)
+    if (known !== undefined) return known
+    const spec = this.#fleet.maps[index]
+    const owner = this.images.find((image) => image.maps.some(({ name }) => name === spec.name))
+    const fallback = mapCodec(spec, owner?.btf)
+    const types = given ?? this.#types.get(spec.name)
+    const words = {
+      codec: {
+        key: types?.keyType === undefined ? fallback.key : (layoutOf(types.keyType) as Layout),
+        value: types?.valueType === undefined ? fallback.value : (layoutOf(types.valueType) as Layout),
+      },
+      variables: (this.object?.variables ?? [])
+        .filter(({ section }) => section !== undefined && section === spec.section)
+        .map((variable) => ({ spec: variable, layout: variableLayout(variable, this.object) })),
+    }
+    this.#words.set(index, words)
+    return words
   }
 
   /** All maps whose entries can be read, by name: for snapshots. */
@@ -241,6 +279,26 @@ export class Harness {
   }
 }
 
+/** What a harness is made of. */
+interface Opened {
+  readonly source: ResolvedSource
+  readonly fleet: Fleet
+  readonly emulator: EmulatorBackend | undefined
+  readonly kernel: KernelBackend | undefined
+  readonly saveCoverage: (() => void) | undefined
+}
+
+/** The recorder of a harness, and what keeps its counts when it closes. Its code is loaded only where it is needed. */
+async function recorderOf(
+  given: CoverageRecorder | undefined,
+): Promise<{ readonly recorder?: CoverageRecorder; readonly save?: () => void }> {
+  if (given !== undefined) return { recorder: given }
+  const folder = process.env['TYPEBPF_COVERAGE']
+  if (folder === undefined || folder === '') return {}
+  const recorder = new (await import('../coverage/recorder.ts')).CoverageRecorder()
+  return { recorder, save: () => recorder.save(folder) }
+}
+
 /**
  * Puts programs under test.
  *
@@ -251,5 +309,28 @@ export class Harness {
  * @throws NegativeError `progrun.rejected` when the kernel refuses a program, with the verifier's reason
  */
 export async function harness(source: HarnessSource, options: HarnessOptions = {}): Promise<Harness> {
-  return new Harness(await resolveSource(source, options.link), options)
+  const { backend, maps: _m, programs, globals, ignoreMaps: _i, ignoreGlobals: _g, coverage, link, ...world } = options
+  const loaded = await loadSource(source)
+  const { object, image } = loaded
+  const types = (object === undefined ? [image] : chosenPrograms(object, programs)).flatMap((each) =>
+    each === undefined ? [] : [each.type],
+  )
+  const kinds = choose(backend ?? 'auto', types)
+  const withKernel = kinds.includes('kernel')
+  // ffi and all that talks to the kernel is loaded only where the kernel is asked
+  const running =
+    withKernel && link === undefined && object !== undefined && needsKernel(object)
+      ? (await import('../../syscall/running-kernel.ts')).runningKernel()
+      : link
+  const linked = linkSource(loaded, running, programs)
+  const resolved = globals === undefined ? linked : withGlobals(linked, globals)
+  const fleet = fleetOf(resolved.images)
+  const { recorder, save } = kinds.includes('emulator') ? await recorderOf(coverage) : {}
+  const emulator = kinds.includes('emulator')
+    ? openEmulator(fleet, { ...world, ...(withKernel ? { cpus: possibleCpus() } : {}) })
+    : undefined
+  if (recorder !== undefined && emulator !== undefined)
+    recorder.watch(emulator, resolved.images, (await import('../coverage/dead.ts')).deadSlots)
+  const kernel = withKernel ? (await import('../backend/kernel.ts')).openKernel(fleet) : undefined
+  return new Harness({ source: resolved, fleet, emulator, kernel, saveCoverage: save }, options)
 }

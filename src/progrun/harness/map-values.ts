@@ -22,7 +22,8 @@ export interface MapCodec {
   readonly value: Layout
 }
 
-function plain(size: number): Layout {
+/** An integer of this size where there is one, else bytes. */
+export function plain(size: number): Layout {
   return ({ 1: u8, 2: u16, 4: u32, 8: u64 } as Record<number, Layout>)[size] ?? (bytesLayout(size) as Layout)
 }
 
@@ -82,6 +83,10 @@ const COMPARABLE: readonly number[] = [
 ]
 export function isComparable(spec: MapSpec): boolean {
   return COMPARABLE.includes(spec.type)
+}
+
+export function isArray(spec: MapSpec): boolean {
+  return spec.type === MAP_TYPES.array || spec.type === MAP_TYPES.percpu_array
 }
 
 /** Maps without keys whose values have an order: the kernel gives them out only one by one, and they are put back. */

@@ -1,5 +1,5 @@
 import { UsageError } from '../../errors/index.ts'
-import { encode, type Layout } from '../../layout/index.ts'
+import { decode, encode, type Layout } from '../../layout/index.ts'
 import type { ProgramType } from '../../uapi/index.ts'
 import type { RawRun } from '../backend/backend.ts'
 import { buildPacket, ipv4ToBytes, ipv6ToBytes } from '../packets/index.ts'
@@ -70,7 +70,7 @@ function structContext(type: ProgramType, layout: Layout, allowed: readonly stri
       throw new UsageError('progrun.context', `${type}: a test run cannot set the context field ${name}`, {
         details: [`it can set ${allowed.join(', ')}`],
       })
-  return encode(layout as Layout<object>, given)
+  return encode(layout as Layout<object>, { ...(decode(layout, new Uint8Array(layout.size)) as object), ...given })
 }
 
 function contextBytes(type: ProgramType, shape: RunShape | undefined, run: AnyRun): Partial<PreparedRun> {

@@ -1,8 +1,8 @@
 import { bytesToHex } from '../../bytes/index.ts'
 import type { MapSpec } from '../../spec/index.ts'
 import type { Backend } from '../backend/backend.ts'
-import { compareMaps, DifferenceError } from './difference.ts'
-import { decodeWith, encodeWith, type MapCodec, sumValues } from './map-values.ts'
+import { decodeWith, encodeWith, isArray, type MapCodec, sumValues } from './map-values.ts'
+import { keyText } from './value-text.ts'
 
 /** A map of the program under test: read and written with typed keys and values, in every backend at once. */
 export class TestMap<K = unknown, V = unknown> {
@@ -10,12 +10,15 @@ export class TestMap<K = unknown, V = unknown> {
   readonly #codec: MapCodec
   readonly #backends: readonly Backend[]
   readonly #index: number
+  readonly #agreed: () => void
 
-  constructor(spec: MapSpec, codec: MapCodec, backends: readonly Backend[], index: number) {
+  /** @param agreed throws where two backends differ in this map */
+  constructor(spec: MapSpec, codec: MapCodec, backends: readonly Backend[], index: number, agreed: () => void) {
     this.spec = spec
     this.#codec = codec
     this.#backends = backends
     this.#index = index
+    this.#agreed = agreed
   }
 
   get name(): string {
@@ -24,12 +27,8 @@ export class TestMap<K = unknown, V = unknown> {
 
   /** Both backends must agree before anything is read. */
   #agree(): Backend {
-    const [first, second] = this.#backends
-    if (second !== undefined) {
-      const differences = compareMaps(first, second, this.#index)
-      if (differences.length > 0) throw new DifferenceError(`map ${this.name}`, second.label, differences)
-    }
-    return first
+    this.#agreed()
+    return this.#backends[0]
   }
 
   #key(key: K): Uint8Array {
@@ -81,16 +80,30 @@ export class TestMap<K = unknown, V = unknown> {
     for (const backend of this.#backends) backend.map(this.#index).reset()
   }
 
-  /** A stable form for snapshots: keys as text. */
-  toJSON(): Record<string, unknown> {
-    return Object.fromEntries(this.entries().map(([key, value]) => [keyText(key), value]))
+  /** A key as {@link entries} gives it: of bytes or anything that encodes to the same. */
+  normalKey(key: unknown): K {
+    return decodeWith(this.#codec.key, this.#key(key as K)) as K
   }
-}
 
-/** A key as text: numbers and text as they are, bytes as hex, structs as JSON. */
-export function keyText(key: unknown): string {
-  if (key instanceof Uint8Array) return bytesToHex(key)
-  if (typeof key === 'object')
-    return JSON.stringify(key, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
-  return String(key)
+  /** A value as {@link get} gives it, where it is given whole, as bytes or as a number for 64 bits. */
+  normalValue(value: unknown): unknown {
+    const whole = value instanceof Uint8Array || typeof value === 'number'
+    return whole ? decodeWith(this.#codec.value, encodeWith(this.#codec.value, value, `value of ${this.name}`)) : value
+  }
+
+  /** The entries that hold something: of an array, the elements that are not zero. */
+  filled(): [key: K, value: V][] {
+    if (!isArray(this.spec)) return this.entries()
+    return this.#agree()
+      .map(this.#index)
+      .entries()
+      .map(({ key, values }) => ({ key, value: sumValues(values) }))
+      .filter(({ value }) => value.some((byte) => byte !== 0))
+      .map(({ key, value }) => [decodeWith(this.#codec.key, key) as K, decodeWith(this.#codec.value, value) as V])
+  }
+
+  /** A stable form for snapshots: keys as text; of arrays only what is not zero. */
+  toJSON(): Record<string, unknown> {
+    return Object.fromEntries(this.filled().map(([key, value]) => [keyText(key), value]))
+  }
 }

@@ -12,16 +12,14 @@ import {
 import {
   type Check,
   checkEmit,
-  checkFailsVerifier,
   checkMapState,
   checkPacket,
-  checkPassesVerifier,
   checkReturn,
   checkWithin,
   type EventPattern,
   type MapState,
-  type VerifierQuestion,
 } from '../checks/checks.ts'
+import { checkFailsVerifier, checkPassesVerifier, type VerifierQuestion } from '../checks/verifier.ts'
 import { type Harness, type HarnessOptions, harness } from '../harness/harness.ts'
 import { RunResult } from '../harness/result.ts'
 import type { HarnessSource } from '../harness/source.ts'

@@ -2,7 +2,7 @@
 import { release } from 'node:os'
 import { beforeEach } from 'vitest'
 import './index.ts'
-import { kernelUnavailable } from '../backend/kernel.ts'
+import { kernelUnavailable } from '../backend/available.ts'
 
 const chosen = process.env['TYPEBPF_BACKEND'] || 'auto'
 const kernel = kernelUnavailable().length === 0 ? `kernel ${release()}` : `no bpf(2) here (kernel ${release()})`

@@ -1,0 +1,7 @@
+import { missingPrivileges } from '../../syscall/capabilities.ts'
+
+/** Why the kernel cannot be used here; empty when it can. */
+export function kernelUnavailable(): string[] {
+  if (process.platform !== 'linux') return [`bpf(2) needs Linux, this is ${process.platform}`]
+  return missingPrivileges()
+}
