@@ -3,7 +3,8 @@ import { type BtfKind, type BtfType, typeName } from './types.ts'
 
 const LINKAGE = ['static', 'global', 'extern'] as const
 
-const upper = (kind: BtfKind): string => kind.toUpperCase()
+// bpftool's word for type 0
+const upper = (kind: BtfKind): string => (kind === 'void' ? 'UNKNOWN' : kind.toUpperCase())
 const shown = (name: string): string => (name === '' ? '(anon)' : name)
 const linkageName = (linkage: number): string => LINKAGE[linkage] ?? '(unknown)'
 
@@ -68,7 +69,7 @@ export function rawText(btf: Btf, id: number): string {
         text += `\n\ttype_id=${entry.type} offset=${entry.offset} size=${entry.size}`
         if (btf.has(entry.type)) {
           const target = btf.type(entry.type)
-          text += ` (${target.kind === 'void' ? 'UNKNOWN' : upper(target.kind)} '${shown(typeName(target))}')`
+          text += ` (${upper(target.kind)} '${shown(typeName(target))}')`
         }
       }
       break

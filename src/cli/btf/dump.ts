@@ -3,6 +3,7 @@ import { type Btf, dumpC, dumpJson, dumpKernelTypes, dumpRaw, dumpTypeScript } f
 import { NegativeError, UsageError } from '../../errors/index.ts'
 import { mapInfo, programInfo, realSys } from '../../syscall/index.ts'
 import { KERNEL_BTF, loadBtf } from '../btf-input.ts'
+import { prettyJson } from '../objects/json.ts'
 import { liveBtf } from '../objects/live-btf.ts'
 import { fullWord, selectOne } from '../objects/select.ts'
 import type { Context } from '../words/noun.ts'
@@ -14,6 +15,7 @@ type Format = (typeof FORMATS)[number]
 /** The types to print and those to begin with. */
 interface Source {
   readonly btf: Btf
+  /** None: all. Type 0 is a map's key or value that has none. */
   readonly roots: readonly number[]
   readonly rest: readonly string[]
 }
@@ -37,7 +39,7 @@ function mapTypes(words: readonly string[], base: Btf | undefined): Source {
   const roots = part === 'all' ? [] : part === 'key' ? [key] : part === 'value' ? [value] : [key, value]
   return {
     btf: kernelObject(info.btf_id, `map ${info.id}`, base),
-    roots: roots.filter((id) => id !== 0),
+    roots,
     rest: part === undefined ? rest : rest.slice(1),
   }
 }
@@ -135,7 +137,7 @@ export function dump(words: readonly string[], context: Context): void {
         : format === 'ts-kernel'
           ? dumpKernelTypes(btf, namedRoots(chosen))
           : context.json === true
-            ? `${dumpJson(btf, chosen)}\n`
+            ? `${context.pretty === true ? prettyJson(dumpJson(btf, chosen)) : dumpJson(btf, chosen)}\n`
             : dumpRaw(btf, chosen)
   if (context.output === undefined) print(text)
   else writeFileSync(context.output, text)

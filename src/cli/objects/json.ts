@@ -55,3 +55,22 @@ export function toJson(value: Json, pretty = false): string {
   write(value, 0)
   return out.join('')
 }
+
+const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^{}[\],:"]+/g
+
+/** JSON on one line, as {@link toJson} writes it, put on lines as its `pretty` does. */
+export function prettyJson(text: string): string {
+  const out: string[] = []
+  const open: string[] = []
+  let before = ''
+  for (const [token] of text.matchAll(TOKEN)) {
+    if (token === '}' || token === ']') {
+      open.pop()
+      if (before !== '{' && before !== '[') out.push(`\n${'    '.repeat(open.length)}`)
+    } else if (open.at(-1) === '{' && (before === '{' || before === ',')) out.push(`\n${'    '.repeat(open.length)}`)
+    out.push(token === ':' ? ': ' : token)
+    if (token === '{' || token === '[') open.push(token)
+    before = token
+  }
+  return out.join('')
+}

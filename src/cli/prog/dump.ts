@@ -1,15 +1,17 @@
 import { writeFileSync } from 'node:fs'
 import { NegativeError, UsageError } from '../../errors/index.ts'
 import { type ProgramDetails, programDetails, realSys } from '../../syscall/index.ts'
-import { CLASS, JMP, programTypeName, SLOT_BYTES } from '../../uapi/index.ts'
+import { CLASS, JMP, SLOT_BYTES } from '../../uapi/index.ts'
 import type { DumpOptions } from '../objects/dump-xlated.ts'
 import type { Json } from '../objects/json.ts'
 import { kernelSymbols, NO_SYMBOLS } from '../objects/kallsyms.ts'
 import { liveBtf } from '../objects/live-btf.ts'
 import { printJson } from '../objects/options.ts'
+import { fullName } from '../objects/program-name.ts'
 import { fullWord, select } from '../objects/select.ts'
 import type { Context } from '../words/noun.ts'
 import { print } from '../words/output.ts'
+import { headJson, headText } from './head.ts'
 
 const CALL = CLASS.jmp | JMP.call
 
@@ -53,19 +55,6 @@ function codeOf(details: ProgramDetails, kind: 'xlated' | 'jited'): Uint8Array {
   })
 }
 
-/** One of several programs says which one it is. */
-const withHead = ({ id, type, name, tag, gplCompatible }: ProgramDetails, insns: Json, several: boolean): Json =>
-  several
-    ? {
-        id,
-        type: programTypeName(type) ?? type,
-        name: name === '' ? undefined : name,
-        tag,
-        gpl_compatible: gplCompatible,
-        insns,
-      }
-    : insns
-
 /** `prog dump xlated|jited PROG [file FILE] [opcodes] [linum] [visual]`. */
 export async function dump(words: readonly string[], context: Context): Promise<void> {
   const kind = fullWord(words[0] ?? '', ['xlated', 'jited']) as 'xlated' | 'jited' | undefined
@@ -76,7 +65,7 @@ export async function dump(words: readonly string[], context: Context): Promise<
   const several = fds.length > 1
   const form = parseForm(rest, kind, several)
   const documents: Json[] = []
-  for (const owned of fds) {
+  for (const [index, owned] of fds.entries()) {
     using fd = owned
     const details = programDetails(sys, fd.fd)
     const code = codeOf(details, kind)
@@ -87,8 +76,9 @@ export async function dump(words: readonly string[], context: Context): Promise<
     const btf = liveBtf(sys, details.btfId)
     // reading all symbols takes longer than all the rest: only where something is called
     const symbols = kind === 'jited' || hasCalls(details.xlated) ? kernelSymbols() : NO_SYMBOLS
-    const head = `${details.id}: ${programTypeName(details.type) ?? `type ${details.type}`}  ${details.name === '' ? '' : `name ${details.name}  `}tag ${details.tag}`
-    if (several && context.json !== true) print(`${head}\n`)
+    const name = fullName(details, btf)
+    const withHead = (insns: Json): Json => (several ? { ...headJson(details, name), insns } : insns)
+    if (several && context.json !== true) print(`${index > 0 ? '\n' : ''}${headText(details, name)}`)
     if (form.visual === true) {
       const { drawXlated } = await import('./draw.ts')
       print(drawXlated(details, btf, symbols, form))
@@ -97,14 +87,13 @@ export async function dump(words: readonly string[], context: Context): Promise<
     if (kind === 'jited') {
       const { disassembleJited, jitedJson, jitedText } = await import('../objects/dump-jited.ts')
       const functions = await disassembleJited(details, btf, symbols.nameAt)
-      if (context.json === true) documents.push(withHead(details, jitedJson(functions, form), several))
+      if (context.json === true) documents.push(withHead(jitedJson(functions, form)))
       else print(jitedText(functions, form))
     } else {
       const { xlatedJson, xlatedText } = await import('../objects/dump-xlated.ts')
-      if (context.json === true) documents.push(withHead(details, xlatedJson(details, btf, symbols, form), several))
+      if (context.json === true) documents.push(withHead(xlatedJson(details, btf, symbols, form)))
       else print(xlatedText(details, btf, symbols, form))
     }
-    if (several && context.json !== true) print('\n')
   }
   if (form.file !== undefined) {
     if (context.json === true) print('null\n')

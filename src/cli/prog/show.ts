@@ -10,7 +10,6 @@ import {
   realSys,
   type Sys,
 } from '../../syscall/index.ts'
-import { programTypeName } from '../../uapi/index.ts'
 import { NO_PINS, type PinnedPaths, pinnedPaths } from '../objects/bpffs.ts'
 import { type Holder, lazyHolders } from '../objects/holders.ts'
 import type { Json } from '../objects/json.ts'
@@ -18,6 +17,7 @@ import { pidsText, pinnedText, printJson } from '../objects/options.ts'
 import { select } from '../objects/select.ts'
 import type { Context } from '../words/noun.ts'
 import { print } from '../words/output.ts'
+import { headJson, headText } from './head.ts'
 
 /** Seconds since 1970 at which the machine started. */
 function bootTime(): number {
@@ -60,28 +60,18 @@ async function rowOf(sys: Sys, fd: OwnedFd, around: Surroundings): Promise<Row> 
     info.btfId !== 0 && (info.mapIds.length > 0 || info.name.length >= 15) ? await import('./types.ts') : undefined
   return {
     info,
-    name: types?.fullName(sys, info) ?? info.name,
     memlock: Number(kernel.get('memlock') ?? 0),
     orphaned: kernel.get('orphaned') === '1',
     loadedAt: Math.floor(around.boot + Number(info.loadTime) / 1e9),
     pinned: around.pins.prog_id.get(info.id) ?? [],
     holders: around.holders(info.id),
-    metadata: types?.metadata(sys, info),
+    ...(types?.described(sys, info) ?? { name: info.name }),
   }
 }
 
-const typeText = (type: number): string | number => programTypeName(type) ?? type
-
 function rowJson({ info, name, memlock, orphaned, loadedAt, pinned, holders, metadata }: Row): Json {
   return {
-    id: info.id,
-    type: typeText(info.type),
-    name: name === '' ? undefined : name,
-    tag: info.tag,
-    gpl_compatible: info.gplCompatible,
-    run_time_ns: info.runTimeNs > 0n ? info.runTimeNs : undefined,
-    run_cnt: info.runTimeNs > 0n ? info.runCount : undefined,
-    recursion_misses: info.recursionMisses > 0n ? info.recursionMisses : undefined,
+    ...headJson(info, name),
     loaded_at: info.loadTime > 0n ? loadedAt : undefined,
     uid: info.loadTime > 0n ? info.createdByUid : undefined,
     orphaned,
@@ -99,14 +89,9 @@ function rowJson({ info, name, memlock, orphaned, loadedAt, pinned, holders, met
 }
 
 function rowText({ info, name, memlock, orphaned, loadedAt, pinned, holders, metadata }: Row): string {
-  const type = programTypeName(info.type) ?? `type ${info.type}`
-  let out = `${info.id}: ${type}  ${name === '' ? '' : `name ${name}  `}tag ${info.tag}${info.gplCompatible ? '  gpl' : ''}`
-  if (info.runTimeNs > 0n) out += ` run_time_ns ${info.runTimeNs} run_cnt ${info.runCount}`
-  if (info.recursionMisses > 0n) out += ` recursion_misses ${info.recursionMisses}`
-  out += '\n'
+  let out = headText(info, name)
   if (info.loadTime > 0n) out += `\tloaded_at ${localTime(loadedAt)}  uid ${info.createdByUid}\n`
-  if (orphaned) out += '\torphaned\n'
-  out += `\txlated ${info.xlatedBytes}B  ${info.jitedBytes > 0 ? `jited ${info.jitedBytes}B` : 'not jited'}  memlock ${memlock}B`
+  out += `\txlated ${info.xlatedBytes}B  ${info.jitedBytes > 0 ? `jited ${info.jitedBytes}B` : 'not jited'}  memlock ${memlock}B${orphaned ? '  orphaned' : ''}`
   if (info.mapIds.length > 0) out += `  map_ids ${info.mapIds.join(',')}`
   out += pinnedText(pinned)
   if (info.btfId > 0) out += `\n\tbtf_id ${info.btfId}`

@@ -5,18 +5,17 @@ import { btfValue } from '../objects/btf-value.ts'
 import type { Json } from '../objects/json.ts'
 import { liveBtf } from '../objects/live-btf.ts'
 import { liveMap } from '../objects/live-map.ts'
+import { fullName } from '../objects/program-name.ts'
 
-/** The kernel keeps 15 bytes of a name; BTF has the whole. */
-export function fullName(sys: Sys, info: ProgramDetails): string {
-  if (info.name.length < 15 || info.funcInfo.length === 0) return info.name
-  const func = liveBtf(sys, info.btfId)?.type(info.funcInfo[0].typeId)
-  return func?.kind === 'func' && func.name.startsWith(info.name) ? func.name : info.name
+/** A program's name and metadata, as its types tell them. */
+export function described(sys: Sys, info: ProgramDetails): { readonly name: string; readonly metadata?: Json } {
+  return { name: fullName(info, liveBtf(sys, info.btfId)), metadata: metadata(sys, info) }
 }
 
 const PREFIX = 'bpf_metadata_'
 
 /** Constants of `.rodata` whose names begin with `bpf_metadata_`: what a program says about itself. */
-export function metadata(sys: Sys, info: ProgramDetails): Json | undefined {
+function metadata(sys: Sys, info: ProgramDetails): Json | undefined {
   const found: Record<string, Json> = {}
   for (const id of info.mapIds) {
     using fd = openById(sys, 'map', id)
