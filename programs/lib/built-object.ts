@@ -1,34 +1,68 @@
 import { readFileSync } from 'node:fs'
-import type { ObjectSpec } from 'typebpf/spec'
+import type { FunctionSpec, ObjectSpec, ProgramSpec } from 'typebpf/spec'
 
 /** What JSON has no form for: 64-bit integers and bytes. */
 const INTEGER = '$integer'
 const BYTES = '$bytes'
 
+type Instruction = FunctionSpec['instructions'][number]
+type Source = NonNullable<Instruction['source']>
+
+/** Instructions as numbers, `PER` each, the last the index of the source line; what few have stands beside, by index. */
+interface Packed {
+  readonly numbers: readonly number[]
+  readonly more: Readonly<Record<number, Partial<Instruction>>>
+}
+const PER = 6
+const NO_SOURCE = -1
+type PackedFunction = Omit<FunctionSpec, 'instructions'> & { readonly instructions: Packed }
+
+const replace = (_key: string, value: unknown): unknown => {
+  if (typeof value === 'bigint') return { [INTEGER]: value.toString() }
+  if (value instanceof Uint8Array) return { [BYTES]: Buffer.from(value).toString('base64') }
+  return value
+}
+const revive = (_key: string, value: unknown): unknown => {
+  if (typeof value !== 'object' || value === null) return value
+  if (INTEGER in value) return BigInt(value[INTEGER] as string)
+  if (BYTES in value) return new Uint8Array(Buffer.from(value[BYTES] as string, 'base64'))
+  return value
+}
+
 /** An object as text that {@link readObjectText} reads. */
 export function objectText(object: ObjectSpec): string {
-  return JSON.stringify(object, (_key, value: unknown) => {
-    if (typeof value === 'bigint') return { [INTEGER]: value.toString() }
-    if (value instanceof Uint8Array) return { [BYTES]: Buffer.from(value).toString('base64') }
-    return value
-  })
+  const sources = new Map<Source, number>()
+  const pack = <F extends FunctionSpec>({ instructions, ...rest }: F): PackedFunction => {
+    const more: Record<number, Partial<Instruction>> = {}
+    const numbers = instructions.flatMap(({ opcode, dst, src, offset, imm, source, ...others }, i) => {
+      if (Object.keys(others).length > 0) more[i] = others
+      if (source !== undefined && !sources.has(source)) sources.set(source, sources.size)
+      return [opcode, dst, src, offset, imm, source === undefined ? NO_SOURCE : (sources.get(source) ?? NO_SOURCE)]
+    })
+    return { ...rest, instructions: { numbers, more } }
+  }
+  const [programs, functions] = [object.programs.map(pack), object.functions.map(pack)]
+  return JSON.stringify({ ...object, programs, functions, sources: [...sources.keys()] }, replace)
 }
 
 export function readObjectText(text: string): ObjectSpec {
-  // instructions of one statement share its place: that is how their line information knows that they belong together
-  const places = new Map<string, object>()
-  return JSON.parse(text, (_key, value: unknown) => {
-    if (typeof value !== 'object' || value === null) return value
-    if (INTEGER in value) return BigInt(value[INTEGER] as string)
-    if (BYTES in value) return new Uint8Array(Buffer.from(value[BYTES] as string, 'base64'))
-    if ('file' in value && 'line' in value && 'column' in value) {
-      const key = `${value.file}:${value.line}:${value.column}`
-      const known = places.get(key) ?? value
-      places.set(key, known)
-      return known
+  const { sources, programs, functions, ...object } = JSON.parse(text, revive) as Omit<
+    ObjectSpec,
+    'programs' | 'functions'
+  > & { sources: Source[]; programs: PackedFunction[]; functions: PackedFunction[] }
+  const unpack = <F extends FunctionSpec>({ instructions: { numbers, more }, ...rest }: PackedFunction): F => {
+    const instructions: Instruction[] = []
+    for (let at = 0; at < numbers.length; at += PER) {
+      const [opcode, dst, src, offset, imm, source] = numbers.slice(at, at + PER)
+      // instructions of one statement share its source: that is how their line information knows that they belong together
+      const own: Instruction = { opcode, dst, src, offset, imm }
+      const placed = source === NO_SOURCE ? own : { ...own, source: sources[source] }
+      const others = more[at / PER]
+      instructions.push(others === undefined ? placed : { ...placed, ...others })
     }
-    return value
-  }) as ObjectSpec
+    return { ...rest, instructions } as unknown as F
+  }
+  return { ...object, programs: programs.map(unpack<ProgramSpec>), functions: functions.map(unpack<FunctionSpec>) }
 }
 
 /** A program of the builder, as far as its name and shape tell it from maps and data. */

@@ -1,3 +1,5 @@
+import { writeAll } from './write-all.ts'
+
 /** A column of a table of events. Widths are least widths: longer cells push the rest of their line. */
 export interface Column<Row> {
   readonly title: string
@@ -35,18 +37,30 @@ const CONTROL = /\p{Cc}/gu
 export const printable = (text: string): string =>
   text.replace(CONTROL, (it) => `\\x${it.charCodeAt(0).toString(16).padStart(2, '0')}`)
 
+export interface OutputOptions {
+  readonly json?: boolean
+  /** Takes what is written; default: standard output and standard error. False: nobody reads it any more. */
+  readonly write?: (text: string) => boolean
+  readonly note?: (text: string) => boolean
+  /** Called once when nobody reads the output any more (`| head`), or with the error when it cannot be written. */
+  readonly closed?: (error?: unknown) => void
+}
+
 /** Where a tool writes: tables and text for people, JSON Lines for scripts. Lines of one turn go out together. */
 export class Output {
   readonly json: boolean
-  readonly #write: (text: string) => void
-  readonly #note: (text: string) => void
+  readonly #write: (text: string) => boolean
+  readonly #note: (text: string) => boolean
+  readonly #closed: (error?: unknown) => void
+  #isClosed = false
   #pending: string[] = []
   #headed = false
 
-  constructor(options: { json?: boolean; write?: (text: string) => void; note?: (text: string) => void } = {}) {
-    this.json = options.json ?? false
-    this.#write = options.write ?? ((text) => process.stdout.write(text))
-    this.#note = options.note ?? ((text) => process.stderr.write(text))
+  constructor({ json, write, note, closed }: OutputOptions = {}) {
+    this.json = json ?? false
+    this.#write = write ?? ((text) => writeAll(1, text))
+    this.#note = note ?? ((text) => writeAll(2, text))
+    this.#closed = closed ?? (() => {})
   }
 
   /** A line for people; nothing with --json. */
@@ -102,6 +116,14 @@ export class Output {
     if (this.#pending.length === 0) return
     const text = this.#pending.join('\n')
     this.#pending = []
-    this.#write(`${text}\n`)
+    if (this.#isClosed) return
+    try {
+      if (this.#write(`${text}\n`)) return
+      this.#isClosed = true
+      this.#closed()
+    } catch (error) {
+      this.#isClosed = true
+      this.#closed(error)
+    }
   }
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import * as nodeModule from 'node:module'
+import { toolBundle } from './tool/bundle.ts'
 import { wordsMain } from './words/main.ts'
 import { printToDescriptor } from './words/output.ts'
 
@@ -8,7 +9,10 @@ import { printToDescriptor } from './words/output.ts'
 
 printToDescriptor()
 const args = process.argv.slice(2)
-const code = await wordsMain(args)
+// a ready tool needs nothing of the other commands: where the package was built it is one file, read at once
+const isTool = args[0] === 'tool' && args[1] !== undefined && !args[1].startsWith('-')
+const bundle = isTool ? toolBundle(new URL('../../programs/', import.meta.url), args[1]) : undefined
+const code = bundle === undefined ? await wordsMain(args) : await bundle.main(args.slice(2))
 if (code !== undefined)
   process.exit(code) // all is written: waiting for Node's own end takes longer
 else {
@@ -18,8 +22,6 @@ else {
       if (error.code === 'EPIPE') process.exit(0)
       throw error
     })
-  // a tool needs nothing of the other commands: it starts without them
-  const isTool = args[0] === 'tool' && args[1] !== undefined && !args[1].startsWith('-')
   const { main } = isTool ? await import('./tool/main.ts') : await import('./main.ts')
   process.exitCode = await main(args)
 }

@@ -8,13 +8,10 @@ import { nullable } from '../values/maybe.ts'
 import type { InitOf } from '../values/views.ts'
 import type { MapOptions } from './definition.ts'
 import { LookupMap } from './lookup.ts'
+import { type Bucket, decodeSlots } from './slots.ts'
 
-/** One slot of a histogram: how many values from `min` to `max`, both included. */
-export interface Bucket {
-  readonly min: bigint
-  readonly max: bigint
-  readonly count: bigint
-}
+export type { Bucket } from './slots.ts'
+
 export interface HistogramOptions extends MapOptions {
   /** How many slots. Values past the last one count in it. Default 64 (log2) or 32 (linear). */
   readonly slots?: number
@@ -71,19 +68,9 @@ export class Scale {
     )
     return emitter.getVariable(capped)
   }
-  /** The slots with their limits, from the counts that user space read; empty ones at both ends are left out unless `all`. */
-  decode(counts: Iterable<number | bigint>, { all = false }: { readonly all?: boolean } = {}): Bucket[] {
-    const list = [...counts].slice(0, this.slots).map(BigInt)
-    const buckets = list.map((count, i): Bucket => {
-      const isLast = i === this.slots - 1
-      if (this.step === undefined)
-        return { min: i === 0 ? 0n : 1n << BigInt(i), max: isLast ? MAX : (2n << BigInt(i)) - 1n, count }
-      const min = BigInt(this.from + i * this.step)
-      return { min: i === 0 ? 0n : min, max: isLast ? MAX : min + BigInt(this.step) - 1n, count }
-    })
-    if (all) return buckets
-    const first = buckets.findIndex(({ count }) => count > 0n)
-    return first < 0 ? [] : buckets.slice(first, buckets.findLastIndex(({ count }) => count > 0n) + 1)
+  /** {@link decodeSlots} */
+  decode(counts: Iterable<number | bigint>, options?: { readonly all?: boolean }): Bucket[] {
+    return decodeSlots(this, counts, options)
   }
 }
 
