@@ -1,8 +1,8 @@
-import { type Btf, type BtfComposite, type BtfDatasec, typeName } from '../btf/index.ts'
+import { BTF_LINKAGE, type Btf, type BtfComposite, type BtfDatasec, typeName } from '../btf/index.ts'
 import { InputError } from '../errors/index.ts'
 import type { MapSpec } from '../spec/index.ts'
 import { MAP_TYPES } from '../uapi/index.ts'
-import { SYMBOL_TYPE } from './container/index.ts'
+import { SYMBOL_BIND, SYMBOL_TYPE } from './container/index.ts'
 import type { ObjectSections } from './object-sections.ts'
 
 /** A map with the place of its definition, so that symbols can be told apart. */
@@ -32,9 +32,11 @@ export function readBtfMaps(object: ObjectSections, targetOf: SlotTarget): Place
   const datasec = datasecId === undefined ? undefined : (btf.type(datasecId) as BtfDatasec)
   if (datasec === undefined) return fail('BTF has no DATASEC for it')
   const relocations = object.relocationsOf.get(index) ?? []
-  return datasec.entries.map((entry): PlacedMap => {
+  return datasec.entries.flatMap((entry): PlacedMap[] => {
     const variable = btf.type(entry.type)
     if (variable.kind !== 'var') return fail(`entry [${entry.type}] of the DATASEC is no variable`)
+    // another object's: an extern of this one
+    if (variable.linkage === BTF_LINKAGE.extern) return []
     const { name } = variable
     const symbol = (object.symbolsOf.get(index) ?? []).find((s) => s.name === name && s.type !== SYMBOL_TYPE.section)
     const offset = symbol?.value ?? entry.offset
@@ -42,7 +44,8 @@ export function readBtfMaps(object: ObjectSections, targetOf: SlotTarget): Place
     if (definition.kind !== 'struct') return fail(`map ${name}: its type is no struct`)
     if (offset + definition.size > section.size) fail(`map ${name}: it ends after the section`)
     const parsed = parseDefinition(btf, definition, name, fail)
-    if (parsed.valuesAt === undefined) return { section: index, offset, map: parsed.map }
+    const map = symbol?.bind === SYMBOL_BIND.weak ? { ...parsed.map, weak: true } : parsed.map
+    if (parsed.valuesAt === undefined) return [{ section: index, offset, map }]
     const first = offset + parsed.valuesAt
     const pointerSize = 8
     const slots: (readonly [Uint8Array, string])[] = []
@@ -60,7 +63,7 @@ export function readBtfMaps(object: ObjectSections, targetOf: SlotTarget): Place
       new DataView(key.buffer).setUint32(0, slot, file.littleEndian)
       slots.push([key, target])
     }
-    return { section: index, offset, map: slots.length === 0 ? parsed.map : { ...parsed.map, slots } }
+    return [{ section: index, offset, map: slots.length === 0 ? map : { ...map, slots } }]
   })
 }
 

@@ -27,6 +27,7 @@ export function readData(object: ObjectSections): ReadData {
   const { file, roles, btf, what } = object
   const maps: MapSpec[] = []
   const variables: VariableSpec[] = []
+  const inArena: VariableSpec[] = []
   let arenaData: Uint8Array | undefined
   for (const section of file.sections) {
     const role = roles[section.index]
@@ -43,7 +44,8 @@ export function readData(object: ObjectSections): ReadData {
         throw new InputError('elf.data', `${what}: variable ${name} ends after section ${section.name}`)
       const typeId = types.get(name)
       if (typeId === undefined && size === 0) continue
-      variables.push({
+      const list = role === 'arena' ? inArena : variables
+      list.push({
         name,
         section: section.name,
         offset: value,
@@ -71,7 +73,7 @@ export function readData(object: ObjectSections): ReadData {
       ...(section.type === SECTION_TYPE.nobits ? {} : { contents: [[new Uint8Array(4), section.data]] }),
     })
   }
-  return { maps, variables, ...(arenaData === undefined ? {} : { arenaData }) }
+  return { maps, variables: [...variables, ...inArena], ...(arenaData === undefined ? {} : { arenaData }) }
 }
 
 /** The kernel's longest configuration text is far shorter. */
@@ -99,14 +101,15 @@ function linkageOf(bind: number): 'static' | 'global' | 'weak' {
 }
 
 /**
- * Undefined symbols: kernel functions and variables (`.ksyms`), configuration (`.kconfig`), or functions that nothing
- * defines. Configuration values get places in a `.kconfig` map.
+ * Undefined symbols: kernel functions and variables (`.ksyms`), configuration (`.kconfig`), maps of other objects, or functions
+ * that nothing defines. Configuration values get places in a `.kconfig` map.
  */
 export function readExterns(object: ObjectSections): { externs: ExternSpec[]; kconfig?: MapSpec } {
   const { btf } = object
   const symbols = (object.symbolsOf.get(SECTION_INDEX.undef) ?? []).filter(({ name }) => name !== '')
   const ksyms = externTypes(btf, '.ksyms')
   const kconfigs = externTypes(btf, '.kconfig')
+  const maps = externTypes(btf, '.maps')
   const externs: ExternSpec[] = []
   const configured: { symbol: ElfSymbol; typeId: number; size: number; align: number }[] = []
   const seen = new Set<string>()
@@ -125,12 +128,13 @@ export function readExterns(object: ObjectSections): { externs: ExternSpec[]; kc
       configured.push({ symbol, typeId: kconfig.typeId, size, align: Math.max(1, Math.min(8, align)) })
       continue
     }
-    const ksym = ksyms.get(name)
+    const map = maps.get(name)
+    const found = map ?? ksyms.get(name)
     externs.push({
       name,
-      kind: ksym === undefined || ksym.func ? 'kfunc' : 'ksym',
+      kind: map !== undefined ? 'map' : found === undefined || found.func ? 'kfunc' : 'ksym',
       weak,
-      ...(ksym === undefined || ksym.typeId === 0 ? {} : { typeId: ksym.typeId }),
+      ...(found === undefined || found.typeId === 0 ? {} : { typeId: found.typeId }),
     })
   }
   // libbpf's order: configuration first, the rest by name (the numbers of missing kfuncs count in it)

@@ -137,6 +137,7 @@ function meaningOf(
   if (symbol.section === SECTION_INDEX.undef) {
     const extern = externs.get(symbol.name)
     const weak = extern?.weak === true ? { weak: true as const } : {}
+    if (extern?.kind === 'map') return { kind: 'map', name: symbol.name }
     if (extern?.kind === 'kconfig') return { kind: 'kconfig', name: symbol.name, ...weak }
     if (extern?.kind === 'kfunc' && extern.typeId !== undefined)
       return { kind: 'ksym', name: symbol.name, typed: true, ...weak }

@@ -50,6 +50,7 @@ export function readStructOps(object: ObjectSections, targetOf: SlotTarget): Map
         btfValueTypeId: structId,
         contents: [[new Uint8Array(4), section.data.subarray(offset, offset + struct.size)]],
         structOps: { typeName: struct.name, legacy: !link, members },
+        ...(section.name.startsWith('?') ? { autocreate: false } : {}),
       })
     }
   }

@@ -19,7 +19,16 @@ export interface ObjectBtf {
   readonly mapsSize: number
   /** The FUNC of each function by name. */
   readonly functionIds: ReadonlyMap<string, number>
+  /** The variables that BTF has in one of the {@link HEAD_SECTIONS}; one of a usual name when it has none. */
+  variablesOf(section: string): readonly { readonly name: string; readonly offset: number; readonly size: number }[]
+  /** Takes away the variables of sections that are not written: libbpf refuses an object that lacks one. */
+  dropSections(written: ReadonlySet<string>): void
 }
+
+/** Sections that loaders read and programs do not. */
+export const HEAD_SECTIONS = ['license', 'version'] as const
+/** Sections that are in BTF alone. */
+const BTF_SECTIONS: ReadonlySet<string> = new Set(['.ksyms', '.kconfig', '.maps'])
 
 const POINTER = 8
 /** Definitions of maps take some ten bytes an attribute. */
@@ -43,7 +52,24 @@ export function completeBtf(object: ObjectSpec): ObjectBtf {
     if (arenaData !== undefined) dataSection(builder, object, ARENA_SECTION, arenaData.length)
   structOpsSections(builder, object)
   externSections(builder, object)
-  return { builder, ...places, functionIds }
+  return {
+    builder,
+    ...places,
+    functionIds,
+    variablesOf(section) {
+      const there = findDatasec(builder, section)
+      if (there === undefined) return [{ name: `_${section}`, offset: 0, size: 0 }]
+      const names = entryNames(builder, there.type)
+      return there.type.entries.map(({ offset, size }, i) => ({ name: names[i], offset, size }))
+    },
+    dropSections(written) {
+      for (let id = 1; id <= builder.typeCount; id++) {
+        const type = builder.get(id)
+        if (type?.kind === 'datasec' && !written.has(type.name) && !BTF_SECTIONS.has(type.name))
+          builder.define(id, { kind: 'const', type: 0 })
+      }
+    },
+  }
 }
 
 function findDatasec(builder: BtfBuilder, name: string): { id: number; type: BtfDatasec } | undefined {
@@ -85,15 +111,18 @@ function definedMaps(object: ObjectSpec): MapSpec[] {
 
 function placeMaps(builder: BtfBuilder, object: ObjectSpec): { mapPlaces: MapPlace[]; mapsSize: number } {
   const maps = definedMaps(object)
-  if (maps.length === 0) return { mapPlaces: [], mapsSize: 0 }
+  const elsewhere = object.externs.filter(({ kind }) => kind === 'map')
+  if (maps.length + elsewhere.length === 0) return { mapPlaces: [], mapsSize: 0 }
   const there = findDatasec(builder, '.maps')
-  if (there !== undefined && sameNames(entryNames(builder, there.type), maps)) {
+  if (there !== undefined && sameNames(entryNames(builder, there.type), [...maps, ...elsewhere])) {
     const byName = new Map(maps.map((map) => [map.name, map]))
-    const mapPlaces = there.type.entries.map((entry, i) => {
-      const map = byName.get(entryNames(builder, there.type)[i]) as MapSpec
-      return { map, offset: entry.offset, size: entry.size, slotsAt: slotsAtOf(builder, entry.type) }
+    const names = entryNames(builder, there.type)
+    const mapPlaces = there.type.entries.flatMap((entry, i) => {
+      const map = byName.get(names[i])
+      if (map === undefined) return []
+      return [{ map, offset: entry.offset, size: entry.size, slotsAt: slotsAtOf(builder, entry.type) }]
     })
-    const mapsSize = Math.max(...mapPlaces.map(({ offset, size }) => offset + size))
+    const mapsSize = Math.max(0, ...mapPlaces.map(({ offset, size }) => offset + size))
     checkMapsSize(object, mapsSize)
     return { mapPlaces, mapsSize }
   }
@@ -111,6 +140,10 @@ function placeMaps(builder: BtfBuilder, object: ObjectSpec): { mapPlaces: MapPla
     mapPlaces.push({ map, offset: end, size, slotsAt })
     end += size
   }
+  for (const { name, typeId } of elsewhere) {
+    const type = builder.addDistinct({ kind: 'var', name, type: typeId ?? 0, linkage: BTF_LINKAGE.extern })
+    entries.push({ type, offset: 0, size: 0 })
+  }
   checkMapsSize(object, end)
   setDatasec(builder, { kind: 'datasec', name: '.maps', size: end, entries })
   return { mapPlaces, mapsSize: end }
@@ -124,7 +157,7 @@ function checkMapsSize(object: ObjectSpec, size: number): void {
     )
 }
 
-const sameNames = (names: readonly string[], maps: readonly MapSpec[]): boolean =>
+const sameNames = (names: readonly string[], maps: readonly { readonly name: string }[]): boolean =>
   names.length === maps.length && maps.every(({ name }) => names.includes(name))
 
 export function slotNumber(key: Uint8Array, littleEndian: boolean): number {
@@ -242,7 +275,7 @@ export function structOpsBySection(object: ObjectSpec): Map<string, MapSpec[]> {
   const out = new Map<string, MapSpec[]>()
   for (const map of object.maps) {
     if (map.type !== MAP_TYPES.struct_ops) continue
-    const name = map.structOps?.legacy === true ? '.struct_ops' : '.struct_ops.link'
+    const name = `${map.autocreate === false ? '?' : ''}.struct_ops${map.structOps?.legacy === true ? '' : '.link'}`
     out.set(name, [...(out.get(name) ?? []), map])
   }
   return out

@@ -6,6 +6,7 @@ import { CLASS, JMP, LD_IMM64, PSEUDO_CALL, PSEUDO_LD, SLOT_BYTES } from '../uap
 import { ElfWriter, RELOCATION, SECTION_FLAG, SECTION_TYPE, SYMBOL_BIND, SYMBOL_TYPE } from './container/index.ts'
 import { swapData } from './swap-data.ts'
 import { completeBtf, type ObjectBtf, slotNumber, structOpsBySection } from './write-btf.ts'
+import { addSymbols, type Placed } from './write-symbols.ts'
 
 export interface WriteObjectOptions {
   /** The byte order of the machine that will run it, default the object's own. Initial values of typed variables are turned. */
@@ -23,14 +24,6 @@ export function writeObject(object: ObjectSpec, options: WriteObjectOptions = {}
   return new ObjectWriter(object, options.littleEndian ?? object.littleEndian).write()
 }
 
-/** Where a function is put. */
-interface Placed {
-  readonly spec: FunctionSpec
-  readonly section: string
-  readonly start: number
-  readonly size: number
-}
-
 class ObjectWriter {
   readonly #object: ObjectSpec
   readonly #littleEndian: boolean
@@ -38,8 +31,7 @@ class ObjectWriter {
   readonly #btf: ObjectBtf
   readonly #placed = new Map<string, Placed>()
   readonly #sectionNumbers = new Map<string, number>()
-  /** Symbols by what they stand for: "section x", "function x", "map x", "extern x". */
-  readonly #symbols = new Map<string, number>()
+  #symbols: ReadonlyMap<string, number> = new Map()
   readonly #functions = new Map<string, FuncInfo[]>()
   readonly #lines = new Map<string, LineInfo[]>()
   readonly #relocations = new Map<string, CoreInfo[]>()
@@ -72,7 +64,14 @@ class ObjectWriter {
     if (arena !== undefined) reserve(ARENA_SECTION)
     const structOps = structOpsBySection(object)
     for (const name of structOps.keys()) reserve(name)
-    this.#addSymbols([...data.map(({ section }) => section as string), ...(arena === undefined ? [] : [ARENA_SECTION])])
+    const dataSections = data.map(({ section }) => section as string)
+    this.#symbols = addSymbols(this.#elf, object, {
+      btf: this.#btf,
+      placed: this.#placed,
+      dataSections: arena === undefined ? dataSections : [...dataSections, ARENA_SECTION],
+      numberOf: (section) => this.#sectionNumbers.get(section) ?? 0,
+    })
+    this.#btf.dropSections(new Set(this.#sectionNumbers.keys()))
     for (const [name, placed] of groups) this.#writeCode(name, placed)
     this.#writeData(data, structOps)
     const { builder } = this.#btf
@@ -103,60 +102,6 @@ class ObjectWriter {
     for (const spec of this.#object.functions) add(spec, '.text')
     for (const spec of this.#object.programs) add(spec, spec.section)
     return groups
-  }
-
-  #addSymbols(dataSections: readonly string[]): void {
-    const elf = this.#elf
-    const object = this.#object
-    const number = (section: string): number => this.#sectionNumbers.get(section) ?? 0
-    const sectionSymbol = (name: string): void => {
-      const symbol = {
-        name: '',
-        value: 0,
-        size: 0,
-        bind: SYMBOL_BIND.local,
-        type: SYMBOL_TYPE.section,
-        section: number(name),
-      }
-      this.#symbols.set(`section ${name}`, elf.symbol(symbol))
-    }
-    if (object.functions.length > 0) sectionSymbol('.text')
-    for (const name of dataSections) sectionSymbol(name)
-    const programNames = new Set(object.programs.map(({ name }) => name))
-    for (const { spec, section, start, size } of this.#placed.values()) {
-      const linkage = programNames.has(spec.name) && spec.linkage === 'static' ? 'global' : spec.linkage
-      const symbol = {
-        name: spec.name,
-        value: start,
-        size,
-        bind: bindOf(linkage),
-        type: SYMBOL_TYPE.func,
-        section: number(section),
-      }
-      this.#symbols.set(`function ${spec.name}`, elf.symbol(symbol))
-    }
-    const global = { bind: SYMBOL_BIND.global, type: SYMBOL_TYPE.object }
-    for (const { map, offset, size } of this.#btf.mapPlaces)
-      this.#symbols.set(
-        `map ${map.name}`,
-        elf.symbol({ ...global, name: map.name, value: offset, size, section: number('.maps') }),
-      )
-    for (const { name, section, offset, size, linkage } of object.variables)
-      elf.symbol({
-        name,
-        value: offset,
-        size,
-        bind: bindOf(linkage),
-        type: SYMBOL_TYPE.object,
-        section: number(section),
-      })
-    for (const { name, weak } of object.externs) {
-      const bind = weak ? SYMBOL_BIND.weak : SYMBOL_BIND.global
-      this.#symbols.set(
-        `extern ${name}`,
-        elf.symbol({ name, value: 0, size: 0, bind, type: SYMBOL_TYPE.notype, section: 0 }),
-      )
-    }
   }
 
   #writeCode(name: string, placed: readonly Placed[]): void {
@@ -387,10 +332,6 @@ class ObjectWriter {
       }
     })
   }
-}
-
-function bindOf(linkage: 'static' | 'global' | 'weak'): number {
-  return linkage === 'static' ? SYMBOL_BIND.local : linkage === 'weak' ? SYMBOL_BIND.weak : SYMBOL_BIND.global
 }
 
 function append<Row>(groups: Map<string, Row[]>, key: string, row: Row): void {

@@ -32,6 +32,10 @@ export interface MapSpec {
   readonly pinning?: 'none' | 'by_name' | number
   /** First bytes of an arena: its global variables (section {@link ARENA_SECTION}). */
   readonly arenaData?: Uint8Array
+  /** A definition that gives way to another object's strong one when objects are linked. */
+  readonly weak?: boolean
+  /** False for struct_ops of sections such as "?.struct_ops.link": not created unless asked for. */
+  readonly autocreate?: boolean
   /** A global-data section this map stands for: .rodata, .data, .bss, .kconfig or a suffixed form. */
   readonly section?: string
   /** For struct_ops: the kernel struct and which program goes into which of its members. */

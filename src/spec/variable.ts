@@ -14,11 +14,11 @@ export interface VariableSpec {
 /** A name that the loader must find outside the object. */
 export interface ExternSpec {
   readonly name: string
-  /** kfunc: `__ksym` function; ksym: `__ksym` variable; kconfig: `__kconfig` variable. */
-  readonly kind: 'kfunc' | 'ksym' | 'kconfig'
+  /** kfunc: `__ksym` function; ksym: `__ksym` variable; kconfig: `__kconfig` variable; map: a map of another object. */
+  readonly kind: 'kfunc' | 'ksym' | 'kconfig' | 'map'
   /** A weak extern that is missing becomes 0. */
   readonly weak: boolean
-  /** kfunc: the FUNC; else the variable's type. ksym without a type (void): absent or 0. */
+  /** kfunc: the FUNC; else the variable's type (map: its definition). ksym without a type (void): absent or 0. */
   readonly typeId?: number
   /** kconfig: place in the .kconfig map and size in bytes. */
   readonly offset?: number

@@ -18,6 +18,8 @@ export interface NewSymbol {
   readonly size: number
   readonly bind: number
   readonly type: number
+  /** Absent: default. */
+  readonly visibility?: number
   /** The section's number from {@link ElfWriter.section}, 0 when undefined. */
   readonly section: number
 }
@@ -102,11 +104,11 @@ export class ElfWriter {
     }
     const symbols = new ByteWriter({ littleEndian }).zeros(SYMBOL_BYTES)
     for (const index of order) {
-      const { name, value, size, bind, type, section } = this.#symbols[index]
+      const { name, value, size, bind, type, visibility, section } = this.#symbols[index]
       symbols
         .u32(names.add(name))
         .u8((bind << 4) | type)
-        .u8(0)
+        .u8(visibility ?? 0)
         .u16(section)
         .u64(BigInt(value))
         .u64(BigInt(size))
