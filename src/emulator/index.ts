@@ -6,7 +6,7 @@
 export { CONFORMANCE_HELPERS } from './calls/conformance.ts'
 export { implementedHelpers } from './calls/index.ts'
 export type { HelperArguments } from './calls/mock.ts'
-export type { ContextInput } from './contexts/index.ts'
+export { CONTEXTS, type ContextInput } from './contexts/index.ts'
 export {
   readTracepointFormat,
   type TracepointField,

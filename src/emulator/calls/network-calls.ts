@@ -1,7 +1,7 @@
 import type { FibRoute } from '../environment.ts'
 import { ERRNO } from '../errno.ts'
 import type { Machine } from '../machine.ts'
-import { StorageMap } from '../maps/index.ts'
+import { HandleMap, StorageMap } from '../maps/index.ts'
 import type { HelperTable } from './table.ts'
 
 const AF_INET = 2
@@ -63,6 +63,17 @@ function dropStorage(m: Machine): number {
   return map instanceof StorageMap ? map.drop(m.get64(2)) : -ERRNO.EINVAL
 }
 
+/** Whether the task's cgroup is below the one whose id stands in a cgroup_array: map in `register`, index in the next one. */
+function underCgroup(m: Machine, register: number): number {
+  const map = m.map(register)
+  if (!(map instanceof HandleMap)) return m.fail('invalid-argument', `R${register}: map ${map.name} holds no cgroups`)
+  const index = m.low(register + 1)
+  if (index >= map.spec.maxEntries) return -ERRNO.E2BIG
+  const cgroup = map.targetAt(index)
+  if (cgroup === undefined) return -ERRNO.EAGAIN
+  return m.environment.cgroupAncestors.includes(BigInt(cgroup)) ? 1 : 0
+}
+
 /** Routes, sockets and local storage. Socket look-ups find nothing unless they are mocked. */
 export const NETWORK_CALLS: HelperTable = {
   fib_lookup: fib,
@@ -85,8 +96,8 @@ export const NETWORK_CALLS: HelperTable = {
   get_netns_cookie: () => 1,
   skb_cgroup_id: (m) => m.environment.task.cgroupId,
   skb_ancestor_cgroup_id: (m) => m.environment.cgroupAncestors[m.int(2)] ?? 0n,
-  skb_under_cgroup: () => 0,
-  current_task_under_cgroup: () => 0,
+  skb_under_cgroup: (m) => underCgroup(m, 2),
+  current_task_under_cgroup: (m) => underCgroup(m, 1),
   get_current_task: () => 0,
   get_current_task_btf: () => 0,
   sk_storage_get: storage,

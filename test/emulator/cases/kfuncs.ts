@@ -54,7 +54,7 @@ export const KFUNC_CASES: readonly Case[] = [
     'r2 = 0\nfp r3 -32\nkfunc dynptr_from_xdp\nfp r1 -32\nr2 = 4\nr3 = 20\nkfunc dynptr_adjust\nr7 = r0\nfp r1 -32\nr2 = 0\nr3 = 17\nkfunc dynptr_adjust\nr7 += r0\nfp r1 -32\nkfunc dynptr_size\nr0 += r7',
     16 - 34,
   ),
-  one('cast_to_kern_ctx', 'r1 = r6\nkfunc cast_to_kern_ctx\nr0 -= r6', 0, { own: true }),
+  one('cast_to_kern_ctx', 'r1 = r6\nkfunc cast_to_kern_ctx\nr0 -= r6', 0),
   one('rdonly_cast', 'r1 = r6\nr2 = 1\nkfunc rdonly_cast\nr0 -= r6', 0, { own: true }),
   one(
     'res_spin_lock res_spin_unlock',
@@ -77,7 +77,6 @@ export const KFUNC_CASES: readonly Case[] = [
     'map r1\nr2 = 0\nr3 = 1\nr4 = -1\nr5 = 0\nkfunc arena_alloc_pages\nr7 = r0\nif r0 == 0 goto out\nmap r1\nr2 = r7\nr3 = 1\nkfunc arena_free_pages\nr0 = 1\nout:',
     1,
     {
-      own: true,
       maps: [mapSpec('arena', { keySize: 0, valueSize: 0, maxEntries: 4, flags: 0x400 })],
       type: 'syscall',
       run: {},

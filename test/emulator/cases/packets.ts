@@ -12,6 +12,7 @@ const xdp = (calls: string, text: string, answer: number | bigint, rest: Partial
   ...tc(calls, text, answer, rest),
   type: 'xdp',
 })
+const u32 = (value: number): Uint8Array => new Uint8Array(new Uint32Array([value]).buffer)
 /** The packet with some bytes changed. */
 const frame = (changes: Readonly<Record<number, number>>): Uint8Array => {
   const bytes = packet()
@@ -60,17 +61,14 @@ export const PACKET_CASES: readonly Case[] = [
     'check_mtu',
     '*(u32 *)(r10 - 4) = 0\nr2 = 0\nfp r3 -4\nr4 = 70000\nr5 = 0\ncall check_mtu\nr1 = *(u32 *)(r10 - 4)\nr0 <<= 32\nr0 |= r1',
     (1n << 32n) | 65_536n,
-    {
-      own: true,
-    },
+    {},
   ),
   xdp('redirect', 'r1 = 7\nr2 = 0\ncall redirect\nr7 = r0\nr1 = 7\nr2 = 1\ncall redirect\nr0 <<= 8\nr0 |= r7', 4, {
     look: ({ redirect }) => redirect?.ifindex,
     seen: 7,
-    own: true,
   }),
   xdp('redirect_map', 'map r1\nr2 = 1\nr3 = 2\ncall redirect_map', 2, { maps: [mapSpec('devmap', { valueSize: 4 })] }),
-  tc('redirect_neigh', 'r1 = 7\nr2 = 0\nr3 = 0\nr4 = 0\ncall redirect_neigh', 7, { own: true }),
+  tc('redirect_neigh', 'r1 = 7\nr2 = 0\nr3 = 0\nr4 = 0\ncall redirect_neigh', 7, {}),
   tc('redirect_peer', 'r1 = 7\nr2 = 1\ncall redirect_peer', 2),
   tc('clone_redirect', 'r2 = 9\nr3 = 0\ncall clone_redirect', 0, {
     own: true,
@@ -173,13 +171,12 @@ export const PACKET_CASES: readonly Case[] = [
     look: ({ packet: out }) => out?.[15],
     seen: 3,
   }),
-  tc('skb_set_tstamp', 'r2 = 0x1234\nr3 = 1\ncall skb_set_tstamp\nr0 = *(u64 *)(r6 + 152)', 0x1234, { own: true }),
+  tc('skb_set_tstamp', 'r2 = 0x1234\nr3 = 1\ncall skb_set_tstamp\nr0 = *(u64 *)(r6 + 152)', 0x1234, {}),
   tc(
     'skb_set_tunnel_key skb_get_tunnel_key',
     '*(u64 *)(r10 - 48) = 7\n*(u64 *)(r10 - 40) = 0\n*(u64 *)(r10 - 32) = 0\n*(u64 *)(r10 - 24) = 0\n*(u64 *)(r10 - 16) = 0\n*(u64 *)(r10 - 8) = 0\nr1 = r6\nfp r2 -48\nr3 = 44\nr4 = 0\ncall skb_set_tunnel_key\nr7 = r0\n*(u32 *)(r10 - 48) = 0\nr1 = r6\nfp r2 -48\nr3 = 44\nr4 = 0\ncall skb_get_tunnel_key\nr7 += r0\nr0 = *(u32 *)(r10 - 48)\nr0 += r7',
-    // the kernel makes metadata for sending: reading them back is refused
     7,
-    { own: true },
+    {},
   ),
   tc(
     'skb_set_tunnel_opt skb_get_tunnel_opt',
@@ -188,10 +185,30 @@ export const PACKET_CASES: readonly Case[] = [
   ),
   tc('skb_cgroup_id', 'call skb_cgroup_id', 1, { own: true }),
   tc('skb_ancestor_cgroup_id', 'r2 = 0\ncall skb_ancestor_cgroup_id', 1, { own: true }),
-  tc('skb_under_cgroup', 'map r2\nr3 = 0\ncall skb_under_cgroup', 0, {
-    own: true,
-    maps: [mapSpec('cgroup_array', { valueSize: 4 })],
-  }),
+  tc(
+    'skb_under_cgroup',
+    'map r2\nr3 = 0\ncall skb_under_cgroup\nr7 = r0\nr1 = r6\nmap r2\nr3 = 4\ncall skb_under_cgroup\nr0 += r7',
+    -11 - 7,
+    {
+      maps: [mapSpec('cgroup_array', { valueSize: 4 })],
+    },
+  ),
+  tc(
+    'skb_under_cgroup',
+    'map r2\nr3 = 0\ncall skb_under_cgroup\nr7 = r0\nr1 = r6\nmap r2\nr3 = 1\ncall skb_under_cgroup\nr0 <<= 4\nr0 |= r7',
+    1,
+    {
+      own: true,
+      maps: [mapSpec('cgroup_array', { valueSize: 4 })],
+      before: (emulator) => {
+        for (const [key, cgroup] of [
+          [0, 1],
+          [1, 99],
+        ])
+          emulator.map('m').set(u32(key), u32(cgroup))
+      },
+    },
+  ),
   tc('skb_cgroup_classid', 'call skb_cgroup_classid', 0),
   tc('get_socket_cookie', 'call get_socket_cookie', 0, { own: true }),
   tc('get_socket_uid', 'call get_socket_uid', 65_534, { own: true }),

@@ -96,7 +96,8 @@ export const SYSTEM_CASES: readonly Case[] = [
   plain('get_ns_current_pid_tgid', (1000n << 32n) | 1000n, {
     text: 'r1 = 0\nr2 = 0\nfp r3 -8\nr4 = 8\ncall get_ns_current_pid_tgid\nr0 = *(u64 *)(r10 - 8)\nexit',
   }),
-  plain('current_task_under_cgroup', 0, {
+  plain('current_task_under_cgroup', -11, {
+    own: false,
     maps: [mapSpec('cgroup_array', { valueSize: 4 })],
     text: 'map r1\nr2 = 0\ncall current_task_under_cgroup\nexit',
   }),
