@@ -2,6 +2,7 @@ import type { Instruction, SourceLocation } from '../asm/index.ts'
 import type { BtfBuilder } from '../btf/index.ts'
 import type { Contribution, FunctionSpec, MapSpec, ProgramSpec } from '../spec/index.ts'
 import { allocateRegisters } from './codegen/allocate.ts'
+import { checkChains, type Framed } from './codegen/chains.ts'
 import { cleanGraph } from './codegen/cleanup.ts'
 import { emitInstructions } from './codegen/emit.ts'
 import { removeDead } from './codegen/liveness.ts'
@@ -14,17 +15,18 @@ import { addBtf } from './types/btf.ts'
 import type { Type } from './types/types.ts'
 
 /** Turns a finished function into instructions. */
-export function compileFunction(
+function compileFunction(
   fn: FunctionContext,
   sourceOf: (site: number) => SourceLocation | undefined,
-): Instruction[] {
+): { readonly instructions: Instruction[]; readonly frameBytes: number } {
   dropOverwrittenZeros(fn.emitter.ir)
   const machine = lower(fn.emitter.ir, { signExtend: fn.unit.atLeast(6, 6) })
   cleanGraph(machine)
   removeDead(machine)
   allocateRegisters(machine)
   cleanGraph(machine)
-  return emitInstructions(machine, sourceOf)
+  const instructions = emitInstructions(machine, sourceOf)
+  return { instructions, frameBytes: machine.frameBytes ?? 0 }
 }
 
 /** Source lines with their text, the way from generated code included. */
@@ -47,6 +49,10 @@ export function sourceLines(
     return known.get(site)
   }
 }
+
+/** Functions that code names. */
+const called = (instructions: readonly Instruction[]): string[] =>
+  instructions.flatMap(({ reference }) => (reference?.kind === 'function' ? [reference.name] : []))
 
 export interface EntryPoint {
   readonly fn: FunctionContext
@@ -77,8 +83,14 @@ export function contributionOfUnit(
   )
   const proto = btf.add({ kind: 'func_proto', returnType: int, params: [{ name: 'ctx', type: context }] })
   const typeId = btf.add({ kind: 'func', name: entry.spec.name, type: proto, linkage: 1 })
+  const framed: Framed[] = []
+  const compile = (name: string, fn: FunctionContext): Instruction[] => {
+    const { instructions, frameBytes } = compileFunction(fn, sourceOf)
+    framed.push({ name, frameBytes, calls: called(instructions).filter((it) => !unit.functions.get(it)?.deferred) })
+    return instructions
+  }
   const programs: ProgramSpec[] = [
-    { ...entry.spec, linkage: 'global', typeId, instructions: compileFunction(entry.fn, sourceOf) },
+    { ...entry.spec, linkage: 'global', typeId, instructions: compile(entry.spec.name, entry.fn) },
   ]
   const functions = [...unit.functions.values()].map((used: UsedFunction): FunctionSpec => {
     const params = used.params.map(({ name, type }) => ({ name, type: parameterType(btf, type, entry.contextType) }))
@@ -88,9 +100,10 @@ export function contributionOfUnit(
       name: used.name,
       linkage: used.linkage,
       typeId: btf.add({ kind: 'func', name: used.name, type, linkage: used.linkage === 'global' ? 1 : 0 }),
-      instructions: compileFunction(used.fn, sourceOf),
+      instructions: compile(used.name, used.fn),
     }
   })
+  checkChains(framed, entry.spec.name, unit.atLeast(6, 8) ? 16 : 32)
   const used = [...unit.maps.values()]
   const maps = used.map((map): MapSpec => withTypes(map, btf))
   const variables = [...unit.variables, ...used.flatMap((map) => map.variables?.(btf) ?? [])]

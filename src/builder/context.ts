@@ -34,6 +34,8 @@ export interface UsedFunction {
   readonly fn: FunctionContext
   readonly params: readonly { readonly name: string; readonly type: FunctionParameter }[]
   readonly result: Type | 'void' | 'int'
+  /** It runs later, on a stack of its own. */
+  readonly deferred?: boolean
 }
 /** A parameter: an integer, the context, memory of a type, or any pointer. */
 export type FunctionParameter =

@@ -62,7 +62,8 @@ export function emitInstructions(
   fn: MachineFunction,
   sourceOf: (site: number) => SourceLocation | undefined,
 ): Instruction[] {
-  const { offsets } = layoutFrame(fn, sourceOf)
+  const { offsets, sizeBytes } = layoutFrame(fn, sourceOf)
+  fn.frameBytes = sizeBytes
   const order = [...fn.blocks.filter((b) => !b.cold), ...fn.blocks.filter((b) => b.cold)]
   const lines: Line[] = []
   const places = new Map<MachineBlock, number>()

@@ -59,6 +59,8 @@ export interface MachineFunction {
   slots: StackSlot[]
   /** Slots whose address is kept in a register: they share their place with nothing. */
   pinned: Set<StackSlot>
+  /** How much of the stack it takes, once its frame is laid out. */
+  frameBytes?: number
 }
 
 export function successors(block: MachineBlock): MachineBlock[] {

@@ -16,13 +16,8 @@ import type { Filled } from './zeros.ts'
 
 const MASK64 = (1n << 64n) - 1n
 
-/** The widest access that is naturally aligned, which the verifier wants on the stack: members of packed structs need several. */
-function stackStep(size: LoadSize, base: Operand, offset: number): LoadSize {
-  if (typeof base !== 'object' || base.kind !== 'frame') return size
-  const { align } = base.slot
-  const at = base.offset + offset
-  return ([8, 4, 2] as const).find((unit) => unit <= size && align % unit === 0 && at % unit === 0) ?? 1
-}
+/** The largest power of two up to 8 that divides a number. */
+const powerIn = (number: number): number => (number % 8 === 0 ? 8 : number & -number)
 
 /** Emits loads, stores, atomics and calls. Repeated loads of unchanged memory and loads of what was just stored cost nothing. */
 export class MemoryWriter extends ValueWriter {
@@ -32,6 +27,27 @@ export class MemoryWriter extends ValueWriter {
   protected packet = 0
   #packets = 0
   #packetOf = new Map<Reg, number>()
+  readonly #stackPointers = new Map<Reg, number>()
+
+  /** A register that points, or may point, into a stack: to a multiple of `align` bytes. */
+  stackPointer(base: Operand, align: number): void {
+    if (typeof base === 'number') this.#stackPointers.set(base, align)
+  }
+  /**
+   * What a stack address is certainly a multiple of, up to 8: the verifier wants natural alignment there. Undefined for other
+   * memory, where the CPU does the rest (as x86-64 and arm64 can).
+   */
+  stackAlignment(base: Operand, offset: number): number | undefined {
+    ;[base, offset] = this.root(base, offset)
+    if (typeof base === 'object')
+      return base.kind === 'frame' ? Math.min(base.slot.align, powerIn(base.offset + offset)) : undefined
+    const align = this.#stackPointers.get(base)
+    return align === undefined ? undefined : Math.min(align, powerIn(offset))
+  }
+  /** The widest access to a member that the verifier takes: members of packed structs need several. */
+  #step(size: LoadSize, base: Operand, offset: number): LoadSize {
+    return Math.min(size, this.stackAlignment(base, offset) ?? size) as LoadSize
+  }
 
   /** A helper may have moved the packet: pointers into it are invalid from here on. */
   packetChanged(): void {
@@ -75,7 +91,7 @@ export class MemoryWriter extends ValueWriter {
     const { core } = options
     ;[base, offset] = this.root(base, offset)
     this.checkPacket(region, base)
-    const step = stackStep(size, base, offset)
+    const step = this.#step(size, base, offset)
     if (step < size) {
       let whole = this.load(region, step, base, offset)
       for (let at = step as number; at < size; at += step) {
@@ -103,7 +119,7 @@ export class MemoryWriter extends ValueWriter {
   store(region: Region, size: LoadSize, base: Operand, offset: number, value: Operand): void {
     ;[base, offset] = this.root(base, offset)
     this.checkPacket(region, base)
-    const step = stackStep(size, base, offset)
+    const step = this.#step(size, base, offset)
     if (step < size) {
       for (let at = 0; at < size; at += step)
         this.store(region, step, base, offset + at, this.alu('rsh', 64, value, constant(8 * at)))

@@ -53,7 +53,10 @@ class CallbackClosure implements Closure {
   capture(owner: FunctionContext, operand: Operand): Operand {
     const own = this.parent.reach(owner, operand)
     if (typeof own === 'object' && own.kind !== 'frame') return own
-    return this.#load(this.#slot(`value ${operandKey(own)}`, () => ({ read: () => own })))
+    const captured = this.#load(this.#slot(`value ${operandKey(own)}`, () => ({ read: () => own })))
+    const align = this.parent.emitter.stackAlignment(own, 0)
+    if (align !== undefined) this.inner.emitter.stackPointer(captured, align)
+    return captured
   }
   #variable(owner: FunctionContext, reg: Reg): number {
     return this.#slot(`variable ${owner.emitter.ir.name} ${reg}`, () => ({

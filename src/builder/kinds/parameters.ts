@@ -81,6 +81,12 @@ export function passed(fn: FunctionContext, name: string, type: Parameter, value
           `${name}: ${own.size} bytes where ${type.to.size} are expected`,
           'pass memory of the same type',
         )
+      if ((fn.emitter.stackAlignment(at.base, at.offset) ?? 8) < type.to.align)
+        throw buildError(
+          'build.alignment',
+          `${name}: this member of a packed struct on the stack is not aligned as ${describeType(type.to)} is`,
+          'copy it first: const whole = b.local(Type); whole.$copy(member)',
+        )
       return fn.emitter.address(at.base, at.offset)
     }
   }
@@ -101,11 +107,15 @@ export function received(fn: FunctionContext, type: Parameter, isGlobal: boolean
       return trustedAt(fn, type as KernelStruct<KernelFields>, emitter.param())
     case 'memory': {
       const base = emitter.param()
+      // it may be memory of the caller's stack
+      if (!isGlobal) emitter.stackPointer(base, type.to.align)
       const make = () => view(type.to, { fn, region: 'map', base, offset: 0, access: type.access })
       return isGlobal ? new Maybe(fn, nullable(fn, base), make) : make()
     }
   }
 }
+
+const describeType = (type: Type): string => (type.kind === 'struct' ? `struct ${type.tag}` : type.kind)
 
 export const bpfParameter = (type: Parameter): FunctionParameter =>
   type.kind === 'kernel' ? { kind: 'void' } : type.kind === 'int' ? (type as Type) : type

@@ -43,6 +43,7 @@ export class TimerCallback<K extends Type, V extends Type> {
         fn: inner,
         params: ['map', 'key', 'value'].map((param) => ({ name: param, type: { kind: 'void' } })),
         result: 'int',
+        deferred: true,
       })
       building(inner, () => {
         const place = { fn: inner, region: 'map', offset: 0 } as const

@@ -1,18 +1,11 @@
 import { buildError } from '../context.ts'
-import { constant, type LoadSize, type Operand } from '../ir/ops.ts'
+import { constant, type LoadSize } from '../ir/ops.ts'
 import type { Place } from './place.ts'
 
-/**
- * Pieces to copy bytes in, as wide as they may be: the verifier wants natural alignment on the stack only (where the CPU
- * can do the rest, as x86-64 and arm64 can).
- */
+/** Pieces to copy bytes in, as wide as the verifier lets them be in all of the places. */
 export function* chunks(size: number, ...places: readonly Place[]): Generator<[at: number, size: LoadSize]> {
-  const stacks = places.filter(({ base }) => typeof base === 'object' && base.kind === 'frame')
   const fits = (at: number, unit: number): boolean =>
-    stacks.every(({ base, offset }) => {
-      const frame = base as Extract<Operand, { kind: 'frame' }>
-      return frame.slot.align >= unit && (frame.offset + offset + at) % unit === 0
-    })
+    places.every(({ fn, base, offset }) => (fn.emitter.stackAlignment(base, offset + at) ?? 8) >= unit)
   for (let at = 0; at < size; ) {
     const step = ([8, 4, 2, 1] as const).find((unit) => unit <= size - at && fits(at, unit)) ?? 1
     yield [at, step]

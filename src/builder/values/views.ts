@@ -271,6 +271,7 @@ export class BytesView<L extends number = number, A extends Access = Access> ext
     const type = { ...this.type, length, size: length } as BytesType<N>
     return new Maybe(fn, ok, () => {
       const base = emitter.alu('add', 64, emitter.address(place.base, 0), by)
+      if (emitter.stackAlignment(place.base, 0) !== undefined) emitter.stackPointer(base, 1)
       return new BytesView<N, A>(type, { ...place, base })
     })
   }
@@ -404,7 +405,10 @@ export class ArrayView<E extends Type = Type, L extends number = number, A exten
   #element(i: Operand): unknown {
     const place = placeOf(this)
     const { emitter } = place.fn
-    const base = emitter.alu('add', 64, place.base, emitter.alu('mul', 64, i, constant(this.type.element.size)))
+    const { size } = this.type.element
+    const base = emitter.alu('add', 64, place.base, emitter.alu('mul', 64, i, constant(size)))
+    const align = emitter.stackAlignment(place.base, 0)
+    if (align !== undefined) emitter.stackPointer(base, Math.min(align, size & -size))
     return viewOf(this.type.element, { ...place, base })
   }
 }

@@ -3,6 +3,7 @@ import { collectObject, linkProgram } from 'typebpf/spec'
 import { construct } from './construct.ts'
 import { evaluate } from './evaluate.ts'
 import type { GeneratedProgram } from './language.ts'
+import { kept } from './places.ts'
 
 /** What a campaign counts. */
 export interface Counts {
@@ -37,7 +38,7 @@ export function check(program: GeneratedProgram, counts: Counts): string | undef
   using loaded = loadImage(sys, image, { logLevel: 0 })
   if (loaded.verdict !== 'accept' || loaded.program === undefined) {
     using again = loadImage(sys, image, { logLevel: 1 })
-    if (/too large|too complex/.test(`${again.message} ${again.log}`)) {
+    if (/too large|too complex|combined stack size/i.test(`${again.message} ${again.log}`)) {
       counts.tooLarge++
       return undefined
     }
@@ -45,8 +46,9 @@ export function check(program: GeneratedProgram, counts: Counts): string | undef
     return `the kernel rejects it: ${again.message}\n${again.log.slice(-1500)}`
   }
   const cells = [0n, 0n, 0n, 0n]
+  const maps = kept()
   for (const input of program.inputs) {
-    const expected = evaluate(program, input, cells)
+    const expected = evaluate(program, input, cells, maps)
     const out = testRun(sys, loaded.program.fd, { data: input })
     counts.runs++
     const got = new DataView(out.data.buffer, out.data.byteOffset).getBigUint64(56, true)

@@ -28,8 +28,10 @@ import {
   INTS,
   type IntId,
   type Statement,
+  usesPlaces,
   VARIABLES,
 } from './language.ts'
+import { places, READS, seen, TESTS, WRITES } from './places.ts'
 
 // The trees are typed at run time only; the builder checks every width by itself.
 type AnyInt = Int<'u64'>
@@ -69,6 +71,8 @@ export function construct(program: GeneratedProgram): BpfProgram {
     const locals = b.local(Locals)
     const members = locals as unknown as Record<string, AnyInt & { set(v: AnyInt): void; [atomic: string]: unknown }>
     for (let i = 0; i < 4; i++) locals.elements.at(i).set(i + 1)
+    const usesMemory = usesPlaces(program.statements)
+    const memory = (usesMemory ? places(b) : undefined) as ReturnType<typeof places>
 
     const literal = (type: IntId, value: bigint): AnyInt => TYPES[type](value)
     const value = (e: Expression): AnyInt => {
@@ -94,6 +98,8 @@ export function construct(program: GeneratedProgram): BpfProgram {
         }
         case 'element':
           return locals.elements.masked(value(e.index) as unknown as Int<'u32'>).to(u32) as unknown as AnyInt
+        case 'place':
+          return READS[e.op].build(memory, e.n, value(e.a)) as AnyInt
         case 'binary':
           return binary(e, value)
       }
@@ -102,6 +108,8 @@ export function construct(program: GeneratedProgram): BpfProgram {
       switch (c.k) {
         case 'not':
           return holds(c.a).not()
+        case 'place':
+          return TESTS[c.op].build(memory, c.n, value(c.a))
         case 'and':
         case 'or': {
           const left = holds(c.a)
@@ -129,6 +137,34 @@ export function construct(program: GeneratedProgram): BpfProgram {
             b.cpu()
             variables[1].set(value(s.value).mul(3).add(variables[1].get()))
             break
+          case 'place': {
+            const first = value(s.a)
+            WRITES[s.op].build(memory, s.n, first, value(s.c))
+            break
+          }
+          case 'while': {
+            const round = b.let(u32, 0)
+            b.while(
+              () =>
+                round
+                  .get()
+                  .lt(s.count)
+                  .and(() => holds(s.condition)),
+              () => {
+                round.update((now) => now.add(1))
+                run(s.body)
+              },
+            )
+            break
+          }
+          case 'times': {
+            const count = (value(s.count) as unknown as Int<'u32'>).and(3)
+            b.range(count, { max: 3, as: s.form }, (i) => {
+              variables[0].set(variables[0].get().xor(i as unknown as AnyInt))
+              run(s.body)
+            })
+            break
+          }
           case 'atomic': {
             const operand = value(s.value)
             const name = s.op[0].toUpperCase() + s.op.slice(1)
@@ -195,6 +231,7 @@ export function construct(program: GeneratedProgram): BpfProgram {
       mix(members[`m${i}`])
     })
     for (let i = 0; i < 4; i++) mix(locals.elements.at(i) as unknown as AnyInt)
+    if (usesMemory) for (const number of seen(memory)) mix(number)
     packet['w7'].set(result.get())
     return b.PASS
   })

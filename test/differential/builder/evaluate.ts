@@ -5,21 +5,24 @@ import {
   INTS,
   type IntId,
   type Statement,
+  usesPlaces,
   VARIABLES,
   wrap,
 } from './language.ts'
+import { type Kept, READS, seenState, state0, TESTS, WRITES } from './places.ts'
 
 /** What a run gives: the result, or undefined when the program left early. */
 export type Outcome = bigint | undefined
 /** Thrown where the program leaves. */
 class Left extends Error {}
 
-/** What a run of the program must give: a direct evaluation of the same trees. `cells` is the map, which runs change. */
-export function evaluate(program: GeneratedProgram, input: Uint8Array, cells: bigint[]): Outcome {
+/** What a run of the program must give: a direct evaluation of the same trees. `cells` and `kept` are maps, which runs change. */
+export function evaluate(program: GeneratedProgram, input: Uint8Array, cells: bigint[], kept: Kept): Outcome {
   const view = new DataView(input.buffer, input.byteOffset, input.length)
   const variables = VARIABLES.map((type, i) => readInput(view, type, i))
   const members = VARIABLES.map(() => 0n)
   const elements = [1n, 2n, 3n, 4n]
+  const state = state0(input, kept)
 
   const value = (e: Expression): bigint => {
     switch (e.k) {
@@ -49,6 +52,8 @@ export function evaluate(program: GeneratedProgram, input: Uint8Array, cells: bi
       }
       case 'element':
         return elements[Number(value(e.index) & 3n)]
+      case 'place':
+        return READS[e.op].evaluate(state, e.n, value(e.a))
       case 'binary':
         return wrap(e.type, binary(e.type, e.op, value(e.a), value(e.b)))
     }
@@ -57,6 +62,8 @@ export function evaluate(program: GeneratedProgram, input: Uint8Array, cells: bi
     switch (c.k) {
       case 'not':
         return !holds(c.a)
+      case 'place':
+        return TESTS[c.op].evaluate(state, c.n, value(c.a))
       case 'and':
         return holds(c.a) && holds(c.b)
       case 'or':
@@ -98,6 +105,22 @@ export function evaluate(program: GeneratedProgram, input: Uint8Array, cells: bi
         case 'call':
           variables[1] = wrap('u64', value(s.value) * 3n + variables[1])
           break
+        case 'place': {
+          const first = value(s.a)
+          WRITES[s.op].evaluate(state, s.n, first, value(s.c))
+          break
+        }
+        case 'while':
+          for (let round = 0; round < s.count && holds(s.condition); round++) run(s.body)
+          break
+        case 'times': {
+          const count = value(s.count) & 3n
+          for (let i = 0n; i < count; i++) {
+            variables[0] ^= i
+            run(s.body)
+          }
+          break
+        }
         case 'atomic': {
           const before = members[1]
           const operand = value(s.value)
@@ -167,6 +190,7 @@ export function evaluate(program: GeneratedProgram, input: Uint8Array, cells: bi
     result = wrap('u64', result * 31n + wrap('u64', members[i]))
   })
   for (const element of elements) result = wrap('u64', result * 31n + element)
+  if (usesPlaces(program.statements)) for (const number of seenState(state)) result = wrap('u64', result * 31n + number)
   return result
 }
 

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { READS, TESTS, WRITES } from './places.ts'
 
 /** The language of generated programs: expression trees and statements over the builder's own operations. */
 export type IntId = 'u8' | 'u16' | 'u32' | 'u64' | 'i8' | 'i16' | 'i32' | 'i64'
@@ -31,7 +32,10 @@ export type Expression =
   | { k: 'swapped'; type: IntId; a: Expression }
   | { k: 'select'; type: IntId; condition: Condition; a: Expression; b: Expression }
   | { k: 'element'; type: 'u32'; index: Expression }
+  /** A read of memory by a row of places.ts. */
+  | { k: 'place'; type: IntId; op: string; n: number; a: Expression }
 export type Condition =
+  | { k: 'place'; op: string; n: number; a: Expression }
   | { k: 'compare'; type: IntId; op: Compare; a: Expression; b: Expression }
   | { k: 'and' | 'or'; a: Condition; b: Condition; lazy: boolean }
   | { k: 'not'; a: Condition }
@@ -56,6 +60,12 @@ export type Statement =
   | { k: 'function'; value: Expression; other: Expression }
   | { k: 'poke'; value: Expression }
   | { k: 'switch'; value: Expression; cases: [number, Statement[]][]; otherwise: Statement[] }
+  /** A write of memory by a row of places.ts. */
+  | { k: 'place'; op: string; n: number; a: Expression; c: Expression }
+  /** Rounds as long as the condition holds, at most `count`. */
+  | { k: 'while'; count: number; condition: Condition; body: Statement[] }
+  /** Rounds by a running number. */
+  | { k: 'times'; count: Expression; form: LoopForm; body: Statement[] }
   | { k: 'atomic'; index: number; op: 'add' | 'or' | 'and' | 'xor'; fetch: boolean; value: Expression }
   | { k: 'call'; index: number; value: Expression }
 export const FORMS = ['bounded', 'unrolled', 'callback', 'iterator'] as const
@@ -63,6 +73,12 @@ export type LoopForm = (typeof FORMS)[number]
 export interface GeneratedProgram {
   readonly statements: Statement[]
   readonly inputs: readonly Uint8Array[]
+}
+
+/** Whether the program uses the memory of places.ts. */
+export function usesPlaces(node: unknown): boolean {
+  if (typeof node !== 'object' || node === null) return false
+  return (node as { k?: unknown }).k === 'place' || Object.values(node).some(usesPlaces)
 }
 
 const INTERESTING = [
@@ -136,6 +152,13 @@ export function expression(type: IntId, depth: number): fc.Arbitrary<Expression>
         .map(([c, a, b]) => ({ k: 'select', type, condition: c, a, b })),
     ]
     if (bits > 8 && !INTS[type].signed) more.push(inner(type).map((a) => ({ k: 'swapped', type, a })))
+    const reads = Object.keys(READS).filter((name) => READS[name].type === type)
+    if (reads.length > 0)
+      more.push(
+        fc
+          .tuple(fc.constantFrom(...reads), fc.nat(30), inner('u64'))
+          .map(([op, n, a]) => ({ k: 'place', type, op, n, a })),
+      )
     if (type === 'u32') more.push(inner('u32').map((index) => ({ k: 'element', type: 'u32', index })))
     made = fc.oneof(...more)
   }
@@ -164,6 +187,12 @@ export function condition(depth: number): fc.Arbitrary<Condition> {
         .map(([k, a, b, lazy]): Condition => ({ k: k as 'and', a, b, lazy })),
     },
     { weight: 1, arbitrary: condition(depth - 1).map((a): Condition => ({ k: 'not', a })) },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(fc.constantFrom(...Object.keys(TESTS)), fc.nat(30), expression('u64', depth - 1))
+        .map(([op, n, a]): Condition => ({ k: 'place', op, n, a })),
+    },
   )
 }
 export function statements(depth: number, inLoop: boolean): fc.Arbitrary<Statement[]> {
@@ -173,6 +202,12 @@ export function statements(depth: number, inLoop: boolean): fc.Arbitrary<Stateme
       {
         weight: 2,
         arbitrary: expression(VARIABLES[index], 2).map((value): Statement => ({ k: 'store', index, value })),
+      },
+      {
+        weight: 3,
+        arbitrary: fc
+          .tuple(fc.constantFrom(...Object.keys(WRITES)), fc.nat(30), expression('u64', 2), expression('u64', 1))
+          .map(([op, n, a, c]): Statement => ({ k: 'place', op, n, a, c })),
       },
       {
         weight: 1,
@@ -222,6 +257,13 @@ export function statements(depth: number, inLoop: boolean): fc.Arbitrary<Stateme
       fc.constantFrom(...FORMS),
     )
     .map(([count, body, leave, skip, quit, form]) => ({ k: 'loop', form, count, body, leave, skip, quit }))
+  const short = statements(depth - 1, true)
+  const whilst: fc.Arbitrary<Statement> = fc
+    .tuple(fc.integer({ min: 1, max: 4 }), condition(1), short)
+    .map(([count, condition, body]) => ({ k: 'while', count, condition, body }))
+  const times: fc.Arbitrary<Statement> = fc
+    .tuple(expression('u32', 1), fc.constantFrom('bounded', 'callback', 'iterator'), short)
+    .map(([count, form, body]) => ({ k: 'times', count, form: form as LoopForm, body }))
   const each: fc.Arbitrary<Statement> = fc
     .tuple(
       fc.option(condition(1), { nil: undefined }),
@@ -230,8 +272,8 @@ export function statements(depth: number, inLoop: boolean): fc.Arbitrary<Stateme
     )
     .map(([stop, quit, value]) => ({ k: 'each', stop, quit, value }))
   const all = inLoop
-    ? fc.oneof({ weight: 8, arbitrary: simple }, branch, choice, each)
-    : fc.oneof({ weight: 5, arbitrary: simple }, branch, choice, loop, each)
+    ? fc.oneof({ weight: 9, arbitrary: simple }, branch, choice, each, loop)
+    : fc.oneof({ weight: 6, arbitrary: simple }, branch, choice, loop, whilst, times, each)
   return fc.array(all, { minLength: 1, maxLength: 4 })
 }
 const input = fc.oneof(
