@@ -29,6 +29,8 @@ export interface RawResult {
   /** Metadata and packet as they came out; undefined where the type gives none. */
   readonly data?: Uint8Array
   readonly context?: Uint8Array
+  /** The context's fields after the run, of types without BPF_PROG_RUN: emulator only. */
+  readonly fields?: Readonly<Record<string, number | bigint>>
   /** struct bpf_flow_keys that a flow dissector filled in. */
   readonly flowKeys?: Uint8Array
   /** Mean of a run. */

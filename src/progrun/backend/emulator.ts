@@ -1,5 +1,6 @@
 import {
   ArrayMap,
+  CONTEXTS,
   type ContextInput,
   createEmulator,
   type EmulatedMap,
@@ -104,6 +105,20 @@ function contextInput(input: PreparedRun): ContextInput | undefined {
   return out
 }
 
+/** Fields as the harness gives them everywhere: 64 bits as bigint, less as number. */
+function contextFields(
+  type: string | undefined,
+  values: Readonly<Record<string, bigint>>,
+): Record<string, number | bigint> {
+  const table = type === undefined ? undefined : CONTEXTS[type]?.table
+  return Object.fromEntries(
+    (table?.fields ?? []).map(({ name, size }) => [
+      name,
+      size === 8 ? (values[name] ?? 0n) : Number(values[name] ?? 0n),
+    ]),
+  )
+}
+
 /** Programs that share maps in an emulated kernel of their own. */
 export function openEmulator(fleet: Fleet, world: EmulatorWorld = {}): EmulatorBackend {
   const { time, random, task, helpers, ...rest } = world
@@ -142,6 +157,7 @@ export function openEmulator(fleet: Fleet, world: EmulatorWorld = {}): EmulatorB
         retval: result.retval,
         ...(data === undefined || (shape !== undefined && shape.data !== 'packet') ? {} : { data }),
         ...(input.context === undefined ? {} : { context: result.ctxBytes }),
+        ...(shape === undefined ? { fields: contextFields(type, result.ctx) } : {}),
         ...(result.flowKeys === undefined ? {} : { flowKeys: result.flowKeys }),
         durationNs,
         instructions: result.steps,

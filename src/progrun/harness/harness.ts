@@ -153,7 +153,7 @@ export class Harness {
     const type = programTypeName(image.type)
     if (type === undefined)
       throw new UsageError('progrun.type', `${image.name}: program type ${image.type} is not known`)
-    const prepared = prepareRun(image.name, type, options as AnyRun)
+    const prepared = prepareRun(image, type, options as AnyRun)
     const backends = this.#usable(image.name, prepared)
     const results = backends.map((backend) => backend.run(index, prepared))
     if (backends.length < this.#backends.length) this.#bringInLine()
@@ -171,7 +171,7 @@ export class Harness {
     const index = this.#programIndex(program)
     const image = this.images[index]
     const type = programTypeName(image.type) as TypeOfKind<K>
-    const prepared = prepareRun(image.name, type, options as AnyRun)
+    const prepared = prepareRun(image, type, options as AnyRun)
     const backend = this.kernel ?? this.#backends[0]
     if (backend === this.kernel && prepared.kernelRefuses !== undefined)
       throw new UsageError('progrun.kernel-refuses', `${image.name}: ${prepared.kernelRefuses}`)

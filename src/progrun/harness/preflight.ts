@@ -1,6 +1,6 @@
 import { UsageError } from '../../errors/index.ts'
 import { decode, encode, type Layout } from '../../layout/index.ts'
-import type { ProgramType } from '../../uapi/index.ts'
+import { ATTACH_TYPES, type ProgramType } from '../../uapi/index.ts'
 import type { RawRun } from '../backend/backend.ts'
 import { buildPacket, ipv4ToBytes, ipv6ToBytes } from '../packets/index.ts'
 import type { SkLookupContext } from './contexts.ts'
@@ -23,6 +23,9 @@ function bytesOf(input: NonNullable<AnyRun['packet']>): Uint8Array {
 function ethertype(packet: Uint8Array): number {
   return packet.length < 14 ? 0 : (packet[12] << 8) | packet[13]
 }
+
+/** XDP programs that run for an entry of a devmap or cpumap. */
+const ENTRY_PROGRAMS: ReadonlySet<number> = new Set([ATTACH_TYPES.xdp_devmap, ATTACH_TYPES.xdp_cpumap])
 
 /** Why BPF_PROG_RUN would answer EINVAL for this packet. */
 function packetRefusal(type: ProgramType, shape: RunShape, packet: Uint8Array, metadata: number): string | undefined {
@@ -94,7 +97,11 @@ function contextBytes(type: ProgramType, shape: RunShape | undefined, run: AnyRu
  * Checks and encodes what a run takes.
  * @throws UsageError `progrun.*` for what no backend could run
  */
-export function prepareRun(name: string, type: ProgramType, run: AnyRun): PreparedRun {
+export function prepareRun(
+  { name, expectedAttachType }: { readonly name: string; readonly expectedAttachType: number },
+  type: ProgramType,
+  run: AnyRun,
+): PreparedRun {
   const shape = RUN_SHAPES[type]
   const repeat = run.repeat ?? 1
   if (!Number.isInteger(repeat) || repeat < 1 || repeat > 0xffff_ffff)
@@ -126,6 +133,8 @@ export function prepareRun(name: string, type: ProgramType, run: AnyRun): Prepar
   if (shape === undefined) refuses = `${type} programs have no BPF_PROG_RUN`
   else if (repeat > 1 && !shape.repeat) refuses = `${type}: BPF_PROG_RUN takes no repeat`
   else if (run.cpu !== undefined && !shape.cpu) refuses = `${type}: BPF_PROG_RUN takes no cpu`
+  if (type === 'xdp' && ENTRY_PROGRAMS.has(expectedAttachType))
+    refuses = 'xdp: BPF_PROG_RUN takes no programs of a devmap or cpumap'
   let { context } = parts
   if (type === 'xdp' && data !== undefined && (metadata.length > 0 || parts.fields !== undefined)) {
     const allowed = ['ingress_ifindex', 'rx_queue_index']

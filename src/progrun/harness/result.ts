@@ -59,8 +59,13 @@ export class RunResult<K extends ProgramType = ProgramType> {
     return this.packet === undefined ? [] : decodePacket(this.packet)
   }
 
-  /** The context as it came out, by field; undefined where the type gives none back or none went in. */
+  /**
+   * The context as it came out, by field: of test runs where one went in, of types without BPF_PROG_RUN from the emulator
+   * (`reply` of sock_ops, the address that a cgroup program wrote). Undefined where the type gives none back.
+   */
   get ctx(): Readonly<Record<string, unknown>> | undefined {
+    const [{ fields }] = this.runs
+    if (fields !== undefined) return fields
     const layout = RUN_SHAPES[this.type]?.context
     if (layout === undefined || this.#context === undefined || this.#context.length < layout.size) return undefined
     return decode(layout, this.#context) as Record<string, unknown>

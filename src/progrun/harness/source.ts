@@ -78,7 +78,17 @@ function withInnerMaps(image: ProgramImage, object: ObjectSpec): ProgramImage {
       const inner = object.maps.find(({ name }) => name === target)
       if (inner !== undefined && !maps.some(({ name }) => name === target)) maps.push(inner)
     }
-  return maps.length === image.maps.length ? image : { ...image, maps }
+  return { ...image, maps: maps.map(sized) }
+}
+
+const PAGE = 4096
+
+/** Loaders give a ring a size that can be mapped: a power of two of whole pages. */
+function sized(spec: MapSpec): MapSpec {
+  if ((spec.type !== MAP_TYPES.ringbuf && spec.type !== MAP_TYPES.user_ringbuf) || spec.maxEntries === 0) return spec
+  let maxEntries = PAGE
+  while (maxEntries < spec.maxEntries && maxEntries < 2 ** 31) maxEntries *= 2
+  return maxEntries === spec.maxEntries ? spec : { ...spec, maxEntries }
 }
 
 /** A source as it was given: an object, or one program that is linked already. */

@@ -26,6 +26,7 @@ import type { HarnessSource } from '../harness/source.ts'
 import type { TestMap } from '../harness/test-map.ts'
 import type { VerdictName } from '../harness/verdicts.ts'
 import { formatPacket, type Layer } from '../packets/index.ts'
+import { explainFailure } from './explain.ts'
 
 function answer({ pass, message, actual, expected }: Check): MatcherResult {
   return { pass, message: () => message, actual, expected }
@@ -102,7 +103,8 @@ export interface HarnessFixture {
 
 /** vitest's `test` with the fixture `bpf`. A failing test says on which backend it ran. */
 export const test = vitestTest.extend<HarnessFixture>({
-  bpf: async ({ task }, use) => {
+  bpf: async ({ task, onTestFailed }, use) => {
+    onTestFailed(() => explainFailure(task))
     const open: Harness[] = []
     try {
       await use(async (source, options) => {
