@@ -5,9 +5,9 @@ import { checkBtfArgument } from './btf-argument.ts'
 import { flagBits } from './context-types.ts'
 import { checkDynptr, checkOwned, type Dynptr } from './dynptrs.ts'
 import { EACCES, type Env } from './env.ts'
-import { dropNonOwning, inTreeCallback, lockOwner } from './graph-objects.ts'
 import * as H from './helper-ids.ts'
 import { exchangeField, matchType } from './kernel-pointers.ts'
+import { checkSpinLock } from './locks.ts'
 import {
   checkAlignment,
   checkBuffer,
@@ -24,7 +24,6 @@ import { markPrecise, markWanted, want } from './precision.ts'
 import type { ProgramMap } from './program.ts'
 import { accessesPacket } from './program-rules.ts'
 import type { ArgumentBase, HelperPrototype } from './prototype.ts'
-import { acquireLock, releaseLock } from './references.ts'
 import * as R from './registers.ts'
 import { checkStackRange, type RawAccess } from './stack.ts'
 import type { StackLiveness } from './stack-liveness.ts'
@@ -302,41 +301,6 @@ export function checkSize(
     env.reject(`R${register} unbounded memory access, use 'var &= const' or 'if (var < const)'`, EACCES)
   checkHelperMemory(env, liveness, register - 1, umax, write, zeroAllowed, raw)
   markPrecise(env, register)
-}
-
-/** A lock in a map value or in an object of the program (process_spin_lock). */
-function checkSpinLock(env: Env, register: number, lock: boolean): void {
-  const frame = env.frame
-  const m = frame.m
-  const b = registerBase(register)
-  if (inTreeCallback(env)) env.reject("can't spin_{lock,unlock} in rbtree cb", EACCES)
-  if (!isConst(m, b))
-    env.reject(`R${register} doesn't have constant offset. bpf_spin_lock has to be at the constant offset`)
-  let offset: number
-  if (m[b + R.TYPE] === R.MAP_VALUE) {
-    const map = env.map(m[b + R.AUX])
-    if (env.btf === undefined || (map.spec.btfValueTypeId ?? 0) === 0)
-      env.reject(`map '${map.name}' has to have BTF in order to use bpf_spin_lock`)
-    if (map.spinLock < 0) env.reject(`map '${map.name}' has no valid bpf_spin_lock`)
-    offset = map.spinLock
-  } else {
-    const field = env.fieldsOf(m[b + R.AUX]).find(({ kind }) => kind === 'bpf_spin_lock')
-    if (field === undefined) env.reject("local 'kptr' has no valid bpf_spin_lock")
-    offset = field.offset
-  }
-  const at = frame.u[b / 2 + R.VALUE] + BigInt(m[b + R.OFF])
-  if (at !== BigInt(offset)) env.reject(`off ${at} doesn't point to 'struct bpf_spin_lock' that is at ${offset}`)
-  const state = env.state
-  const id = m[b + R.ID]
-  const owner = lockOwner(env, register)
-  if (lock) {
-    if (state.activeLocks > 0) env.reject('Locking two bpf_spin_locks are not allowed')
-    acquireLock(env, env.insn, id, owner)
-    return
-  }
-  if (state.activeLocks === 0) env.reject('bpf_spin_unlock without taking a lock')
-  if (!releaseLock(env, id, owner)) env.reject('bpf_spin_unlock of different lock')
-  dropNonOwning(env, markUnknown)
 }
 
 /** A timer in a map value (process_timer_func); its map is remembered for the next argument. */

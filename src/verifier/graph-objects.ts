@@ -1,10 +1,10 @@
 /** Objects that the program allocates, and the lists and trees that hold them (kfuncs of kernel/bpf/helpers.c in 6.18). */
 import { isConst, markKnown, valueNumber } from './bounds.ts'
-import { EFAULT, type Env } from './env.ts'
+import { EFAULT, EINVAL, type Env } from './env.ts'
 import { type KernelTypes, PROGRAM_OBJECT } from './kernel-types.ts'
 import type { KfuncCall } from './kfunc-arguments.ts'
 import { fieldText, type ObjectField } from './object-fields.ts'
-import { dropReference, releaseReference } from './references.ts'
+import { dropReference, isLock, releaseReference } from './references.ts'
 import * as R from './registers.ts'
 import { eachRegister, registerBase } from './state.ts'
 
@@ -77,12 +77,12 @@ function checkLocked(env: Env, register: number, fields: readonly ObjectField[],
   const { state } = env
   const id = env.frame.m[registerBase(register) + R.ID]
   const owner = lockOwner(env, register)
-  const lock = fields.find((f) => f.kind === 'bpf_spin_lock')
-  if (lock === undefined) env.unmodelled('resilient spin locks')
-  const held = state.references.some((r) => r.kind === 'lock' && r.id === id && r.owner === owner)
+  const held = state.references.some((r) => isLock(r) && r.id === id && r.owner === owner)
   if (state.activeLocks > 0 && held) return
   if (state.activeLocks > 0) env.say('held lock and object are not in the same allocation')
-  env.reject(`bpf_spin_lock at off=${lock.offset} must be held for ${kind}`)
+  // Of a lock that may fail the kernel prints the offset of the one that is not there.
+  const offset = fields.find((f) => f.kind === 'bpf_spin_lock')?.offset ?? -EINVAL
+  env.reject(`bpf_spin_lock at off=${offset} must be held for ${kind}`)
 }
 
 /** The callback of a tree is running, under the tree's lock. */

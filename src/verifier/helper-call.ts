@@ -225,7 +225,7 @@ function giveResult(env: Env, call: CallFacts, insn: number): void {
       if (call.map === undefined) env.reject('verifier internal error: unexpected null map_ptr')
       m[R.AUX] = call.mapReference
       m[R.AUX2] = call.mapUid
-      if ((flags & R.MAYBE_NULL) === 0 && call.map.spinLock >= 0) m[R.ID] = env.newId()
+      if ((flags & R.MAYBE_NULL) === 0 && call.map.locks) m[R.ID] = env.newId()
       break
     case 'RET_PTR_TO_SOCKET':
       pointer(R.SOCKET)

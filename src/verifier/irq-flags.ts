@@ -8,7 +8,14 @@ import type { StackLiveness } from './stack-liveness.ts'
 import { allBytes, anyByte, clearSlots, firstSlot, OUT_OF_RANGE, objectFrame, readSlots } from './stack-objects.ts'
 import { slotBase } from './state.ts'
 
-export function checkIrqFlag(env: Env, liveness: StackLiveness, register: number, save: boolean): void {
+/** Who turned interrupts off: only its counterpart may turn them on. */
+const NATIVE = 0
+const OF_LOCK = 1
+const OWNERS = ['native', 'lock']
+
+export function checkIrqFlag(env: Env, liveness: StackLiveness, register: number, name: string): void {
+  const save = name === 'bpf_local_irq_save' || name === 'bpf_res_spin_lock_irqsave'
+  const owner = name.startsWith('bpf_res_spin_') ? OF_LOCK : NATIVE
   const first = firstSlot(env, register, 'irq_flag', 1)
   if (save) {
     const free = first === OUT_OF_RANGE || (first >= 0 && !anyByte(objectFrame(env, register), first, 1, R.IRQ_SLOT))
@@ -22,6 +29,7 @@ export function checkIrqFlag(env: Env, liveness: StackLiveness, register: number
     frame.m[b + R.TYPE] = R.STACK
     frame.m[b + R.FRAME] = 0
     frame.m[b + R.REF] = id
+    frame.m[b + R.AUX] = owner
     frame.types.fill(R.IRQ_SLOT, slot * 8, slot * 8 + 8)
     env.scratchSlot(slot)
     liveness.markWrite(frame.index, slot)
@@ -32,6 +40,9 @@ export function checkIrqFlag(env: Env, liveness: StackLiveness, register: number
   if (first < 0 || id === 0 || !allBytes(frame, first, 1, R.IRQ_SLOT))
     env.reject(`expected an initialized irq flag as arg#${register - 1}`)
   readSlots(env, liveness, frame, first, 1)
+  const made = frame.m[slotBase(first) + R.AUX]
+  if (made !== owner)
+    env.reject(`irq flag acquired by ${OWNERS[made]} kfuncs cannot be restored with ${OWNERS[owner]} kfuncs`)
   if (!releaseIrq(env.state, id)) {
     const wanted = env.state.irqId
     const insn = env.state.references.find((r) => r.id === wanted)?.insn ?? 0

@@ -9,6 +9,7 @@ import { checkIrqFlag } from './irq-flags.ts'
 import { checkIterator, type IteratorPlace } from './iterators.ts'
 import { KERNEL_OBJECT, type KernelTypes, kindText } from './kernel-types.ts'
 import { isIterator, type Kfunc } from './kfunc-prototype.ts'
+import { checkResilientLock } from './locks.ts'
 import { markNotNull } from './nullness.ts'
 import type { ObjectField } from './object-fields.ts'
 import { markPrecise } from './precision.ts'
@@ -42,7 +43,6 @@ export interface KfuncCall {
 }
 
 const SPECIAL_STRUCTS: Readonly<Record<string, string>> = {
-  bpf_res_spin_lock: 'resilient spin locks',
   bpf_task_work: 'task work',
 }
 
@@ -197,6 +197,11 @@ function checkPointer(env: Env, liveness: StackLiveness, call: KfuncCall, i: num
     checkWorkQueue(env, call, register)
     return 1
   }
+  if (targetName === 'bpf_res_spin_lock' && isStruct) {
+    checkArgumentOffset(env, register, release)
+    checkResilientLock(env, call, i)
+    return 1
+  }
   const special = isStruct ? SPECIAL_STRUCTS[targetName] : undefined
   if (special !== undefined) env.unmodelled(special)
   if (suffix(name, '__str')) {
@@ -210,7 +215,7 @@ function checkPointer(env: Env, liveness: StackLiveness, call: KfuncCall, i: num
     if (!isMap) {
       checkArgumentOffset(env, register, release)
       if (m[b + R.TYPE] !== R.STACK) env.reject(`arg#${i} doesn't point to an irq flag on stack`)
-      checkIrqFlag(env, liveness, register, kfunc.name === 'bpf_local_irq_save')
+      checkIrqFlag(env, liveness, register, kfunc.name)
       return 1
     }
     if ((m[b + R.TYPE] & R.BASE_MASK) !== R.MAP_PTR) env.unmodelled('map arguments that are no map pointers')

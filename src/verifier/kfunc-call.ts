@@ -1,6 +1,6 @@
 /** Calls of kernel functions: availability, sections, arguments, results (check_kfunc_call of Linux 6.18). */
 import { clobber } from './arguments.ts'
-import { markKnown, markNotInit, markUnknown } from './bounds.ts'
+import { markConstant, markKnown, markNotInit, markUnknown } from './bounds.ts'
 import { inRcuSection } from './btf-access.ts'
 import { runCallback, runLater, setMapCallbackArguments } from './callbacks.ts'
 import { releaseDynptr } from './dynptrs.ts'
@@ -11,6 +11,7 @@ import { branchIterator, isProtected } from './iterators.ts'
 import { KERNEL_OBJECT, kindText, PROGRAM_OBJECT } from './kernel-types.ts'
 import { checkKfuncArguments, type KfuncCall } from './kfunc-arguments.ts'
 import type { Kfunc } from './kfunc-prototype.ts'
+import { branchFailedLock, takesResilientLock } from './locks.ts'
 import { holdsLock } from './nullness.ts'
 import { accessesPacket } from './program-rules.ts'
 import { acquireReference, checkLeaks, clearPacketPointers, releaseReference } from './references.ts'
@@ -32,6 +33,7 @@ export function checkKfuncCall(env: Env, liveness: StackLiveness, insn: number):
   const types = env.typesOf(KERNEL_OBJECT)
   if (kfunc === undefined || types === undefined) env.unmodelled('kernel function calls')
   if (!kfunc.allowed) env.reject(`calling kernel function ${kfunc.name} is not allowed`, EACCES)
+  if (takesResilientLock(kfunc.name)) branchFailedLock(env, insn)
   if (kfunc.name === '__bpf_trap') env.reject('unexpected __bpf_trap() due to uninitialized variable?', EFAULT)
   if (env.unknownKfuncs.has(kfunc.id)) env.unmodelled(`the kernel function ${kfunc.name}`)
   const sleepable = (kfunc.flags & SLEEPABLE) !== 0
@@ -146,6 +148,7 @@ function giveResult(env: Env, call: KfuncCall, insn: number): void {
   if (type.kind === 'void') return
   if (type.kind === 'int' || type.kind === 'enum' || type.kind === 'enum64') {
     markUnknown(m, 0)
+    if (takesResilientLock(kfunc.name)) markConstant(m, 0, 0, 0)
     return
   }
   if (type.kind !== 'ptr') env.unmodelled(`the result of ${kfunc.name}`)

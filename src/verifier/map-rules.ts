@@ -14,7 +14,7 @@ export function mapUseRefusal(map: ProgramMap, program: ProgramFacts): string | 
   const has = (...kinds: FieldKind[]) => map.fields.some(({ kind }) => kinds.includes(kind))
   if (isTracing(program.type) && has('bpf_list_head', 'bpf_rb_root'))
     return 'tracing progs cannot use bpf_{list_head,rb_root} yet'
-  if (map.spinLock >= 0) {
+  if (map.locks) {
     if (program.type === SOCKET_FILTER) return 'socket filter progs cannot use bpf_spin_lock yet'
     if (isTracing(program.type)) return 'tracing progs cannot use bpf_spin_lock yet'
   }

@@ -1,6 +1,7 @@
 /** Pointers that may be null, and what becomes of them and their copies when they are compared with null. */
 import type { Env } from './env.ts'
 import { PROGRAM_OBJECT } from './kernel-types.ts'
+import { isLockField } from './object-fields.ts'
 import { dropReference } from './references.ts'
 import {
   ALLOC,
@@ -63,7 +64,7 @@ export function markPointerOrNull(env: Env, state: State, register: number, isNu
 
 export function holdsLock(env: Env, m: Int32Array, b: number): boolean {
   const type = m[b + TYPE]
-  if (type === MAP_VALUE) return env.map(m[b + AUX]).spinLock >= 0
+  if (type === MAP_VALUE) return env.map(m[b + AUX]).locks
   if ((type & BASE_MASK) !== BTF_ID || (type & ALLOC) === 0 || m[b + AUX2] !== PROGRAM_OBJECT) return false
-  return env.fieldsOf(m[b + AUX]).some(({ kind }) => kind === 'bpf_spin_lock' || kind === 'bpf_res_spin_lock')
+  return env.fieldsOf(m[b + AUX]).some(isLockField)
 }

@@ -62,6 +62,10 @@ export function fieldText(field: ObjectField): string {
   return field.kind === 'kptr_untrusted' ? 'kptr' : field.kind
 }
 
+export function isLockField(field: ObjectField): boolean {
+  return field.kind === 'bpf_spin_lock' || field.kind === 'bpf_res_spin_lock'
+}
+
 export function isKernelPointer(field: ObjectField): boolean {
   return POINTERS.has(field.kind)
 }
@@ -93,6 +97,7 @@ function isLegal(fields: readonly ObjectField[]): boolean {
   if (fields.length > MAX_FIELDS || UNIQUE.some((kind) => count(kind) > 1)) return false
   if (fields.some(({ kind, target }) => (kind === 'bpf_list_head' || kind === 'bpf_rb_root') && target === 0))
     return false
+  if (count('bpf_spin_lock') + count('bpf_res_spin_lock') > 1) return false
   const roots = count('bpf_list_head') + count('bpf_rb_root')
   if (roots > 0 && count('bpf_spin_lock') + count('bpf_res_spin_lock') === 0) return false
   return count('bpf_refcount') > 0 || count('bpf_list_node') === 0 || count('bpf_rb_node') === 0

@@ -1,7 +1,7 @@
 /** The instructions as columns, the maps and the subprograms of the program under judgement. */
 import type { Btf } from '../btf/index.ts'
 import type { MapSpec, ProgramImage } from '../spec/index.ts'
-import { fieldsOfType, type ObjectField } from './object-fields.ts'
+import { fieldsOfType, isLockField, type ObjectField } from './object-fields.ts'
 
 /** Instructions by slot, a field each. */
 export interface Code {
@@ -113,8 +113,8 @@ export interface ProgramMap {
   readonly valueSize: number
   readonly maxEntries: number
   readonly flags: number
-  /** Offset of a struct bpf_spin_lock in the value, -1 without. */
-  readonly spinLock: number
+  /** The value has a lock. */
+  readonly locks: boolean
   /** Special fields of the value. */
   readonly fields: readonly ObjectField[]
   readonly inner: ProgramMap | undefined
@@ -133,7 +133,7 @@ export function describeMap(spec: MapSpec, index: number, btf: Btf | undefined):
     valueSize: spec.valueSize,
     maxEntries: spec.maxEntries,
     flags: spec.flags,
-    spinLock: fields.find(({ kind }) => kind === 'bpf_spin_lock')?.offset ?? -1,
+    locks: fields.some(isLockField),
     fields,
     // What the kernel knows of inner maps has no name.
     inner: spec.inner === undefined ? undefined : { ...describeMap(spec.inner, -1, btf), name: '' },

@@ -170,7 +170,7 @@ function slotScalar(frame: Frame, slot: number): Int32Array | undefined {
 
 /** Objects on the stack: what they are and the reference behind them; how far an iterator went does not matter. */
 function objectSafe(m: Int32Array, n: Int32Array, b: number, type: number): boolean {
-  if (type !== IRQ_SLOT && (m[b + AUX] !== n[b + AUX] || m[b + AUX2] !== n[b + AUX2])) return false
+  if (m[b + AUX] !== n[b + AUX] || m[b + AUX2] !== n[b + AUX2]) return false
   if (type === ITER_SLOT && m[b + ITER_STATE] !== n[b + ITER_STATE]) return false
   return ids.same(m[b + REF], n[b + REF])
 }
@@ -213,7 +213,7 @@ function referencesSafe(old: State, current: State): boolean {
   for (const [i, reference] of old.references.entries()) {
     const other = current.references[i]
     if (!ids.same(reference.id, other.id) || reference.kind !== other.kind) return false
-    if (reference.kind === 'lock' && reference.owner !== other.owner) return false
+    if (reference.owner !== other.owner) return false
   }
   return true
 }

@@ -2,7 +2,7 @@
 import { markUnknown } from './bounds.ts'
 import type { Env } from './env.ts'
 import { BASE_MASK, DYNPTR_SKB, DYNPTR_SKB_META, DYNPTR_XDP, isPacketOrEnd, MEM, REF, TYPE } from './registers.ts'
-import { eachRegister, type State } from './state.ts'
+import { eachRegister, type LockKind, type Reference, type State } from './state.ts'
 
 /** A new reference, taken at an instruction; answers its id. */
 export function acquireReference(env: Env, insn: number): number {
@@ -28,23 +28,31 @@ export function releaseReference(env: Env, id: number): boolean {
   return true
 }
 
-export function acquireLock(env: Env, insn: number, id: number, owner: number): void {
+export function acquireLock(env: Env, insn: number, kind: LockKind, id: number, owner: number): void {
   const state = env.state
-  state.references = [...state.references, { kind: 'lock', id, insn, owner }]
+  state.references = [...state.references, { kind, id, insn, owner }]
   state.activeLocks++
   state.lockId = id
   state.lockOwner = owner
 }
 
-export function releaseLock(env: Env, id: number, owner: number): boolean {
-  const state = env.state
-  const at = state.references.findIndex((r) => r.kind === 'lock' && r.id === id && r.owner === owner)
-  if (at < 0) return false
+export function isLock(reference: Reference): boolean {
+  return reference.kind !== 'pointer' && reference.kind !== 'irq'
+}
+
+/** The lock of this kind is held. */
+export function holdsLockOf(state: State, kind: LockKind, id: number, owner: number): boolean {
+  return state.references.some((r) => r.kind === kind && r.id === id && r.owner === owner)
+}
+
+/** Gives a held lock back; the one taken before it is the innermost again. */
+export function releaseLock(state: State, kind: LockKind, id: number, owner: number): void {
+  const at = state.references.findIndex((r) => r.kind === kind && r.id === id && r.owner === owner)
+  const before = state.references.slice(0, at).findLast(isLock)
   state.references = state.references.filter((_, i) => i !== at)
   state.activeLocks--
-  state.lockId = 0
-  state.lockOwner = 0
-  return true
+  state.lockId = before?.id ?? 0
+  state.lockOwner = before?.owner ?? 0
 }
 
 const PACKET_DYNPTRS = DYNPTR_SKB | DYNPTR_SKB_META | DYNPTR_XDP

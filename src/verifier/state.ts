@@ -74,9 +74,12 @@ export class Frame implements Bank {
   }
 }
 
+/** Plain spin locks, those that may fail, and those that turn interrupts off besides. */
+export type LockKind = 'lock' | 'res_lock' | 'res_lock_irq'
+
 /** A lock or a reference that must be given back. */
 export interface Reference {
-  readonly kind: 'pointer' | 'lock' | 'irq'
+  readonly kind: 'pointer' | LockKind | 'irq'
   readonly id: number
   readonly insn: number
   /** Of a lock: the map (index + 1). */
