@@ -55,6 +55,7 @@ export { codecOf, type MapPlace, openMap, openRawMap } from './open-map.ts'
 export { PerfBuffer, type PerfEvent } from './perf-buffer.ts'
 export { pinByName, pinPath, reusePinnedMap } from './pinned-maps.ts'
 export { findTracefs, PrivateTracefs, privateTracefs } from './private-tracefs.ts'
+export { readProgramStream } from './program-stream.ts'
 export {
   type AttachedProgram,
   type AttachedPrograms,
