@@ -11,12 +11,13 @@ export interface Bpftrace extends Disposable {
   interrupt(): Promise<string[]>
 }
 
-/** Starts a bpftrace program. Its own output is flushed line by line. */
-export function startBpftrace(program: string): Bpftrace {
+/** Starts a bpftrace program, behind a prefix such as chrt. Its own output is flushed line by line. */
+export function startBpftrace(program: string, prefix: readonly string[] = []): Bpftrace {
   const mount = 'mount -t tracefs tracefs /sys/kernel/tracing && mount -t debugfs debugfs /sys/kernel/debug'
   const script = `${mount}; exec bpftrace -B line -e "$1"`
   // unshare replaces itself, sh does, too: the pid is bpftrace's in the end
-  const child = spawn('unshare', ['-m', 'sh', '-c', script, 'sh', program], {
+  const [command, ...args] = [...prefix, 'unshare', '-m', 'sh', '-c', script, 'sh', program]
+  const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, BPFTRACE_STRLEN: '64' },
   })
@@ -61,6 +62,17 @@ export const opensOf = (pid: number): string =>
          }`,
     )
     .join('\n')
+
+/** What killsnoop does, for one process. */
+export const killsOf = (pid: number): string =>
+  `tracepoint:syscalls:sys_enter_kill /pid == ${pid}/ { @tpid[tid] = args->pid; @tsig[tid] = args->sig; }
+   tracepoint:syscalls:sys_exit_kill /@tpid[tid]/ {
+     printf("%d %s %d %d %d\\n", pid, comm, @tsig[tid], @tpid[tid], args->ret); delete(@tpid[tid]); delete(@tsig[tid]);
+   }`
+
+/** What syscount does, for one process: counts by number, printed at the end. */
+export const syscallsOf = (pid: number): string =>
+  `tracepoint:raw_syscalls:sys_exit /pid == ${pid}/ { @[args->id] = count(); }`
 
 /** What execsnoop does, for the children of one process: bpftrace knows no parent here, so all calls with a mark in an argument. */
 export const execsWith = (): string => 'tracepoint:syscalls:sys_enter_execve { printf("%d ", pid); join(args->argv); }'
