@@ -1,7 +1,9 @@
 import { release } from 'node:os'
 import { NegativeError, SystemError, UnsupportedError } from '../../errors/index.ts'
-import type { MapSpec } from '../../spec/index.ts'
+import type { MapSpec, ProgramSpec } from '../../spec/index.ts'
 import {
+  type AttachOptions,
+  attachProgram,
   type BatchChunk,
   createJudge,
   type LoadResult,
@@ -46,6 +48,8 @@ export interface KernelBackend extends Backend {
   programFd(program: number): number
   /** Records of rings and perf buffers that were sent since the last look. */
   takeEvents(): HarnessEvent[]
+  /** Attaches a program where its object says, at once: in the namespace that the thread is in. */
+  attach(program: number, spec: ProgramSpec, where: AttachOptions): Disposable
   /** The verifier's log of the load, level 1. */
   log(program: number): string
 }
@@ -257,6 +261,11 @@ export function openKernel(fleet: Fleet): KernelBackend {
       const fd = loaded[program]?.program?.fd
       if (fd === undefined) throw new UnsupportedError('progrun.program', `there is no program ${program}`)
       return fd
+    },
+    attach: (program, spec, where) => {
+      const fd = loaded[program]?.program?.fd
+      if (fd === undefined) throw new UnsupportedError('progrun.program', `there is no program ${program}`)
+      return attachProgram({ sys: judge.sys, fd }, spec, where)
     },
     takeEvents: drain,
     log: (program) => loaded[program]?.log ?? '',

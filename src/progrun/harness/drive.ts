@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { SystemError, UsageError } from '../../errors/index.ts'
 import type { AttachOptions, Sys } from '../../syscall/index.ts'
 import type { HarnessEvent } from '../backend/backend.ts'
+import type { KernelBackend } from '../backend/kernel.ts'
 import type { Harness } from './harness.ts'
 
 /** How a program without BPF_PROG_RUN is made to run in the kernel. */
@@ -91,9 +92,12 @@ export async function driveOwn(
     spec.attach?.kind === 'uprobe_multi' ||
     spec.attach?.kind === 'usdt' ||
     spec.attach?.kind === 'perf_event'
-  const { attachProgram } = await import('../../syscall/attach.ts')
+  const { kernel } = t
+  const index = t.images.findIndex((image) => image.name === name)
   return drive(t, program, {
-    attach: (handle) => attachProgram(handle, spec, { ...(perProcess ? { pid: process.pid } : {}), ...where }),
+    // without waiting before: the thread may stand in a network namespace of the test
+    attach: () =>
+      (kernel as KernelBackend).attach(index, spec, { ...(perProcess ? { pid: process.pid } : {}), ...where }),
     trigger,
   })
 }

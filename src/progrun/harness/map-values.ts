@@ -85,10 +85,6 @@ export function isComparable(spec: MapSpec): boolean {
   return COMPARABLE.includes(spec.type)
 }
 
-export function isArray(spec: MapSpec): boolean {
-  return spec.type === MAP_TYPES.array || spec.type === MAP_TYPES.percpu_array
-}
-
 /** Maps without keys whose values have an order: the kernel gives them out only one by one, and they are put back. */
 export function isOrdered(spec: MapSpec): boolean {
   return spec.type === MAP_TYPES.queue || spec.type === MAP_TYPES.stack

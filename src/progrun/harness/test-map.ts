@@ -1,7 +1,8 @@
 import { bytesToHex } from '../../bytes/index.ts'
 import type { MapSpec } from '../../spec/index.ts'
+import { ArrayWatch, elementOf } from '../backend/array-image.ts'
 import type { Backend } from '../backend/backend.ts'
-import { decodeWith, encodeWith, isArray, type MapCodec, sumValues } from './map-values.ts'
+import { decodeWith, encodeWith, type MapCodec, sumValues } from './map-values.ts'
 import { keyText } from './value-text.ts'
 
 /** A map of the program under test: read and written with typed keys and values, in every backend at once. */
@@ -93,13 +94,14 @@ export class TestMap<K = unknown, V = unknown> {
 
   /** The entries that hold something: of an array, the elements that are not zero. */
   filled(): [key: K, value: V][] {
-    if (!isArray(this.spec)) return this.entries()
-    return this.#agree()
-      .map(this.#index)
-      .entries()
-      .map(({ key, values }) => ({ key, value: sumValues(values) }))
-      .filter(({ value }) => value.some((byte) => byte !== 0))
-      .map(({ key, value }) => [decodeWith(this.#codec.key, key) as K, decodeWith(this.#codec.value, value) as V])
+    const image = this.#agree().map(this.#index).image?.()
+    if (image === undefined) return this.entries()
+    const key = new Uint8Array(4)
+    return new ArrayWatch().changed(image, { ...image, bytes: new Uint8Array(0) }).map((element) => {
+      new DataView(key.buffer).setUint32(0, element, true)
+      const value = sumValues(elementOf(image, element, this.spec.valueSize))
+      return [decodeWith(this.#codec.key, key) as K, decodeWith(this.#codec.value, value) as V]
+    })
   }
 
   /** A stable form for snapshots: keys as text; of arrays only what is not zero. */
