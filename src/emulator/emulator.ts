@@ -65,7 +65,10 @@ export class Emulator {
     this.#mem = m.memory.mustAllocate(MEM_BYTES, SHADOW.none, 'memory of the run')
     m.run = newRunState('none', undefined)
     m.run.moved = () => this.#setup.mirror(m.run)
-    for (const [index, spec] of specs.entries()) m.maps.push(createMap(m, spec, index))
+    for (const [index, spec] of specs.entries()) {
+      const owner = images.find((image) => image.maps.some((one) => sameMap(one, spec)))
+      m.maps.push(createMap(m, spec, index, owner?.btf))
+    }
     for (const [index, image] of images.entries()) {
       const maps = image.maps.map((spec) => m.maps[specs.findIndex((one) => sameMap(one, spec))])
       m.programs.push(linkProgram(image, index, m.memory, maps, (slot) => options.ksym?.(immOf(image, slot))))

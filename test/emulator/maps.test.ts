@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { BtfBuilder } from '../../src/btf/index.ts'
 import { createEmulator } from '../../src/emulator/index.ts'
 import type { MapSpec } from '../../src/spec/index.ts'
 import { add, call, exit, image, ldMap, mapSpec, mov, movReg, type Slot, udpFrame } from './images.ts'
@@ -173,4 +174,91 @@ test('reset gives every map its first contents again', () => {
   emulator.map('m').set(u32(2), u64(2))
   emulator.reset()
   expect(emulator.map('m').entries()).toEqual([{ key: u32(1), values: [u64(1)] }])
+})
+
+/** struct { struct bpf_spin_lock lock; int counter; struct bpf_timer timer } */
+function lockedValue(): { readonly btf: Uint8Array; readonly id: number } {
+  const builder = new BtfBuilder()
+  const int = builder.int('int', 4, { signed: true })
+  const word = builder.int('long', 8)
+  const member = (name: string, type: number, bitOffset: number) => ({ name, type, bitOffset, bitSize: 0 })
+  const lock = builder.add({ kind: 'struct', name: 'bpf_spin_lock', size: 4, members: [member('val', int, 0)] })
+  const timer = builder.add({
+    kind: 'struct',
+    name: 'bpf_timer',
+    size: 16,
+    members: [member('a', word, 0), member('b', word, 64)],
+  })
+  const id = builder.add({
+    kind: 'struct',
+    name: 'value',
+    size: 24,
+    members: [member('lock', lock, 0), member('counter', int, 32), member('timer', timer, 64)],
+  })
+  return { btf: builder.toBytes(), id }
+}
+
+test('locks and timers of a value: BPF_F_LOCK needs a lock, updates leave them alone, a deleted value has no timer', () => {
+  const { btf, id } = lockedValue()
+  const plain = { valueSize: 24, maxEntries: 2 }
+  for (const type of ['hash', 'array'] as const) {
+    const spec = mapSpec(type, { ...plain, btfValueTypeId: id })
+    const emulator = createEmulator({ ...image([mov(0, 0), exit], { maps: [spec] }), btf })
+    const map = emulator.map('m')
+    expect(map.set(u32(1), new Uint8Array(24).fill(7))).toBe(0)
+    expect([...map.entries().map(({ values }) => values[0])].at(-1)).toEqual(
+      Uint8Array.of(0, 0, 0, 0, 7, 7, 7, 7, ...new Uint8Array(16)),
+    )
+    expect(map.set(u32(1), new Uint8Array(24).fill(9), 4)).toBe(0)
+    expect(map.get(u32(1))?.[0][4]).toBe(9)
+    expect(open(mapSpec(type, plain)).map('m').set(u32(1), new Uint8Array(24), 4)).toBe(-22)
+  }
+  // a timer that is armed, then its entry is deleted
+  const slots: Slot[] = [
+    [0x62, 10, 0, -4, 1],
+    ...ldMap(1),
+    movReg(2, 10),
+    add(2, -4),
+    call(1),
+    [0x55, 0, 0, 1, 0],
+    exit,
+    movReg(6, 0),
+    movReg(1, 6),
+    add(1, 8),
+    ...ldMap(2),
+    mov(3, 1),
+    call(169),
+    movReg(1, 6),
+    add(1, 8),
+    [0x18, 2, 4, 0, 8],
+    [0, 0, 0, 0, 0],
+    call(170),
+    movReg(1, 6),
+    add(1, 8),
+    mov(2, 5),
+    mov(3, 0),
+    call(171),
+    mov(0, 0),
+    exit,
+    [0x62, 3, 0, 4, 77],
+    mov(0, 0),
+    exit,
+  ]
+  const loadAt = slots.findIndex((slot) => slot[0] === 0x18 && slot[2] === 4)
+  slots[loadAt] = [0x18, 2, 4, 0, slots.length - 3 - loadAt - 1]
+  const spec = mapSpec('hash', { ...plain, btfValueTypeId: id, contents: [[u32(1), new Uint8Array(24)]] })
+  const relocations = slots.flatMap((slot, insn) =>
+    slot[0] === 0x18 && slot[2] === 0 ? [{ insn, map: 0, kind: 'fd' as const }] : [],
+  )
+  const emulator = createEmulator({ ...image(slots, { maps: [spec], relocations }), btf })
+  const counter = (): number | undefined => emulator.map('m').get(u32(1))?.[0][4]
+  expect(emulator.run({ packet: udpFrame() }).fault).toBeUndefined()
+  expect(emulator.advance(10)).toEqual([])
+  expect(counter()).toBe(77)
+  emulator.reset()
+  expect(emulator.run({ packet: udpFrame() }).fault).toBeUndefined()
+  expect(emulator.map('m').delete(u32(1))).toBe(0)
+  expect(emulator.map('m').set(u32(1), new Uint8Array(24))).toBe(0)
+  expect(emulator.advance(10)).toEqual([])
+  expect(counter()).toBe(0)
 })

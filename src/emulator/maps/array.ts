@@ -71,7 +71,8 @@ export class ArrayMap extends EmulatedMap {
     const at = this.lookup(key)
     if (at === 0) return -ERRNO.E2BIG
     if ((flags & NOEXIST) !== 0) return -ERRNO.EEXIST
-    this.machine.memory.u8.copyWithin(at, value, value + this.spec.valueSize)
+    if ((flags & F_LOCK) !== 0 && !this.lockable) return -ERRNO.EINVAL
+    this.copyValue(at, value)
     this.dirty = true
     return 0
   }

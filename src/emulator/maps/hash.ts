@@ -24,6 +24,7 @@ export function hashCapacity(spec: MapSpec, copies: number): number {
 /** hash, percpu_hash, lru_hash and lru_percpu_hash (kernel/bpf/hashtab.c's behaviour; the LRU evicts the entry longest unused). */
 export class HashMap extends EmulatedMap {
   readonly #copies: number
+  readonly #perCpu: boolean
   readonly #lru: boolean
   readonly #stride: number
   readonly #valueAt: number
@@ -48,6 +49,7 @@ export class HashMap extends EmulatedMap {
   constructor(machine: Machine, spec: MapSpec, index: number) {
     super(machine, spec, index)
     const percpu = spec.type === MAP_TYPES.percpu_hash || spec.type === MAP_TYPES.lru_percpu_hash
+    this.#perCpu = percpu
     this.#copies = percpu ? machine.environment.cpus : 1
     this.#lru = spec.type === MAP_TYPES.lru_hash || spec.type === MAP_TYPES.lru_percpu_hash
     this.#valueAt = roundUp8(spec.keySize) + 8
@@ -126,7 +128,9 @@ export class HashMap extends EmulatedMap {
   }
 
   override update(key: number, value: number, flags: number): number {
+    const lock = (flags & F_LOCK) !== 0
     if ((flags & ~F_LOCK) > EXIST || flags < 0) return -ERRNO.EINVAL
+    if (lock && (this.#lru || this.#perCpu || !this.lockable)) return -ERRNO.EINVAL
     const hash = this.#hash(key)
     const old = this.#find(key, hash)
     if (old >= 0 && (flags & NOEXIST) !== 0) return -ERRNO.EEXIST
@@ -134,9 +138,8 @@ export class HashMap extends EmulatedMap {
     const { u8 } = this.machine.memory
     const { keySize, valueSize } = this.spec
     this.dirty = true
-    if (old >= 0 && (this.#copies > 1 || (flags & F_LOCK) !== 0)) {
-      const at = this.#value(old, this.#copies > 1 ? this.machine.environment.cpu : 0)
-      u8.copyWithin(at, value, value + valueSize)
+    if (old >= 0 && (this.#perCpu || lock)) {
+      this.copyValue(this.#value(old, this.#copies > 1 ? this.machine.environment.cpu : 0), value)
       return 0
     }
     if (old < 0 && this.#count >= this.spec.maxEntries && !(this.#lru && this.#evict())) return -ERRNO.E2BIG
@@ -148,8 +151,8 @@ export class HashMap extends EmulatedMap {
     this.machine.memory.protect(at, keySize, SHADOW.read)
     for (let copy = 0; copy < this.#copies; copy++) {
       const to = this.#value(slot, copy)
-      if (copy === cpu) u8.copyWithin(to, value, value + valueSize)
-      else u8.fill(0, to, to + valueSize)
+      if (copy !== cpu || this.special.length > 0) u8.fill(0, to, to + valueSize)
+      if (copy === cpu) this.copyValue(to, value)
       this.machine.memory.protect(to, valueSize, this.valueShadow)
     }
     if (old >= 0) this.#unlink(old)
@@ -174,8 +177,10 @@ export class HashMap extends EmulatedMap {
     this.#state[slot] = 2
     this.#count--
     this.#quarantine.push(slot)
-    for (let copy = 0; copy < this.#copies; copy++)
+    for (let copy = 0; copy < this.#copies; copy++) {
+      this.endTimers(this.#value(slot, copy))
       this.machine.memory.protect(this.#value(slot, copy), this.spec.valueSize, SHADOW.freed)
+    }
   }
 
   override remove(key: number): number {

@@ -10,6 +10,7 @@ import { LpmMap } from './lpm.ts'
 import type { EmulatedMap } from './map.ts'
 import { BloomMap, QueueMap } from './queue.ts'
 import { PerfArrayMap, RingMap, UserRingMap } from './ring.ts'
+import { specialFields } from './special-fields.ts'
 import { ArenaMap, StackTraceMap, StorageMap } from './storage.ts'
 
 export { ArrayMap } from './array.ts'
@@ -110,13 +111,18 @@ export function mapMemoryBytes(spec: MapSpec, cpus: number): number {
   }
 }
 
-/** @throws UnsupportedError `emulator.map-type` for a type that the emulator does not know */
-export function createMap(machine: Machine, spec: MapSpec, index: number): EmulatedMap {
+/**
+ * @param btf the types of the program that has the map
+ * @throws UnsupportedError `emulator.map-type` for a type that the emulator does not know
+ */
+export function createMap(machine: Machine, spec: MapSpec, index: number, btf?: Uint8Array): EmulatedMap {
   const make = CLASSES.get(spec.type)
   if (make === undefined)
     throw new UnsupportedError(
       'emulator.map-type',
       `map ${spec.name}: the emulator has no map type ${mapTypeName(spec.type) ?? spec.type}`,
     )
-  return new make(machine, spec, index)
+  const map = new make(machine, spec, index)
+  map.special = specialFields(spec, btf)
+  return map
 }

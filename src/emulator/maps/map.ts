@@ -5,6 +5,7 @@ import { ERRNO } from '../errno.ts'
 import type { Machine } from '../machine.ts'
 import { SHADOW } from '../memory.ts'
 import type { LinkedMap } from '../program.ts'
+import type { SpecialField } from './special-fields.ts'
 
 /** One entry as a test sees it: the value of every CPU for per-CPU types, else one. */
 export interface MapEntry {
@@ -30,6 +31,8 @@ export abstract class EmulatedMap implements LinkedMap {
   frozen = false
   /** Changed since the run began. */
   dirty = false
+  /** Parts of a value that whole copies leave alone, in order. */
+  special: readonly SpecialField[] = []
 
   constructor(machine: Machine, spec: MapSpec, index: number) {
     this.machine = machine
@@ -161,6 +164,31 @@ export abstract class EmulatedMap implements LinkedMap {
         memory.release(at[i], Math.max(8, piece.length))
       })
     }
+  }
+
+  /** BPF_F_LOCK may be given: the values have a lock. */
+  protected get lockable(): boolean {
+    return this.special.some(({ lock }) => lock)
+  }
+
+  /** Copies a whole value over another one: what the kernel keeps there stays, timers in it end. */
+  protected copyValue(to: number, from: number): void {
+    const { u8 } = this.machine.memory
+    let at = 0
+    for (const { offset, size } of this.special) {
+      if (offset > at) u8.copyWithin(to + at, from + at, from + offset)
+      at = offset + size
+    }
+    if (at < this.spec.valueSize) u8.copyWithin(to + at, from + at, from + this.spec.valueSize)
+    this.endTimers(to)
+  }
+
+  /** A value's timers are gone with it. */
+  protected endTimers(value: number): void {
+    const { timers } = this.machine
+    if (timers.size === 0) return
+    for (const address of timers.keys())
+      if (address >= value && address < value + this.spec.valueSize) timers.delete(address)
   }
 
   protected copy(address: number, size: number): Uint8Array {
