@@ -1,6 +1,6 @@
 import { BTF_LINKAGE, type Btf, type BtfDatasec } from '../btf/index.ts'
 import { InputError } from '../errors/index.ts'
-import type { ExternSpec, MapSpec, VariableSpec } from '../spec/index.ts'
+import { type ExternSpec, type MapSpec, placeKconfig, type VariableSpec } from '../spec/index.ts'
 import { MAP_FLAGS, MAP_TYPES } from '../uapi/index.ts'
 import {
   type ElfSymbol,
@@ -140,30 +140,11 @@ export function readExterns(object: ObjectSections): { externs: ExternSpec[]; kc
   // libbpf's order: configuration first, the rest by name (the numbers of missing kfuncs count in it)
   externs.sort((a, b) => (a.name < b.name ? -1 : 1))
   if (configured.length === 0) return { externs }
-  // largest alignment first leaves no holes; then by size and name, so that the place does not depend on symbol order
-  configured.sort((a, b) => b.align - a.align || a.size - b.size || (a.symbol.name < b.symbol.name ? -1 : 1))
-  let end = 0
-  const values: ExternSpec[] = []
-  for (const { symbol, typeId, size, align } of configured) {
-    const offset = Math.ceil(end / align) * align
-    values.push({ name: symbol.name, kind: 'kconfig', weak: symbol.bind === SYMBOL_BIND.weak, typeId, offset, size })
-    end = offset + size
-  }
-  const datasecId = btf?.idByName('.kconfig', 'datasec')
-  return {
-    externs: [...values, ...externs],
-    kconfig: {
-      name: '.kconfig',
-      type: MAP_TYPES.array,
-      keySize: 4,
-      valueSize: Math.max(1, end),
-      maxEntries: 1,
-      flags: MAP_FLAGS.rdonly_prog | MAP_FLAGS.mmapable,
-      section: '.kconfig',
-      frozen: true,
-      ...(datasecId === undefined ? {} : { btfValueTypeId: datasecId }),
-    },
-  }
+  const placed = placeKconfig(
+    configured.map(({ symbol, ...rest }) => ({ name: symbol.name, weak: symbol.bind === SYMBOL_BIND.weak, ...rest })),
+    btf?.idByName('.kconfig', 'datasec'),
+  )
+  return { externs: [...placed.externs, ...externs], kconfig: placed.map }
 }
 
 function externTypes(btf: Btf | undefined, section: string): Map<string, { typeId: number; func: boolean }> {

@@ -86,6 +86,6 @@ export function collectObject(moduleExports: object, options: CollectOptions = {
       externs: part.externs ?? [],
       btf: part.btf,
     })),
-    { name, license },
+    { name, license, oneModule: true },
   )
 }

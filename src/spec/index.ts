@@ -15,6 +15,7 @@ export {
   type SpecContribution,
 } from './contribution.ts'
 export type { ImageRelocation, ProgramImage } from './image.ts'
+export { placeKconfig, type UnplacedKconfig } from './kconfig.ts'
 export { findKernelSymbol, type KernelSymbol, type LinkProgramOptions } from './kernel-symbols.ts'
 export { type LinkObjectsOptions, linkObjects } from './link-objects.ts'
 export { findProgram, linkProgram } from './link-program.ts'

@@ -1,8 +1,47 @@
 import { Btf } from '../btf/index.ts'
 import { InputError } from '../errors/index.ts'
+import { MAP_FLAGS, MAP_TYPES } from '../uapi/index.ts'
 import type { MapSpec } from './map.ts'
 import type { ObjectSpec } from './object.ts'
 import type { ExternSpec } from './variable.ts'
+
+/** A configuration value before it has a place; sizes in bytes. */
+export interface UnplacedKconfig {
+  readonly name: string
+  readonly weak: boolean
+  readonly typeId?: number
+  readonly size: number
+  readonly align: number
+}
+
+/** Gives configuration values their places in a `.kconfig` map, as libbpf does. @param datasecId of the section in the BTF */
+export function placeKconfig(
+  values: readonly UnplacedKconfig[],
+  datasecId?: number,
+): { readonly externs: ExternSpec[]; readonly map: MapSpec } {
+  // largest alignment first leaves no holes; then by size and name, so that the place does not depend on symbol order
+  const order = [...values].sort((a, b) => b.align - a.align || a.size - b.size || (a.name < b.name ? -1 : 1))
+  let end = 0
+  const externs = order.map(({ name, weak, typeId, size, align }): ExternSpec => {
+    const offset = Math.ceil(end / align) * align
+    end = offset + size
+    return { name, kind: 'kconfig', weak, ...(typeId === undefined ? {} : { typeId }), offset, size }
+  })
+  return {
+    externs,
+    map: {
+      name: '.kconfig',
+      type: MAP_TYPES.array,
+      keySize: 4,
+      valueSize: Math.max(1, end),
+      maxEntries: 1,
+      flags: MAP_FLAGS.rdonly_prog | MAP_FLAGS.mmapable,
+      section: '.kconfig',
+      frozen: true,
+      ...(datasecId === undefined ? {} : { btfValueTypeId: datasecId }),
+    },
+  }
+}
 
 export interface KconfigOptions {
   readonly kernelConfig?: (name: string) => string | undefined

@@ -2,7 +2,8 @@ import type { Instruction } from '../asm/index.ts'
 import { BTF_LINKAGE, Btf, BtfBuilder, type BtfType, mergeBtf } from '../btf/index.ts'
 import { UsageError } from '../errors/index.ts'
 import { LD_IMM64, PSEUDO_CALL, PSEUDO_LD } from '../uapi/index.ts'
-import type { MapSpec } from './map.ts'
+import { placeKconfig } from './kconfig.ts'
+import { ARENA_SECTION, type MapSpec } from './map.ts'
 import type { ObjectSpec } from './object.ts'
 import type { FunctionSpec, ProgramSpec } from './program.ts'
 import type { ExternSpec, VariableSpec } from './variable.ts'
@@ -12,12 +13,15 @@ export interface LinkObjectsOptions {
   readonly name?: string
   /** The result's license, default the one that all inputs with a license share. */
   readonly license?: string
+  /** The inputs are parts of one module: global data of one section with the same variables is one and the same. */
+  readonly oneModule?: boolean
 }
 
 /**
  * Several objects as one: BTF merged with equal types united, global-data sections joined, programs, functions, maps and
- * externs by name. Maps of one name must be equal and become one; a strong function wins over weak ones and fills an
- * extern; static functions that share a name are kept apart.
+ * externs by name. Maps of one name must be equal and become one; a strong function, map or variable wins over weak ones, the
+ * first weak one over later ones, and what is defined fills an extern; static functions and variables that share a name are
+ * kept apart.
  * @throws UsageError `link.*` for two different things of one name, mixed byte orders or licenses
  */
 export function linkObjects(objects: readonly ObjectSpec[], options: LinkObjectsOptions = {}): ObjectSpec {
@@ -44,9 +48,12 @@ export function linkObjects(objects: readonly ObjectSpec[], options: LinkObjects
   const merged = mergeBtf(btfs.map((btf) => ({ btf: btf ?? EMPTY, omit })))
   const renumber = (input: number) => (id: number | undefined) =>
     id === undefined ? undefined : id === 0 ? 0 : merged.ids[input].get(id)
-  const linker = new Linker()
+  const linker = new Linker(options.oneModule === true)
   objects.forEach((object, input) => {
-    linker.add(object, renumber(input))
+    linker.addData(object, renumber(input))
+  })
+  objects.forEach((object, input) => {
+    linker.addCode(object, renumber(input))
   })
   return linker.finish({
     name,
@@ -59,22 +66,54 @@ export function linkObjects(objects: readonly ObjectSpec[], options: LinkObjects
 
 const EMPTY = new Btf(new BtfBuilder().toBytes())
 
+/** A place in global data: the map that holds it and the byte. */
+type PlaceOf = (name: string, offset: number) => { readonly name: string; readonly offset: number }
 type Renumber = (id: number | undefined) => number | undefined
 
 class Linker {
+  readonly #oneModule: boolean
   readonly #programs = new Map<string, ProgramSpec>()
   readonly #functions = new Map<string, FunctionSpec>()
   readonly #maps = new Map<string, MapSpec>()
   readonly #sections = new Map<string, { map: MapSpec; bytes: Uint8Array }>()
+  /** By name, static ones under keys of their own. */
   readonly #variables = new Map<string, VariableSpec>()
   readonly #externs = new Map<string, ExternSpec>()
+  /** Where each object's sections went. */
+  readonly #moved = new Map<ObjectSpec, ReadonlyMap<string, number>>()
 
-  add(object: ObjectSpec, renumber: Renumber): void {
+  #arena: { readonly name: string; readonly bytes: Uint8Array } | undefined
+
+  constructor(oneModule: boolean) {
+    this.#oneModule = oneModule
+  }
+
+  /** Global data of all objects is placed before any code that refers to it is read. */
+  addData(object: ObjectSpec, renumber: Renumber): void {
     const moved = this.#addSections(object, renumber)
+    this.#moved.set(object, moved)
+    for (const variable of object.variables) {
+      const shift = moved.get(variable.section) ?? 0
+      const result = clean({ ...variable, offset: variable.offset + shift, typeId: renumber(variable.typeId) })
+      const there = this.#variables.get(variable.name)
+      if (result.linkage === 'static' || there?.linkage === 'static') {
+        if (there !== undefined && equal(there, result)) continue
+        this.#variables.set(there === undefined ? variable.name : `${variable.name}\0${this.#variables.size}`, result)
+        continue
+      }
+      if (there?.linkage === 'global' && result.linkage === 'global' && !equal(there, result))
+        throw new UsageError('link.duplicate', `two different global variables have the name ${variable.name}`)
+      if (there === undefined || (there.linkage === 'weak' && result.linkage === 'global'))
+        this.#variables.set(variable.name, result)
+    }
+  }
+
+  addCode(object: ObjectSpec, renumber: Renumber): void {
+    const place = this.#placeOf(object)
     for (const map of object.maps) if (map.section === undefined) this.#addMap(map, renumber)
-    const renamed = this.#chooseNames(object, renumber, moved)
+    const renamed = this.#chooseNames(object, renumber, place)
     const rewrite = (list: readonly Instruction[]): readonly Instruction[] =>
-      list.map((instruction) => this.#rewrite(instruction, renumber, moved, renamed))
+      list.map((instruction) => this.#rewrite(instruction, renumber, place, renamed))
     for (const { typeId, instructions, ...rest } of object.functions) {
       const own = renamed.get(rest.name) ?? rest.name
       this.#addFunction(clean({ ...rest, name: own, typeId: renumber(typeId), instructions: rewrite(instructions) }))
@@ -86,14 +125,6 @@ class Linker {
         throw new UsageError('link.duplicate', `two different programs have the name ${program.name}`)
       this.#programs.set(program.name, program)
     }
-    for (const variable of object.variables) {
-      const shift = moved.get(variable.section) ?? 0
-      const result = clean({ ...variable, offset: variable.offset + shift, typeId: renumber(variable.typeId) })
-      const there = this.#variables.get(variable.name)
-      if (there !== undefined && there.linkage === 'global' && result.linkage === 'global' && !equal(there, result))
-        throw new UsageError('link.duplicate', `two different global variables have the name ${variable.name}`)
-      this.#variables.set(there === undefined ? variable.name : `${variable.name}\0${this.#variables.size}`, result)
-    }
     for (const extern of object.externs) {
       const result = clean({ ...extern, offset: undefined, typeId: renumber(extern.typeId) })
       const there = this.#externs.get(extern.name)
@@ -101,11 +132,28 @@ class Linker {
     }
   }
 
+  /** Where a byte of an object's global data is in the result: a weak variable may be another object's. */
+  #placeOf(object: ObjectSpec): PlaceOf {
+    const moved = this.#moved.get(object)
+    const weak = object.variables.filter(({ linkage }) => linkage === 'weak')
+    const arena = object.maps.find(({ arenaData }) => arenaData !== undefined)?.name
+    return (name, offset) => {
+      const section = name === arena ? ARENA_SECTION : name
+      const own = weak.find((v) => v.section === section && offset >= v.offset && offset < v.offset + v.size)
+      const winner = own === undefined ? undefined : this.#variables.get(own.name)
+      if (own !== undefined && winner !== undefined)
+        return { name: this.#mapOf(winner.section), offset: winner.offset + offset - own.offset }
+      return { name, offset: offset + (moved?.get(section) ?? 0) }
+    }
+  }
+
   /** Appends the object's global data; the answer is where each of its sections went. */
   #addSections(object: ObjectSpec, renumber: Renumber): Map<string, number> {
     const moved = new Map<string, number>()
     for (const map of object.maps) {
-      if (map.section === undefined) continue
+      if (map.arenaData !== undefined) moved.set(ARENA_SECTION, this.#addArena(map.name, map.arenaData))
+      // configuration values get new places at the end
+      if (map.section === undefined || map.section === '.kconfig') continue
       const bytes = map.contents?.[0]?.[1] ?? new Uint8Array(map.valueSize)
       const there = this.#sections.get(map.section)
       if (there === undefined) {
@@ -113,43 +161,58 @@ class Linker {
         moved.set(map.section, 0)
         continue
       }
-      const names = new Set(object.variables.filter(({ section }) => section === map.section).map((v) => v.name))
-      const same =
-        map.section !== '.kconfig' &&
-        there.bytes.length === bytes.length &&
-        there.bytes.every((byte, i) => byte === bytes[i]) &&
-        names.size > 0 &&
-        [...names].every((name) => this.#variables.get(name)?.section === map.section)
-      if (same) {
+      if (this.#oneModule && this.#isSame(object, map.section, there.bytes, bytes)) {
         moved.set(map.section, 0)
         continue
       }
-      const shift = (there.bytes.length + 15) & ~15
-      const joined = new Uint8Array(shift + bytes.length)
-      joined.set(there.bytes)
-      joined.set(bytes, shift)
-      this.#sections.set(map.section, { map: there.map, bytes: joined })
+      const { joined, shift } = join(there.bytes, bytes)
+      const { contents } = there.map.contents === undefined ? map : there.map
+      const flags = there.map.flags | map.flags
+      const merged = clean({ ...there.map, flags, contents })
+      this.#sections.set(map.section, { map: merged, bytes: joined })
       moved.set(map.section, shift)
     }
     return moved
   }
 
+  /** Appends variables of the arena: an object has one arena at most. */
+  #addArena(name: string, bytes: Uint8Array): number {
+    if (this.#arena !== undefined && this.#arena.name !== name)
+      throw new UsageError('link.arena', `variables live in two arenas, ${this.#arena.name} and ${name}`)
+    const { joined, shift } = this.#arena === undefined ? { joined: bytes, shift: 0 } : join(this.#arena.bytes, bytes)
+    this.#arena = { name, bytes: joined }
+    return shift
+  }
+
+  #isSame(object: ObjectSpec, section: string, there: Uint8Array, bytes: Uint8Array): boolean {
+    const own = object.variables.filter((variable) => variable.section === section)
+    return (
+      there.length === bytes.length &&
+      there.every((byte, i) => byte === bytes[i]) &&
+      own.length > 0 &&
+      own.every(({ name }) => this.#variables.get(name)?.section === section)
+    )
+  }
+
   #addMap(map: MapSpec, renumber: Renumber): void {
-    const result = renumberMap(map, renumber)
+    // the arena's first bytes are joined at the end
+    const result = clean({ ...renumberMap(map, renumber), arenaData: undefined })
     const there = this.#maps.get(map.name)
-    if (there !== undefined && !equal(there, result))
+    // the strong one stays, of weak ones the first
+    if (there !== undefined && result.weak === true) return
+    if (there !== undefined && there.weak !== true && !equal(there, result))
       throw new UsageError('link.duplicate', `two different maps have the name ${map.name}`)
     this.#maps.set(map.name, result)
   }
 
   /** New names for static functions whose name is taken by something else. */
-  #chooseNames(object: ObjectSpec, renumber: Renumber, moved: ReadonlyMap<string, number>): Map<string, string> {
+  #chooseNames(object: ObjectSpec, renumber: Renumber, place: PlaceOf): Map<string, string> {
     const renamed = new Map<string, string>()
     for (const { typeId, instructions, ...rest } of object.functions) {
       const { name, linkage } = rest
       const taken = this.#functions.get(name) ?? this.#programs.get(name)
       if (taken === undefined || linkage !== 'static') continue
-      const same = instructions.map((instruction) => this.#rewrite(instruction, renumber, moved, renamed))
+      const same = instructions.map((instruction) => this.#rewrite(instruction, renumber, place, renamed))
       if (equal(taken, clean({ ...rest, typeId: renumber(typeId), instructions: same }))) continue
       let number = 1
       while (this.#functions.has(`${name}.${number}`)) number++
@@ -171,7 +234,7 @@ class Linker {
   #rewrite(
     instruction: Instruction,
     renumber: Renumber,
-    moved: ReadonlyMap<string, number>,
+    place: PlaceOf,
     renamed: ReadonlyMap<string, string>,
   ): Instruction {
     let result = instruction
@@ -184,11 +247,9 @@ class Linker {
     }
     if (reference?.kind === 'function' && renamed.has(reference.name))
       result = { ...result, reference: { ...reference, name: renamed.get(reference.name) as string } }
-    if (reference?.kind === 'mapValue' && (moved.get(reference.name) ?? 0) > 0)
-      result = {
-        ...result,
-        reference: { ...reference, offset: reference.offset + (moved.get(reference.name) as number) },
-      }
+    if (reference?.kind === 'mapValue') {
+      result = { ...result, reference: { ...reference, ...place(reference.name, reference.offset) } }
+    }
     return result
   }
 
@@ -202,16 +263,38 @@ class Linker {
       ...spec,
       instructions: spec.instructions.map((instruction) => this.#bind(instruction)),
     })
-    const defined = (name: string): boolean =>
-      this.#functions.has(name) || this.#programs.has(name) || this.#variables.get(name)?.linkage === 'global'
+    const defined = ({ name, kind }: ExternSpec): boolean =>
+      kind === 'map'
+        ? this.#maps.has(name)
+        : this.#functions.has(name) || this.#programs.has(name) || this.#isVisible(name)
+    const open = [...this.#externs.values()].filter((extern) => !defined(extern))
+    const configuration = open.filter(({ kind }) => kind === 'kconfig')
+    const placed = configuration.length === 0 ? undefined : placeKconfig(configuration.map(sized))
+    const externs = [...(placed?.externs ?? []), ...open.filter(({ kind }) => kind !== 'kconfig')]
+    const maps = placed === undefined ? [] : [placed.map]
     return clean({
       ...head,
       programs: [...this.#programs.values()].map(bind),
       functions: [...this.#functions.values()].map(bind),
-      maps: [...this.#maps.values(), ...sections],
+      maps: [...[...this.#maps.values()].map((map) => this.#withArena(map)), ...sections, ...maps],
       variables: [...this.#variables.values()],
-      externs: [...this.#externs.values()].filter(({ name }) => !defined(name)),
+      externs,
     })
+  }
+
+  #withArena(map: MapSpec): MapSpec {
+    return map.name === this.#arena?.name ? { ...map, arenaData: this.#arena.bytes } : map
+  }
+
+  /** The map that a section's variables live in. */
+  #mapOf(section: string): string {
+    return section === ARENA_SECTION ? (this.#arena?.name ?? section) : section
+  }
+
+  /** A variable that other objects can mean. */
+  #isVisible(name: string): boolean {
+    const linkage = this.#variables.get(name)?.linkage
+    return linkage !== undefined && linkage !== 'static'
   }
 
   /** What one object only declared and another defines. */
@@ -227,13 +310,24 @@ class Linker {
         reference: { kind: 'function', name },
       }
     const variable = this.#variables.get(name)
-    if (!isLoad || variable === undefined || variable.linkage === 'static') return instruction
+    if (!isLoad || variable === undefined || !this.#isVisible(name)) return instruction
     return {
       ...instruction,
       src: PSEUDO_LD.mapValue,
-      reference: { kind: 'mapValue', name: variable.section, offset: variable.offset },
+      reference: { kind: 'mapValue', name: this.#mapOf(variable.section), offset: variable.offset },
     }
   }
+}
+
+const sized = (extern: ExternSpec) => ({ ...extern, size: extern.size ?? 0, align: 8 })
+
+/** One block of data behind another. */
+function join(first: Uint8Array, second: Uint8Array): { joined: Uint8Array; shift: number } {
+  const shift = (first.length + 15) & ~15
+  const joined = new Uint8Array(shift + second.length)
+  joined.set(first)
+  joined.set(second, shift)
+  return { joined, shift }
 }
 
 function renumberMap(map: MapSpec, renumber: Renumber): MapSpec {

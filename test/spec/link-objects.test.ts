@@ -43,10 +43,55 @@ describe('linking objects', () => {
       ...object,
       programs: [],
       functions: [],
+      variables: [],
       maps: object.maps.map((map) => ({ ...map, maxEntries: 9 })),
     }
     expect(() => linkObjects([object, other])).toThrow(/two different maps have the name shared/)
-    expect(linkObjects([object, { ...object }]).maps).toHaveLength(object.maps.length)
+    const maps = object.maps.filter(({ section }) => section === undefined)
+    expect(linkObjects([object, { ...other, maps, variables: [] }]).maps).toHaveLength(object.maps.length)
+  })
+
+  test('strong definitions win over weak ones, the first weak one over the next, static ones stay apart', () => {
+    const parts = [fixture('part-c.el'), fixture('part-d.el')]
+    for (const order of [parts, [...parts].reverse()]) {
+      const linked = linkObjects(order, { name: 'both' })
+      expect(linked.maps.find(({ name }) => name === 'table')?.maxEntries).toBe(8)
+      expect(linked.externs.map(({ name, kind }) => [name, kind])).toEqual([['CONFIG_BPF_SYSCALL', 'kconfig']])
+      const data = linked.maps.find(({ section }) => section === '.data')?.contents?.[0][1] as Uint8Array
+      const loaded = (program: string, at: number): number => {
+        const code = linked.programs.find(({ name }) => name === program)?.instructions ?? []
+        const places = code.flatMap(({ reference }) =>
+          reference?.kind === 'mapValue' && reference.name === '.data' ? [reference.offset] : [],
+        )
+        return new DataView(data.buffer, data.byteOffset).getInt32(places[at], true)
+      }
+      const first = order === parts ? 1 : 10
+      // own++, limit, late in clang's order of loads
+      expect([0, 1, 2].map((at) => loaded('third', at)).sort((a, b) => a - b)).toEqual(
+        [first, 3, 20].sort((a, b) => a - b),
+      )
+      expect([0, 1, 2].map((at) => loaded('fourth', at)).sort((a, b) => a - b)).toEqual(
+        [first, 20, 30].sort((a, b) => a - b),
+      )
+    }
+  })
+
+  test('a map of another object is named when the program that uses it is linked alone', () => {
+    expect(() => linkProgram(fixture('part-c.el'), 'third')).toThrow(/third uses the map wanted/)
+    const again = readObject(writeObject(fixture('part-c.el')), { name: 'part-c' })
+    expect(again.externs).toContainEqual({ ...fixture('part-c.el').externs.find(({ kind }) => kind === 'map') })
+    expect(again.maps.map(({ name, weak }) => [name, weak ?? false])).toEqual(
+      fixture('part-c.el').maps.map(({ name, weak }) => [name, weak ?? false]),
+    )
+  })
+
+  testWith(
+    'bpf',
+    'program:bpftool',
+    'program:unshare',
+  )('libbpf loads what was linked of weak parts', () => {
+    const bytes = writeObject(linkObjects([fixture('part-c.el'), fixture('part-d.el')], { name: 'both' }))
+    expect(Object.keys(loadWithBpftool(bytes))).toEqual(['fourth', 'third'])
   })
 
   test('an unresolved strong function is named when a program that calls it is linked', () => {
