@@ -330,19 +330,17 @@ export class Btf {
     return strings[start + wanted.length] === 0
   }
 
-  /** Own types whose name contains a text. */
-  idsWithNamePart(part: string): number[] {
-    const below = this.base?.idsWithNamePart(part) ?? []
+  /** Ids of all types whose name begins with a text, the base's first. */
+  idsWithNameStart(start: string): number[] {
+    const ids = this.base?.idsWithNameStart(start) ?? []
     const offsets = new Set<number>()
-    const ids: number[] = []
-    // every tail of the string up to here contains the text, too
-    for (const at of this.#placesOf(part))
-      for (let start = at; start >= 0 && this.#strings[start] !== 0; start--) offsets.add(this.#stringBase + start)
+    for (const at of this.#placesOf(start)) offsets.add(this.#stringBase + at)
+    if (this.base !== undefined) for (const at of this.base.#placesOf(start)) offsets.add(at)
     const { view, littleEndian } = this
     if (offsets.size > 0)
       for (let i = 0; i < this.#offsets.length; i++)
         if (offsets.has(view.getUint32(this.#offsets[i], littleEndian))) ids.push(this.firstId + i)
-    return [...below, ...ids]
+    return ids
   }
 
   /** Every offset at which this string stands, also as the tail of a longer one. */

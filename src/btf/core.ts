@@ -128,21 +128,17 @@ export class CoreResolver {
   }
 }
 
-const flavours = new WeakMap<Btf, ReadonlyMap<string, readonly number[]>>()
+const byEssentialName = new WeakMap<Btf, Map<string, readonly number[]>>()
 
-function idsByEssentialName(btf: Btf, essential: string): number[] {
-  let table = flavours.get(btf)
-  if (table === undefined) {
-    const map = new Map<string, number[]>()
-    for (const id of btf.idsWithNamePart('___')) {
-      const name = btf.name(id)
-      const stem = essentialName(name)
-      if (stem !== name) map.set(stem, [...(map.get(stem) ?? []), id])
-    }
-    table = map
-    flavours.set(btf, table)
+/** Types of a name, and its flavours: NAME___anything. */
+function idsByEssentialName(btf: Btf, essential: string): readonly number[] {
+  let known = byEssentialName.get(btf)
+  if (known === undefined) byEssentialName.set(btf, (known = new Map()))
+  let ids = known.get(essential)
+  if (ids === undefined) {
+    const flavours = btf.idsWithNameStart(`${essential}___`).filter((id) => essentialName(btf.name(id)) === essential)
+    ids = [...btf.idsByName(essential), ...flavours].sort((a, b) => a - b)
+    known.set(essential, ids)
   }
-  const plain = btf.idsByName(essential)
-  const more = table.get(essential)
-  return more === undefined ? [...plain] : [...plain, ...more].sort((a, b) => a - b)
+  return ids
 }

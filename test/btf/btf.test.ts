@@ -95,7 +95,8 @@ describe('BTF', () => {
     const btf = build(EVERY_KIND)
     for (let i = 0; i < 8; i++) expect(btf.idsByName('t')).toEqual([8])
     expect(btf.idsByName('absent')).toEqual([])
-    expect(btf.idsWithNamePart('ai')).toEqual([12])
+    expect(btf.idsWithNameStart('mai')).toEqual([12])
+    expect(btf.idsWithNameStart('absent')).toEqual([])
   })
 
   test('sizes follow typedefs and arrays; cycles end', () => {
