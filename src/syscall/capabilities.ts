@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { type BpfCommand, MAP_TYPES, PROGRAM_TYPES, type ProgramType } from '../uapi/index.ts'
+import { attachTypeName, type BpfCommand, MAP_TYPES, PROGRAM_TYPES, type ProgramType } from '../uapi/index.ts'
 
 /** Capabilities that decide about bpf(2) (include/uapi/linux/capability.h). */
 const CAPABILITIES = { net_admin: 12n, sys_admin: 21n, sys_resource: 24n, perfmon: 38n, bpf: 39n } as const
@@ -127,6 +127,8 @@ const NETWORK_MAPS: ReadonlySet<number> = new Set([
   MAP_TYPES.xskmap,
 ])
 
+const TRACING_ATTACHMENTS = /^(trace_|perf_event$|modify_return$|lsm_mac$)/
+
 /** Commands that look at what others made. */
 const ADMIN_COMMANDS: readonly BpfCommand[] = [
   'prog_get_next_id',
@@ -142,14 +144,17 @@ const ADMIN_COMMANDS: readonly BpfCommand[] = [
 ]
 
 /**
- * The capabilities that a command asks for. @param type the program's or map's type number, for prog_load and map_create
+ * The capabilities that a command asks for. @param type the number of the program's, map's or attach type, for prog_load, map_create and link_create
  */
 export function neededCapabilities(command: BpfCommand, type?: number): readonly Capability[] {
   if (ADMIN_COMMANDS.includes(command)) return ['sys_admin']
   if (command === 'btf_load') return ['bpf']
   if (command === 'prog_query') return ['net_admin']
+  if (command === 'raw_tracepoint_open') return ['bpf', 'perfmon']
   if (type === undefined) return USUAL
-  if (command === 'map_create') return NETWORK_MAPS.has(type) ? ['net_admin'] : ['bpf']
+  if (command === 'map_create') return NETWORK_MAPS.has(type) ? ['bpf', 'net_admin'] : ['bpf']
+  if (command === 'link_create')
+    return TRACING_ATTACHMENTS.test(attachTypeName(type) ?? '') ? ['bpf', 'perfmon'] : ['bpf', 'net_admin']
   if (command !== 'prog_load') return USUAL
   const more: Capability[] = []
   if (TRACING_TYPES.has(type)) more.push('perfmon')

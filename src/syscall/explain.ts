@@ -147,7 +147,7 @@ function privilegeLines(command: BpfCommand, privileges: Privileges, type: numbe
 
 /** What is known of a refused command besides its errno. */
 export interface Circumstances {
-  /** The type number of the program (prog_load) or map (map_create). */
+  /** The number of the program's (prog_load), map's (map_create) or attach type (link_create). */
   readonly type?: number
   /** What the caller knows better than the table. */
   readonly hint?: string

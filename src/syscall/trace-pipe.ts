@@ -1,6 +1,7 @@
-import { closeSync, constants, openSync, readSync } from 'node:fs'
+import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs'
 import { StringDecoder } from 'node:string_decoder'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { SystemError } from '../errors/index.ts'
 import { tracefs } from './links/tracepoint.ts'
 
 /** A line that a program printed with bpf_printk. */
@@ -28,12 +29,15 @@ const PAUSE_MS = 20
 
 /**
  * Lines of bpf_printk as they come, until the signal aborts. trace_pipe is one for the whole kernel and reading takes lines
- * away: it is for debugging. @throws SystemError `sys.no-tracefs`
+ * away: it is for debugging.
+ * @throws SystemError `sys.no-tracefs`; `sys.tracing-off` when somebody turned tracing off: no line would ever come
  */
 export async function* tracePipe(options: { signal?: AbortSignal; tracefs?: string } = {}): AsyncGenerator<TraceLine> {
   const { signal } = options
   // a read that waits would keep the process alive until the next line: never wait in the kernel
-  const fd = openSync(`${tracefs(options.tracefs)}/trace_pipe`, constants.O_RDONLY | constants.O_NONBLOCK)
+  const folder = tracefs(options.tracefs)
+  mustTrace(folder)
+  const fd = openSync(`${folder}/trace_pipe`, constants.O_RDONLY | constants.O_NONBLOCK)
   const buffer = Buffer.alloc(65_536)
   const decoder = new StringDecoder('utf8')
   let rest = ''
@@ -55,6 +59,19 @@ export async function* tracePipe(options: { signal?: AbortSignal; tracefs?: stri
   } finally {
     closeSync(fd)
   }
+}
+
+function mustTrace(folder: string): void {
+  let on: string
+  try {
+    on = readFileSync(`${folder}/tracing_on`, 'utf8').trim()
+  } catch {
+    return
+  }
+  if (on === '0')
+    throw new SystemError('sys.tracing-off', 'tracing is turned off for the whole machine: bpf_printk prints nothing', {
+      details: [`echo 1 > ${folder}/tracing_on`],
+    })
 }
 
 /** 0 when nothing is there now. */

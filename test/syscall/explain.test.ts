@@ -1,7 +1,9 @@
+import { execFileSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import { errnoCauses } from '../../src/syscall/explain.ts'
 import { bpf, createRawMap, ERRNO, FakeSys, readPrivileges, testRun } from '../../src/syscall/index.ts'
-import type { BpfCommand } from '../../src/uapi/index.ts'
+import { ATTACH_TYPES, type BpfCommand, MAP_TYPES, PROGRAM_TYPES } from '../../src/uapi/index.ts'
+import { testWith } from '../requirements.ts'
 
 const ALL = (1n << 12n) | (1n << 21n) | (1n << 38n) | (1n << 39n)
 
@@ -50,6 +52,61 @@ describe('EPERM says which of its causes it is', () => {
     test(name, () => {
       expect(errnoCauses(command, ERRNO.EPERM, machine(...given)).join('\n')).toMatch(expected)
     })
+
+  const typed: readonly [BpfCommand, number, bigint, string[]][] = [
+    ['prog_load', PROGRAM_TYPES.xdp, 1n << 39n, ['CAP_NET_ADMIN']],
+    ['prog_load', PROGRAM_TYPES.tracing, 1n << 39n, ['CAP_PERFMON']],
+    ['prog_load', PROGRAM_TYPES.socket_filter, 1n << 12n, ['CAP_BPF']],
+    ['map_create', MAP_TYPES.hash, 1n << 12n, ['CAP_BPF']],
+    ['map_create', MAP_TYPES.devmap, 1n << 39n, ['CAP_NET_ADMIN']],
+    ['link_create', ATTACH_TYPES.cgroup_device, 1n << 39n, ['CAP_NET_ADMIN']],
+    ['link_create', ATTACH_TYPES.perf_event, 1n << 39n, ['CAP_PERFMON']],
+    ['prog_get_next_id', 0, ALL & ~(1n << 21n), ['CAP_SYS_ADMIN']],
+    ['enable_stats', 0, ALL & ~(1n << 21n), ['CAP_SYS_ADMIN']],
+  ]
+  for (const [command, type, capabilities, missing] of typed)
+    test(`only what is needed is missing: ${command} ${type}`, () => {
+      const lines = errnoCauses(command, ERRNO.EPERM, machine({}, capabilities), { type })
+      expect(lines.map((line) => line.split(' ')[0])).toEqual(missing)
+    })
+
+  testWith('bpf', 'program:setpriv')('as a user without privileges, and with CAP_BPF alone', () => {
+    const script = `
+      import { createRawMap, objectIds, realSys } from ${JSON.stringify(new URL('../../src/syscall/index.ts', import.meta.url).href)}
+      const spec = { name: 'm', keySize: 4, valueSize: 4, maxEntries: 1, flags: 0 }
+      const uses = [() => createRawMap(realSys(), { ...spec, type: 1 }), () => createRawMap(realSys(), { ...spec, type: 14 }),
+        () => [...objectIds(realSys(), 'map')]]
+      for (const use of uses) try { use(); console.log('done') } catch ({ code, details }) { console.log(code, details.join(' ')) }`
+    const run = (...privileges: string[]): string[] =>
+      execFileSync(
+        'setpriv',
+        [
+          ...privileges,
+          process.execPath,
+          '--conditions=typebpf-source',
+          '--import',
+          'tsx',
+          '--input-type=module',
+          '-e',
+          script,
+        ],
+        { encoding: 'utf8', cwd: new URL('../..', import.meta.url).pathname },
+      )
+        .trim()
+        .split('\n')
+    const ids = expect.stringMatching(/^sys.eperm CAP_SYS_ADMIN is missing: objects by id/)
+    const [hash, devices, maps] = run('--reuid=65534', '--regid=65534', '--clear-groups')
+    expect([hash, devices, maps]).toEqual([
+      expect.stringMatching(/^sys.eperm CAP_BPF is missing/),
+      expect.stringMatching(/^sys.eperm CAP_BPF is missing.*CAP_NET_ADMIN is missing/),
+      ids,
+    ])
+    expect(run('--bounding-set=-all,+bpf', '--inh-caps=-all,+bpf')).toEqual([
+      'done',
+      expect.stringMatching(/^sys.eperm CAP_NET_ADMIN is missing/),
+      ids,
+    ])
+  })
 
   test('RLIMIT_MEMLOCK is not blamed where it does not count', () => {
     const late = machine({ '/proc/self/limits': MEMLOCK })

@@ -61,7 +61,8 @@ export function createLink(
   values: Omit<AttrValues<'link_create'>, 'prog_fd'>,
 ): Link {
   const fd = tryBpf(program.sys, 'link_create', { prog_fd: program.fd, ...values })
-  if (fd < 0) throw explainErrno('link_create', -fd, `${what} (Linux ${needs})`)
+  if (fd < 0)
+    throw explainErrno('link_create', -fd, `${what} (Linux ${needs})`, { type: Number(values.attach_type ?? 0) })
   return new Link(program.sys, fd, what)
 }
 

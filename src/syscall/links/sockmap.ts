@@ -24,7 +24,7 @@ export function attachSockmap(program: ProgramHandle, options: SockmapOptions): 
   const what = `${options.type} on a sockmap`
   const fd = tryBpf(sys, 'link_create', { prog_fd: program.fd, target_fd: map.fd, attach_type })
   if (fd >= 0) return new Link(sys, fd, what)
-  if (fd !== -ERRNO.EINVAL) throw explainErrno('link_create', -fd, `${what} (Linux 6.10)`)
+  if (fd !== -ERRNO.EINVAL) throw explainErrno('link_create', -fd, `${what} (Linux 6.10)`, { type: attach_type })
   bpf(sys, 'prog_attach', { target_fd: map.fd, attach_bpf_fd: program.fd, attach_type }, what)
   const undo = undoAtExit(() => {
     tryBpf(sys, 'prog_detach', { target_fd: map.fd, attach_bpf_fd: program.fd, attach_type })
