@@ -6,6 +6,8 @@ import {
   attachProgram,
   type BatchChunk,
   createJudge,
+  findTracefs,
+  type Link,
   type LoadResult,
   missingPrivileges,
   PerfBuffer,
@@ -36,6 +38,9 @@ const KEYLESS: readonly number[] = [
   MAP_TYPES.bloom_filter,
 ]
 
+/** Kinds whose places are found in tracefs. */
+const TRACEFS_KINDS: ReadonlySet<string | undefined> = new Set(['tracepoint', 'kprobe_multi'])
+
 const NO_KEY = new Uint8Array(0)
 /** Pages a CPU for records that one run sends. */
 const PERF_PAGES = 64
@@ -49,7 +54,7 @@ export interface KernelBackend extends Backend {
   /** Records of rings and perf buffers that were sent since the last look. */
   takeEvents(): HarnessEvent[]
   /** Attaches a program where its object says, at once: in the namespace that the thread is in. */
-  attach(program: number, spec: ProgramSpec, where: AttachOptions): Disposable
+  attach(program: number, spec: ProgramSpec, where: AttachOptions): Link
   /** The verifier's log of the load, level 1. */
   log(program: number): string
 }
@@ -265,7 +270,9 @@ export function openKernel(fleet: Fleet): KernelBackend {
     attach: (program, spec, where) => {
       const fd = loaded[program]?.program?.fd
       if (fd === undefined) throw new UnsupportedError('progrun.program', `there is no program ${program}`)
-      return attachProgram({ sys: judge.sys, fd }, spec, where)
+      const found = new Map([...live].map(([index, map]) => [fleet.maps[index].name, map]))
+      const trace = TRACEFS_KINDS.has(spec.attach?.kind) ? { tracefs: findTracefs(judge.sys) } : {}
+      return attachProgram({ sys: judge.sys, fd }, spec, { maps: found, ...trace, ...where })
     },
     takeEvents: drain,
     log: (program) => loaded[program]?.log ?? '',

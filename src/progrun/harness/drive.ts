@@ -2,17 +2,17 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SystemError, UsageError } from '../../errors/index.ts'
-import type { AttachOptions, Sys } from '../../syscall/index.ts'
+import type { AttachOptions, Link, Sys } from '../../syscall/index.ts'
 import type { HarnessEvent } from '../backend/backend.ts'
 import type { KernelBackend } from '../backend/kernel.ts'
 import type { Harness } from './harness.ts'
 
 /** How a program without BPF_PROG_RUN is made to run in the kernel. */
-export interface Drive {
+export interface Drive<L extends Disposable = Disposable> {
   /** Attaches it to something of the test's own; the answer is closed after the trigger. */
-  readonly attach: (program: { readonly sys: Sys; readonly fd: number }) => Disposable
-  /** Makes the event happen. */
-  readonly trigger: () => unknown
+  readonly attach: (program: { readonly sys: Sys; readonly fd: number }) => L
+  /** Makes the event happen. Iterators are read from the link. */
+  readonly trigger: (link: L) => unknown
 }
 
 /** A program by name, or a value of the builder. */
@@ -38,7 +38,11 @@ export interface DriveResult {
  * ```
  * @throws UsageError without the kernel backend; what attaching throws
  */
-export async function drive(t: Harness, program: NamedProgram, how: Drive): Promise<DriveResult> {
+export async function drive<L extends Disposable>(
+  t: Harness,
+  program: NamedProgram,
+  how: Drive<L>,
+): Promise<DriveResult> {
   if (t.kernel === undefined)
     throw new UsageError('progrun.no-kernel', 'driving a program needs the backend "kernel"', {
       details: ['harness(program, { backend: "kernel" })'],
@@ -50,7 +54,7 @@ export async function drive(t: Harness, program: NamedProgram, how: Drive): Prom
   const link = how.attach({ sys: t.kernel.sys, fd })
   let triggered: unknown
   try {
-    triggered = await how.trigger()
+    triggered = await how.trigger(link)
   } finally {
     link[Symbol.dispose]()
   }
@@ -59,8 +63,8 @@ export async function drive(t: Harness, program: NamedProgram, how: Drive): Prom
 
 /** Where a program attaches when its section leaves it open, and what makes its event happen. */
 export interface DriveOwn extends AttachOptions {
-  /** Answers what `triggered` will be. */
-  readonly trigger: () => unknown
+  /** Answers what `triggered` will be. Iterators are read from the link. */
+  readonly trigger: (link: Link) => unknown
 }
 
 /**

@@ -211,7 +211,10 @@ export class Harness {
     if (prepared.kernelRefuses === undefined || this.kernel === undefined) return this.#backends
     if (this.#automatic && this.emulator !== undefined) return [this.emulator]
     throw new UsageError('progrun.kernel-refuses', `${name}: ${prepared.kernelRefuses}`, {
-      details: ['run it with the backend "emulator" or "auto", or make the packet longer: padTo(packet, 60)'],
+      details: [
+        'run it with the backend "emulator" or "auto"',
+        ...(prepared.kernelRefuses.includes('at least') ? ['or make the packet longer: padTo(packet, 60)'] : []),
+      ],
     })
   }
 
