@@ -25,7 +25,8 @@ function numNext(m: Machine): number {
   const { view } = m.memory
   const current = view.getInt32(at, true)
   const end = view.getInt32(at + 4, true)
-  if (current + 1 >= end) {
+  // the step wraps as an int does: a walk may start at INT_MIN
+  if (((current + 1) | 0) >= end) {
     view.setInt32(at, 0, true)
     view.setInt32(at + 4, 0, true)
     return 0
