@@ -5,6 +5,9 @@ import { CoreResolver } from './core.ts'
 import { CORE_KIND, isFieldKind } from './core-names.ts'
 import { type BtfType, mapReferences } from './types.ts'
 
+/** Kinds that stand for another type. */
+const NAMING: ReadonlySet<string> = new Set(['typedef', 'const', 'volatile', 'restrict', 'type_tag'])
+
 /**
  * The part of a kernel's BTF that CO-RE relocations need: structs with only the members they reach, at their places;
  * what pointers point to is left out where nothing asks for it. For kernels that have no BTF of their own.
@@ -15,51 +18,52 @@ export function minimalCoreBtf(
 ): BtfBuilder {
   /** Types to keep; of structs and unions the members, undefined: all. */
   const kept = new Map<number, Set<number> | undefined>()
-  const keep = (id: number, through: boolean): void => {
-    if (id === 0 || kept.has(id)) return
+  const mark = (id: number): BtfType => {
     const type = kernel.type(id)
-    kept.set(id, type.kind === 'struct' || type.kind === 'union' ? new Set() : undefined)
-    switch (type.kind) {
-      case 'ptr':
-        if (through) keep(type.type, through)
-        return
-      case 'array':
-        keep(type.type, through)
-        keep(type.indexType, through)
-        return
-      case 'typedef':
-      case 'const':
-      case 'volatile':
-      case 'restrict':
-      case 'type_tag':
-        keep(type.type, through)
-        return
-      case 'func_proto':
-        keep(type.returnType, through)
-        for (const param of type.params) keep(param.type, through)
-        return
-      default:
+    if (!kept.has(id)) kept.set(id, type.kind === 'struct' || type.kind === 'union' ? new Set() : undefined)
+    return type
+  }
+  /** A type and what it is made of, without the members of structs. */
+  const keep = (root: number, through: boolean): void => {
+    const open = [root]
+    for (let id = open.pop(); id !== undefined; id = open.pop()) {
+      if (id === 0 || kept.has(id)) continue
+      const type = mark(id)
+      if (type.kind === 'array') open.push(type.type, type.indexType)
+      else if (type.kind === 'func_proto') open.push(type.returnType, ...type.params.map((param) => param.type))
+      else if (NAMING.has(type.kind) || (type.kind === 'ptr' && through)) open.push((type as { type: number }).type)
     }
   }
-  const keepAll = (id: number, depth: number): void => {
-    const at = kernel.skipModifiers(id)
-    keep(id, true)
-    const type = kernel.type(at)
-    if (type.kind !== 'struct' && type.kind !== 'union') return
-    const members = kept.get(at)
-    const before = members?.size ?? 0
-    type.members.forEach((member, index) => {
-      members?.add(index)
-      keep(member.type, true)
-      if (before === 0 && depth < 32) keepAll(member.type, depth + 1)
-    })
+  const whole = new Set<number>()
+  const named = new Set<number>()
+  /** A type with all members of all it contains; of what pointers point to the names alone. */
+  const keepWhole = (root: number): void => {
+    const open: [id: number, pointedTo: boolean][] = [[root, false]]
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      const [id, pointedTo] = next
+      const done = pointedTo ? named : whole
+      if (id === 0 || done.has(id)) continue
+      done.add(id)
+      const type = mark(id)
+      if (type.kind === 'struct' || type.kind === 'union') {
+        if (pointedTo) continue
+        type.members.forEach((member, index) => {
+          kept.get(id)?.add(index)
+          open.push([member.type, false])
+        })
+      } else if (type.kind === 'ptr') open.push([type.type, true])
+      else if (type.kind === 'array') open.push([type.type, false], [type.indexType, false])
+      else if (type.kind === 'func_proto')
+        for (const to of [type.returnType, ...type.params.map((param) => param.type)]) open.push([to, false])
+      else if (NAMING.has(type.kind)) open.push([(type as { type: number }).type, pointedTo])
+    }
   }
   for (const { btf, relocations } of objects) {
     const resolver = new CoreResolver(btf, kernel)
     for (const relocation of relocations)
       for (const { typeId, members } of resolver.targetsOf(relocation)) {
         keep(typeId, !isFieldKind(relocation.kind))
-        if (relocation.kind === CORE_KIND.typeMatches) keepAll(typeId, 0)
+        if (relocation.kind === CORE_KIND.typeMatches) keepWhole(typeId)
         for (const { typeId: holder, index } of members) {
           keep(holder, false)
           kept.get(holder)?.add(index)

@@ -185,6 +185,31 @@ describe('CO-RE', () => {
     expect(() => resolver.resolve({ kind: 0, typeId: 77, access: '0' })).toThrow(/no such type/)
   })
 
+  test('a whole type that a relocation compares keeps what it contains, and the names of what it points to', () => {
+    const builder = new BtfBuilder()
+    const int = builder.int('int', 4, { signed: true })
+    const members = (...types: (readonly [string, number, number])[]) =>
+      types.map(([name, type, bitOffset]) => ({ name, type, bitOffset, bitSize: 0 }))
+    const far = builder.add({ kind: 'struct', name: 'far', size: 4, members: members(['z', int, 0]) })
+    const inner = builder.add({ kind: 'struct', name: 'inner', size: 4, members: members(['a', int, 0]) })
+    const list: (readonly [string, number, number])[] = [
+      ['x', int, 0],
+      ['i', inner, 32],
+      ['p', builder.pointer(far), 64],
+    ]
+    const typeId = builder.add({ kind: 'struct', name: 'outer', size: 16, members: members(...list) })
+    const btf = new Btf(builder.toBytes())
+    const relocations = [
+      { kind: CORE_KIND.fieldByteOffset, typeId, access: '0:0' },
+      { kind: CORE_KIND.typeMatches, typeId, access: '0' },
+    ]
+    const minimal = new Btf(minimalCoreBtf(btf, [{ btf, relocations }]).toBytes())
+    const names = (name: string) => minimal.find(name, 'struct')?.members.map((member) => member.name)
+    expect([names('outer'), names('inner'), names('far')]).toEqual([['x', 'i', 'p'], ['a'], []])
+    const fields = new Btf(minimalCoreBtf(btf, [{ btf, relocations: relocations.slice(0, 1) }]).toBytes())
+    expect(fields.find('inner', 'struct')).toBeUndefined()
+  })
+
   testWith('linux', 'program:bpftool')("the minimal BTF is bpftool's", () => {
     const folder = mkdtempSync(join(tmpdir(), 'typebpf-'))
     try {
