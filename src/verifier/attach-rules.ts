@@ -1,5 +1,5 @@
 /** What the program's type and target ask for before the simulation (check_attach_btf_id of Linux 6.18). */
-import { ENOTSUPP, type Env } from './env.ts'
+import { ENOTSUPP, type Env, Rejection } from './env.ts'
 
 const KPROBE = 2
 const TRACING = 26
@@ -24,5 +24,6 @@ export function checkAttachRules(env: Env): void {
     env.reject('Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable')
   const { target } = env
   if (type === STRUCT_OPS && !env.gpl) env.reject('struct ops programs must have a GPL compatible license')
-  if (target?.refusal !== undefined) env.reject(target.refusal, ENOTSUPP)
+  if (target?.refusal === '') throw new Rejection(target.errno ?? ENOTSUPP)
+  if (target?.refusal !== undefined) env.reject(target.refusal, target.errno ?? ENOTSUPP)
 }

@@ -3,6 +3,7 @@
  * The target's prototype in the kernel's BTF says what its context holds (bpf_check_attach_target of Linux 6.18).
  */
 import type { ProgramImage } from '../spec/index.ts'
+import { EINVAL } from './env.ts'
 import type { KernelTypes } from './kernel-types.ts'
 import { SLEEPABLE_MEMBERS, STRUCT_OPS, UNSUPPORTED_MEMBERS } from './struct-ops.ts'
 import { DENIED_TARGETS, ERROR_INJECTION_PREFIX, ITERATORS } from './tables/targets.ts'
@@ -22,8 +23,10 @@ export interface AttachTarget {
   /** Of struct_ops, the struct's name. */
   readonly struct?: string
   readonly member?: string
-  /** Why the kernel refuses the program for its target. */
+  /** Why the kernel refuses the program for its target; empty where it says nothing. */
   readonly refusal?: string
+  /** The error number of the refusal; ENOTSUPP without. */
+  readonly errno?: number
 }
 
 export type TargetAnswer = AttachTarget | { readonly unsupported: string } | undefined
@@ -60,10 +63,14 @@ export function resolveTarget(image: ProgramImage, kernel: () => KernelTypes | u
   return type === TRACING ? tracingTarget(image, types) : structOpsTarget(image, types)
 }
 
+const NO_TARGET: AttachTarget = { key: 'tracing-fentry', name: '', params: [], returnType: 0, hidden: 0 }
+
 function tracingTarget(image: ProgramImage, types: KernelTypes): TargetAnswer {
   const { btf } = types
   const attach = image.expectedAttachType
   const key = KEYS[attach]
+  if (image.attachBtfId === undefined && (key === undefined || image.attachTo === undefined))
+    return { ...NO_TARGET, refusal: 'Tracing programs must provide btf_id', errno: EINVAL }
   if (key === undefined) return { unsupported: `tracing programs of attach type ${attach}` }
   const wanted = image.attachTo?.name
   const prefix = attach === RAW_TP ? 'btf_trace_' : attach === ITER ? 'bpf_iter_' : ''
@@ -89,8 +96,7 @@ function tracingTarget(image: ProgramImage, types: KernelTypes): TargetAnswer {
     returnType: proto.returnType,
     hidden,
   }
-  if (attach === RAW_TP)
-    return (image.flags & SLEEPABLE) === 0 ? common : { unsupported: 'sleepable programs on tracepoints' }
+  if (attach === RAW_TP) return { ...common, key }
   if (attach === ITER) {
     const iterator = ITERATORS[name.slice('bpf_iter_'.length)]
     const own = OWN_HELPERS.has(name) ? `${key}-${name.slice('bpf_iter_'.length)}` : common.key
@@ -122,6 +128,7 @@ function structOpsTarget(image: ProgramImage, types: KernelTypes): TargetAnswer 
   const named = image.attachTo?.name.split(/[./]/)
   const id = image.attachBtfId ?? (named === undefined ? undefined : btf.idByName(named[0], 'struct'))
   const type = id === undefined || !btf.has(id) ? undefined : btf.type(id)
+  if (id === undefined) return { ...NO_TARGET, key: 'struct_ops-bpf_dummy_ops', refusal: '' }
   if (type?.kind !== 'struct') return { unsupported: 'a struct_ops program without its struct' }
   const index =
     image.attachBtfId === undefined && named?.[1] !== undefined

@@ -20,15 +20,6 @@ export function checkBtfInfoEarly(env: Env): void {
   const view = records(env.image.funcInfo, 8)
   const btf = env.btf
   if (view === undefined || btf === undefined) return
-  for (let id = 1; id < btf.endId; id++) {
-    const type = btf.has(id) && btf.kind(id) === 'decl_tag' ? btf.type(id) : undefined
-    if (
-      type?.kind === 'decl_tag' &&
-      type.name.startsWith('exception_callback:') &&
-      type.type === view.getUint32(4, true)
-    )
-      env.unmodelled('exception callbacks')
-  }
   let previous = 0
   for (let at = 0; at < view.byteLength; at += 8) {
     const insn = view.getUint32(at, true)

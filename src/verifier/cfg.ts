@@ -113,21 +113,27 @@ class Walk {
         return this.push(i, i + code.off[i] + 1, BRANCH)
     }
   }
+
+  /** Explores everything that an instruction leads to. */
+  from(start: number): void {
+    if (this.state[start] === EXPLORED) return
+    this.state[start] = DISCOVERED
+    this.stack[this.top++] = start
+    while (this.top > 0) {
+      const at = this.stack[this.top - 1]
+      if (this.visit(at)) continue
+      this.state[at] = EXPLORED
+      this.top--
+    }
+  }
 }
 
-/** Walks the graph from the first instruction (check_cfg). */
+/** Walks the graph from the first instruction, then from the exception callback (check_cfg). */
 export function checkCfg(env: Env): void {
   const walk = new Walk(env)
   const n = env.code.length
-  walk.state[0] = DISCOVERED
-  walk.stack[walk.top++] = 0
-  while (walk.top > 0) {
-    const at = walk.stack[walk.top - 1]
-    if (!walk.visit(at)) {
-      walk.state[at] = EXPLORED
-      walk.top--
-    }
-  }
+  walk.from(0)
+  if (env.exceptionCallback !== 0) walk.from(env.subprograms[env.exceptionCallback].start)
   for (let i = 0; i < n; i++) {
     if (walk.state[i] !== EXPLORED) env.reject(`unreachable insn ${i}`)
     if (env.code.op[i] === LD_IMM64) {

@@ -80,6 +80,8 @@ export class Env {
   /** Those whose flags are not recorded. */
   readonly unknownKfuncs = new Set<number>()
   subprograms: Subprogram[] = []
+  /** Index of the function that runs when the program throws; 0: what was thrown is the result. */
+  exceptionCallback = 0
   readonly marks: Uint8Array
   readonly loops: Int32Array
   readonly liveBefore: Uint16Array

@@ -30,7 +30,9 @@ export function checkReturnValue(env: Env, register = 0): void {
   const b = registerBase(register)
   const name = `R${register}`
   const type = () => m[b + TYPE]
-  if (!first.inAsyncCallback && env.target?.struct !== undefined && returnsFromStructOps(env, env.target)) return
+  const isProgram = first.subprogram === 0 || first.subprogram === env.exceptionCallback
+  if (isProgram && !first.inAsyncCallback && env.target?.struct !== undefined && returnsFromStructOps(env, env.target))
+    return
   registerForRead(env, register)
   if (first.inAsyncCallback) {
     const where = 'At async callback return'
@@ -40,7 +42,7 @@ export function checkReturnValue(env: Env, register = 0): void {
       invalidScalar(env, frame, b, first.returnMinimum, first.returnMaximum, where, name)
     return
   }
-  if (first.subprogram !== 0) {
+  if (!isProgram) {
     if (type() !== SCALAR)
       env.reject(`At subprogram exit the register ${name} is not a scalar value (${typeName(type())})`)
     return

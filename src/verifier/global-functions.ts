@@ -269,7 +269,10 @@ export function argumentsFit(env: Env, liveness: StackLiveness, index: number): 
 /** Registers of a global function that is verified on its own. */
 export function prepareGlobal(env: Env, index: number): void {
   const m = env.frame.m
-  for (const [i, argument] of argumentsOf(env, index).entries()) {
+  const wanted = argumentsOf(env, index)
+  if (index === env.exceptionCallback && (wanted.length !== 1 || wanted[0].kind !== 'scalar'))
+    env.reject('exception cb only supports single integer argument')
+  for (const [i, argument] of wanted.entries()) {
     const b = registerBase(i + 1)
     if (argument.kind === 'scalar') {
       markUnknown(m, b)

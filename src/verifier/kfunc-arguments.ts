@@ -42,6 +42,10 @@ export interface KfuncCall {
   mapUid: number
 }
 
+/** Registers that have no map, and those that come from one. */
+const MAPLESS: ReadonlySet<number> = new Set([R.SCALAR, R.STACK, R.CTX])
+const WITH_MAP: ReadonlySet<number> = new Set([R.MAP_PTR, R.MAP_VALUE, R.MAP_KEY])
+
 const SPECIAL_STRUCTS: Readonly<Record<string, string>> = {
   bpf_task_work: 'task work',
 }
@@ -218,7 +222,8 @@ function checkPointer(env: Env, liveness: StackLiveness, call: KfuncCall, i: num
       checkIrqFlag(env, liveness, register, kfunc.name)
       return 1
     }
-    if ((m[b + R.TYPE] & R.BASE_MASK) !== R.MAP_PTR) env.unmodelled('map arguments that are no map pointers')
+    if (MAPLESS.has(m[b + R.TYPE])) env.reject(`pointer in R${register} isn't map pointer`)
+    if (!WITH_MAP.has(m[b + R.TYPE] & R.BASE_MASK)) env.unmodelled('map arguments that are no map pointers')
     if (call.map !== 0 && (call.map !== m[b + R.AUX] || call.mapUid !== m[b + R.AUX2]))
       env.reject(
         `workqueue pointer in R1 map_uid=${call.mapUid} doesn't match map pointer in R2 map_uid=${m[b + R.AUX2]}`,

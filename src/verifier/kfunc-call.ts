@@ -74,7 +74,7 @@ export function checkKfuncCall(env: Env, liveness: StackLiveness, insn: number):
       env.reject(`kfunc ${kfunc.name}#${kfunc.id} reference has not been acquired before`)
   }
   if (kfunc.name === 'bpf_throw') {
-    checkReturnValue(env, 1)
+    if (env.exceptionCallback === 0) checkReturnValue(env, 1)
     checkLeaks(env, 'bpf_throw', true, true)
     return true
   }

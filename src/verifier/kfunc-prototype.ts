@@ -4,6 +4,13 @@ import { KERNEL_OBJECT } from './kernel-types.ts'
 import { PSEUDO_KFUNC_CALL } from './program.ts'
 import { ITER_DESTROY, ITER_NEW, ITER_NEXT, kfuncFlags } from './tables/kfuncs.ts'
 
+/** Answered by a device's driver: only programs that are loaded for one device may ask. */
+const METADATA: ReadonlySet<string> = new Set([
+  'bpf_xdp_metadata_rx_timestamp',
+  'bpf_xdp_metadata_rx_hash',
+  'bpf_xdp_metadata_rx_vlan_tag',
+])
+
 export interface Kfunc {
   readonly id: number
   readonly name: string
@@ -37,6 +44,7 @@ export function addKfunc(env: Env, insn: number): void {
   if (proto.kind !== 'func_proto') env.reject(`kernel function btf_id ${id} does not have a valid func_proto`)
   const allowed = env.tables.mayCallKfunc(env.facts, func.name)
   const flags = kfuncFlags(func.name)
+  if (METADATA.has(func.name)) env.reject('metadata kfuncs require device-bound program')
   if (allowed === undefined) env.unmodelled('the kernel functions of programs of this type')
   env.kfuncs.set(id, {
     id,

@@ -155,6 +155,8 @@ export interface Subprogram {
   mightSleep: boolean
   isCallback: boolean
   isAsyncCallback: boolean
+  /** Runs when the program throws. */
+  isExceptionCallback: boolean
   unreliable: boolean
   called: boolean
   /** Its instructions were walked; what never was is removed from the program. */

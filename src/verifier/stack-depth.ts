@@ -1,5 +1,5 @@
 /** The stack of every chain of calls: 512 bytes, 256 where a tail call lies below (check_max_stack_depth). */
-import { E2BIG, EACCES, type Env } from './env.ts'
+import { E2BIG, EACCES, EFAULT, type Env } from './env.ts'
 import { kfuncAt } from './kfunc-prototype.ts'
 import { isPseudoCall, isPseudoFunc } from './program.ts'
 import { MAX_FRAMES, MAX_STACK } from './state.ts'
@@ -23,6 +23,7 @@ class Walk {
   readonly #private: Uint8Array
   readonly #supported: boolean
   #depth = 0
+  #tailCalls = false
 
   constructor(env: Env, supported: boolean, isPrivate: Uint8Array) {
     this.#env = env
@@ -69,16 +70,23 @@ class Walk {
           continue
         }
         const callee = env.subprogramAt[i + code.imm[i] + 1]
-        if (subprograms[callee].isAsyncCallback && !isPseudoCall(code, i)) continue
+        if (subprograms[callee].isAsyncCallback) {
+          if (subprograms[callee].hasTailCall) env.reject('verifier bug: subprog has tail_call and async cb', EFAULT)
+          if (!isPseudoCall(code, i)) continue
+          if (subprograms[callee].isExceptionCallback) env.rejectUnended(`insn ${i} cannot call exception cb directly`)
+        }
         stack.push({ subprogram: index, next: i + 1 })
         index = callee
         i = subprograms[index].start
         if (stack.length >= MAX_FRAMES) env.reject(`the call stack of ${stack.length} frames is too deep !`, E2BIG)
+        if (subprograms[index].hasTailCall) this.#tailCalls = true
         this.#enter(index, stack.length)
         entered = true
         break
       }
       if (entered) continue
+      if (this.#tailCalls && stack.some(({ subprogram }) => subprograms[subprogram].isExceptionCallback))
+        env.reject('cannot tail call within exception cb')
       const level = stack.pop()
       if (level === undefined) return
       if (this.#private[index] !== 1) this.#depth -= rounded(subprograms[index].stackDepth)

@@ -2,9 +2,11 @@
  * What must hold before anything is simulated: subprogram boundaries, jumps inside them, known opcodes, 64-bit immediate
  * loads and the maps they name. In the order in which Linux 6.18 asks.
  */
+
 import { E2BIG, EBUSY, EINVAL, ENOENT, type Env } from './env.ts'
+import { findExceptionCallback } from './exception-callback.ts'
 import { KERNEL_OBJECT } from './kernel-types.ts'
-import { addKfunc, kfuncAt } from './kfunc-prototype.ts'
+import { addKfunc } from './kfunc-prototype.ts'
 import { mapUseRefusal } from './map-rules.ts'
 import {
   CALL,
@@ -46,6 +48,7 @@ function newSubprogram(start: number): Subprogram {
     mightSleep: false,
     isCallback: false,
     isAsyncCallback: false,
+    isExceptionCallback: false,
     unreliable: false,
     called: false,
     walked: false,
@@ -70,10 +73,14 @@ function collectStarts(env: Env, starts: Set<number>): void {
     if (!isPseudoCall(code, i) && !isPseudoFunc(code, i)) continue
     const target = i + code.imm[i] + 1
     if (target >= code.length || target < 0) env.reject('call to invalid destination')
-    if (starts.has(target)) continue
-    if (starts.size >= MAX_SUBPROGRAMS) env.reject('too many subprograms', E2BIG)
-    starts.add(target)
+    addStart(env, starts, target)
   }
+}
+
+function addStart(env: Env, starts: Set<number>, start: number): void {
+  if (starts.has(start)) return
+  if (starts.size >= MAX_SUBPROGRAMS) env.reject('too many subprograms', E2BIG)
+  starts.add(start)
 }
 
 /** Finds where subprograms start: at 0, at call targets, at function addresses. */
@@ -81,8 +88,12 @@ export function addSubprograms(env: Env): void {
   const code = env.code
   const starts = new Set<number>()
   starts.add(0)
+  let thrown = 0
   try {
     collectStarts(env, starts)
+    thrown = findExceptionCallback(env)
+    if (thrown >= code.length) env.reject('call to invalid destination')
+    if (thrown > 0) addStart(env, starts, thrown)
   } finally {
     // What was found so far counts in the statistics of a program that is refused here.
     env.subprograms = [...starts].sort((a, b) => a - b).map(newSubprogram)
@@ -90,6 +101,11 @@ export function addSubprograms(env: Env): void {
   for (const [index, subprogram] of env.subprograms.entries()) {
     subprogram.end = env.subprograms[index + 1]?.start ?? code.length
     env.subprogramAt[subprogram.start] = index
+  }
+  if (thrown > 0) {
+    env.exceptionCallback = env.subprogramAt[thrown]
+    const subprogram = env.subprograms[env.exceptionCallback]
+    subprogram.isCallback = subprogram.isAsyncCallback = subprogram.isExceptionCallback = true
   }
   if (env.log.states) for (const [index, s] of env.subprograms.entries()) env.say(`func#${index} @${s.start}`)
 }
@@ -112,7 +128,6 @@ export function checkSubprograms(env: Env): void {
     }
     if (op === EXIT) subprogram.exit = i
     if (i === subprogram.end - 1) {
-      if (kfuncAt(env, i)?.name === 'bpf_throw') env.unmodelled('functions that end with bpf_throw')
       if (op !== EXIT && op !== JA32 && op !== JA) env.reject('last insn is not an exit or jmp')
       current++
     }

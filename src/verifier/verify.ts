@@ -148,6 +148,7 @@ function judge(env: Env): void {
 
 /** Global functions that were called are verified for themselves, until no more are. */
 function checkGlobals(env: Env): void {
+  if (env.exceptionCallback !== 0) env.subprograms[env.exceptionCallback].called = true
   for (let again = true; again; ) {
     again = false
     for (const [index, subprogram] of env.subprograms.entries()) {
@@ -189,12 +190,28 @@ export function verify(image: ProgramImage, options: VerifyOptions = {}): Verifi
     judge(env)
     return answer(env, 'accept', undefined, started, options)
   } catch (error) {
-    if (env !== undefined && error instanceof Rejection) return answer(env, 'reject', undefined, started, options)
+    if (env !== undefined && error instanceof Rejection)
+      return answer(env, 'reject', silentRefusal(error.errno), started, options)
     if (env !== undefined && error instanceof Unmodelled)
       return answer(env, 'unsupported', error.message, started, options)
     const text = error instanceof Error ? error.message : String(error)
     return nothing('unsupported', 'unsupported.internal', `the model failed: ${text}`)
   }
+}
+
+const ERRNO_NAMES: Readonly<Record<number, string>> = {
+  1: 'EPERM',
+  2: 'ENOENT',
+  7: 'E2BIG',
+  13: 'EACCES',
+  14: 'EFAULT',
+  22: 'EINVAL',
+  524: 'ENOTSUPP',
+}
+
+/** In the loader's words: what the kernel refuses with an error number alone. */
+function silentRefusal(errno: number): string {
+  return `prog_load: ${ERRNO_NAMES[errno] ?? `error ${errno}`} without a reason in the log`
 }
 
 function answer(
@@ -208,7 +225,7 @@ function answer(
   const text = env.log.text()
   const wanted = (options.logLevel ?? 0) !== 0
   const log = wanted ? text + statistics(env, timeUs) : ''
-  const message = verdict === 'reject' ? (lastLine(text) ?? '') : what
+  const message = verdict === 'reject' ? (lastLine(text) ?? what) : what
   return {
     verdict,
     ...(verdict === 'unsupported' ? { code: 'unsupported' } : {}),
