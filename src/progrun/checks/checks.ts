@@ -110,8 +110,8 @@ export function checkMapState<K, V>(
   for (const { key, value, found } of rows) {
     rest.delete(key)
     const normal = value === undefined ? undefined : map.normalValue(value)
-    actual[key] = found
-    wanted[key] = normal
+    if (found !== undefined) actual[key] = found
+    if (normal !== undefined) wanted[key] = normal
     if (normal === undefined ? found !== undefined : !equal(found, normal))
       lines.push(
         `  [${key}]: ${found === undefined ? '(absent)' : valueText(found)}, expected ${normal === undefined ? '(absent)' : valueText(normal)}`,

@@ -52,12 +52,22 @@ export function describePacket(bytes: Uint8Array): string {
     .join(' / ')
 }
 
+/** Fields that people know in hex, with their digits. */
+const HEX: Readonly<Record<string, number>> = { etherType: 4, checksum: 4 }
+
+function fieldText(name: string, value: unknown): string {
+  const digits = HEX[name]
+  return digits !== undefined && typeof value === 'number'
+    ? `0x${value.toString(16).padStart(digits, '0')}`
+    : formatField(value)
+}
+
 /** Every field of every header, a line each: stable text for snapshots. */
 export function formatPacket(bytes: Uint8Array): string {
   const lines: string[] = []
   for (const layer of decodePacket(bytes)) {
     lines.push(`${layer.protocol} (${layer.length} B at ${layer.offset})`)
-    for (const [name, value] of Object.entries(layer.fields)) lines.push(`  ${name}: ${formatField(value)}`)
+    for (const [name, value] of Object.entries(layer.fields)) lines.push(`  ${name}: ${fieldText(name, value)}`)
     for (const problem of layer.problems) lines.push(`  ! ${problem}`)
   }
   return lines.join('\n')
@@ -78,7 +88,7 @@ function fieldMap(bytes: Uint8Array): Map<string, string> {
     const times = seen.get(layer.protocol) ?? 0
     seen.set(layer.protocol, times + 1)
     const prefix = times === 0 ? layer.protocol : `${layer.protocol}[${times}]`
-    for (const [name, value] of Object.entries(layer.fields)) out.set(`${prefix}.${name}`, formatField(value))
+    for (const [name, value] of Object.entries(layer.fields)) out.set(`${prefix}.${name}`, fieldText(name, value))
   }
   return out
 }

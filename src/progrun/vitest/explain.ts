@@ -6,6 +6,9 @@ import { kernelUnavailable } from '../backend/available.ts'
 interface KeptError {
   message: string
   details?: unknown
+  differences?: unknown
+  exitCode?: unknown
+  walk?: unknown
 }
 
 /**
@@ -20,6 +23,7 @@ export function explainFailure(task: Readonly<RunnerTestCase>): void {
     if (error.message.includes(label)) continue
     const details = Array.isArray(error.details) ? error.details.map((line) => `  ${line}`) : []
     error.message = [error.message, ...details, label].join('\n')
-    delete error.details
+    // reporters print every other member too; what matters stands in the message now
+    for (const name of ['details', 'differences', 'exitCode', 'walk'] as const) delete error[name]
   }
 }
