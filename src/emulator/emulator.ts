@@ -5,14 +5,7 @@ import { type CallOptions, createCalls } from './calls/index.ts'
 import { KFUNCS } from './calls/kfuncs.ts'
 import type { HelperTable } from './calls/table.ts'
 import type { Timer } from './calls/timer-calls.ts'
-import {
-  type ContextInput,
-  ContextSetup,
-  contextRow,
-  FLOW_KEYS_BYTES,
-  PACKET_BUFFER_BYTES,
-  RETURN_NAMES,
-} from './contexts/index.ts'
+import { type ContextInput, ContextSetup, contextRow, PACKET_BUFFER_BYTES, RETURN_NAMES } from './contexts/index.ts'
 import { fillSkb } from './contexts/skb.ts'
 import { Environment, type Mock } from './environment.ts'
 import { ExceptionSignal, type Fault, FaultSignal, UnwindSignal } from './faults.ts'
@@ -335,7 +328,7 @@ export class Emulator {
     if (fault !== undefined) result.fault = fault
     if (coverage !== undefined) result.coverage = coverage
     if (trace !== undefined) result.trace = trace
-    if (keys !== 0) result.flowKeys = m.memory.u8.slice(keys, keys + FLOW_KEYS_BYTES)
+    if (keys !== 0) result.flowKeys = this.#setup.flowKeysOut(keys, options.packet?.length ?? 0)
     this.#packetOut(result, run, row.packet)
     for (const map of m.maps) map.dirty = false
     return result

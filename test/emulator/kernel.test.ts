@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest'
 import { createEmulator } from '../../src/emulator/index.ts'
 import { loadImage, realSys, testRun } from '../../src/syscall/index.ts'
+import { programTypeName } from '../../src/uapi/index.ts'
 import { difference, emulatorAnswers, kernelAnswers } from '../differential/emulator/compare.ts'
 import { Generator } from '../differential/emulator/generate.ts'
-import { Random, randomFrame } from '../differential/emulator/random.ts'
+import { kindOf } from '../differential/emulator/kinds.ts'
+import { Random } from '../differential/emulator/random.ts'
 import { testWith } from '../requirements.ts'
 import { exit, image, mov, type Slot, udpFrame } from './images.ts'
 
@@ -13,12 +15,13 @@ testWith('bpf')('generated programs do in both engines what they do in the kerne
   for (let seed = 1; seed <= 80; seed++) {
     const program = new Generator(seed).generate()
     const random = new Random(seed)
-    const frames = [randomFrame(random), randomFrame(random)]
-    const kernel = kernelAnswers(program, frames)
+    const kind = kindOf(programTypeName(program.type))
+    const inputs = [random, random].map((one) => kind?.input(one) ?? {})
+    const kernel = kernelAnswers(program, inputs)
     if ('refused' in kernel) continue
     accepted++
     for (const engine of ['interpreter', 'wasm'] as const) {
-      const found = difference(kernel, emulatorAnswers(program, frames, engine))
+      const found = difference(kernel, emulatorAnswers(program, inputs, engine))
       if (found !== undefined) wrong.push(`seed ${seed}, ${engine}: ${found}`)
     }
   }

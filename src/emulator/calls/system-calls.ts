@@ -198,26 +198,33 @@ function probeText(m: Machine, errno: number): number {
   return size
 }
 
+/** The kernel copies so much of a number's text. */
+const NUMBER_BYTES = 63
+
+/** bpf_strtol and bpf_strtoul: the number of bytes read, the value at r4 (0 on errors). */
 function parseNumber(m: Machine, signed: boolean): number {
   const size = m.low(2)
   const text = String.fromCharCode(...m.memory.bytes(m.readable(1, size), size))
   const flags = m.get64(3)
   const to = m.writable(4, 8)
+  m.memory.setU64(to, 0n)
   const base = Number(flags & 31n)
   if (![0, 8, 10, 16].includes(base) || (flags & ~31n) !== 0n || size === 0) return -ERRNO.EINVAL
-  const match = /^([ \t\n\v\f\r]*)(-?)(0[xX](?=[0-9a-fA-F])|0)?([0-9a-fA-F]*)/.exec(text)
-  if (match === null) return -ERRNO.EINVAL
-  const [, space, minus, prefix = ''] = match
-  if (!signed && minus !== '') return -ERRNO.EINVAL
-  const hex = prefix.length === 2
-  const radix = base === 0 ? (hex ? 16 : prefix === '0' ? 8 : 10) : base
-  const at = space.length + minus.length + (hex && radix === 16 ? 2 : 0)
-  const digits = (radix === 16 ? /^[0-9a-fA-F]+/ : radix === 8 ? /^[0-7]+/ : /^[0-9]+/).exec(text.slice(at))?.[0] ?? ''
-  if (digits === '') return -ERRNO.EINVAL
-  const magnitude = BigInt(radix === 16 ? `0x${digits}` : radix === 8 ? `0o${digits}` : digits)
-  const value = minus === '' ? magnitude : -magnitude
-  if (signed ? value > 0x7fff_ffff_ffff_ffffn || value < -0x8000_0000_0000_0000n : value > 0xffff_ffff_ffff_ffffn)
-    return -ERRNO.ERANGE
+  const start = /^[ \t\n\v\f\r\xa0]*-?/.exec(text)?.[0] ?? ''
+  const negative = start.endsWith('-')
+  const number = text.slice(start.length, start.length + NUMBER_BYTES)
+  // a base that is given takes the prefix even where no digit follows
+  const hex = (base === 16 && /^0x/i.test(number)) || (base === 0 && /^0x[0-9a-f]/i.test(number))
+  const radix = base !== 0 ? base : hex ? 16 : number.startsWith('0') ? 8 : 10
+  const digits = DIGITS[radix].exec(hex ? number.slice(2) : number)?.[0] ?? ''
+  const magnitude = digits === '' ? 0n : BigInt(`${PREFIXES[radix]}${digits}`)
+  if (magnitude > 0xffff_ffff_ffff_ffffn) return -ERRNO.ERANGE
+  if (digits === '' || (negative && !signed)) return -ERRNO.EINVAL
+  const value = negative ? -magnitude : magnitude
+  if (signed && (value > 0x7fff_ffff_ffff_ffffn || value < -0x8000_0000_0000_0000n)) return -ERRNO.ERANGE
   m.memory.setU64(to, value)
-  return at + digits.length
+  return start.length + (hex ? 2 : 0) + digits.length
 }
+
+const DIGITS: Readonly<Record<number, RegExp>> = { 8: /^[0-7]+/, 10: /^[0-9]+/, 16: /^[0-9a-f]+/i }
+const PREFIXES: Readonly<Record<number, string>> = { 8: '0o', 10: '', 16: '0x' }

@@ -8,6 +8,7 @@ import {
   type ContextField,
   type ContextRow,
   type ContextTable,
+  SK_LOOKUP,
   SK_MSG,
   SK_REUSEPORT,
   XDP_MD,
@@ -29,11 +30,25 @@ const SKB_HEADROOM = 512
 export const PACKET_BUFFER_BYTES = 2 * SKB_HEADROOM + 2 * 65_536
 const CONTEXT_BYTES = 4096
 /** sizeof(struct bpf_flow_keys), and where __sk_buff points to it. */
-export const FLOW_KEYS_BYTES = 56
+const FLOW_KEYS_BYTES = 56
 const FLOW_KEYS_FIELD = 144
+const ETHERNET_BYTES = 14
 /** Where sk_msg_md and sk_reuseport_md have the number of bytes. */
 const MESSAGE_SIZE = 68
 const REUSEPORT_LENGTH = 16
+
+/** Of bpf_sk_lookup: where the family and the addresses of both families are. */
+const FAMILY = 8
+const AF_INET = 2
+const AF_INET6 = 10
+const IPV4_ADDRESSES = [
+  [16, 4],
+  [40, 4],
+] as const
+const IPV6_ADDRESSES = [
+  [20, 16],
+  [44, 16],
+] as const
 
 const EMPTY: ContextRow = { table: { kind: 'none', size: 0, fields: [] }, writable: [] }
 
@@ -116,11 +131,21 @@ export class ContextSetup {
     const at = this.#keys
     memory.u8.fill(0, at, at + FLOW_KEYS_BYTES)
     // nhoff, thoff: behind the Ethernet header; n_proto as in the frame
-    memory.view.setUint16(at, 14, true)
-    memory.view.setUint16(at + 2, 14, true)
-    if (frame.length >= 14) memory.u8.set(frame.subarray(12, 14), at + 10)
+    memory.view.setUint16(at, ETHERNET_BYTES, true)
+    memory.view.setUint16(at + 2, ETHERNET_BYTES, true)
+    if (frame.length >= ETHERNET_BYTES) memory.u8.set(frame.subarray(12, 14), at + 10)
     memory.setU64(run.ctx + FLOW_KEYS_FIELD, BigInt(at))
     return at
+  }
+
+  /** The flow keys after a run: both header offsets are brought inside the packet, as the kernel does. */
+  flowKeysOut(keys: number, frameBytes: number): Uint8Array {
+    const { view, u8 } = this.#machine.memory
+    const clamp = (value: number, low: number): number => Math.min(Math.max(value, low), frameBytes & 0xffff)
+    const network = clamp(view.getUint16(keys, true), ETHERNET_BYTES)
+    view.setUint16(keys, network, true)
+    view.setUint16(keys + 2, clamp(view.getUint16(keys + 2, true), network), true)
+    return u8.slice(keys, keys + FLOW_KEYS_BYTES)
   }
 
   /** @param metadata XDP: bytes in front of the data */
@@ -168,6 +193,15 @@ export class ContextSetup {
     if (given !== undefined) memory.u8.set(given, at)
     else if (input !== undefined)
       for (const [name, value] of Object.entries(input)) setField(this.#machine, table, at, name, value)
+    if (table === SK_LOOKUP) this.#oneFamily(at)
+  }
+
+  /** bpf_sk_lookup: the addresses of the other family read as zeros. */
+  #oneFamily(at: number): void {
+    const { memory } = this.#machine
+    const family = memory.view.getUint32(at + FAMILY, true)
+    const ranges = family === AF_INET ? IPV6_ADDRESSES : family === AF_INET6 ? IPV4_ADDRESSES : []
+    for (const [offset, size] of ranges) memory.u8.fill(0, at + offset, at + offset + size)
   }
 
   #protect(row: ContextRow, size: number): void {

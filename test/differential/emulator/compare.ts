@@ -3,6 +3,7 @@ import { createEmulator, type Engine } from '../../../src/emulator/index.ts'
 import type { ProgramImage } from '../../../src/spec/index.ts'
 import { loadImage, possibleCpus, type RawMap, realSys, type Sys, testRun } from '../../../src/syscall/index.ts'
 import { MAP_TYPES, programTypeName } from '../../../src/uapi/index.ts'
+import { type Input, type Kind, kindOf } from './kinds.ts'
 import { onlyCpu } from './pin.ts'
 
 /** What a run gave, comparable as text. */
@@ -39,35 +40,39 @@ function kernelMap(map: RawMap, type: number): string {
   return rows.sort().join(' ')
 }
 
-const CONTEXT_FIELDS: Readonly<Record<string, readonly string[]>> = {
-  sched_cls: ['mark', 'priority', 'cb0', 'cb1', 'cb2', 'cb3', 'cb4'],
-  cgroup_skb: ['mark', 'priority', 'cb0', 'cb1', 'cb2', 'cb3', 'cb4'],
-  socket_filter: ['cb0', 'cb1', 'cb2', 'cb3', 'cb4'],
+const SKB_FIELDS = ['mark', 'priority', 'cb0', 'cb1', 'cb2', 'cb3', 'cb4']
+/** Fields of the skb that a program of this kind may have changed. */
+function fieldsOf(kind: Kind | undefined): readonly string[] | undefined {
+  if (kind?.out !== 'skb fields') return undefined
+  return kind.type === 'socket_filter' ? SKB_FIELDS.slice(2) : SKB_FIELDS
 }
 const OFFSETS: Readonly<Record<string, number>> = { mark: 8, priority: 32, cb0: 48, cb1: 52, cb2: 56, cb3: 60, cb4: 64 }
 
 /** The running kernel's side; undefined when it refuses the program. */
 export function kernelAnswers(
   image: ProgramImage,
-  frames: readonly Uint8Array[],
+  inputs: readonly Input[],
   sys: Sys = realSys(),
 ): Answers | { readonly refused: string } {
   using loaded = loadImage(sys, image)
   if (loaded.program === undefined) return { refused: loaded.message ?? `errno ${loaded.errno}` }
-  const type = programTypeName(image.type) ?? ''
-  const fields = CONTEXT_FIELDS[type]
+  const kind = kindOf(programTypeName(image.type))
+  const fields = fieldsOf(kind)
   const runs: Outcome[] = []
-  for (const frame of frames) {
+  for (const { packet, ctx } of inputs) {
     const out = testRun(sys, loaded.program.fd, {
-      data: frame,
-      dataOutSize: 8192,
+      ...(packet === undefined ? {} : { data: packet, dataOutSize: 8192 }),
       ...(fields === undefined ? {} : { context: new Uint8Array(192), contextOutSize: 192 }),
+      ...(ctx === undefined ? {} : { context: ctx, contextOutSize: 0 }),
     })
     const view = new DataView(out.context.buffer, out.context.byteOffset, out.context.byteLength)
     runs.push({
       retval: out.retval,
       packet: bytesToHex(out.data),
-      ctx: (fields ?? []).map((name) => view.getUint32(OFFSETS[name], true).toString(16)).join(' '),
+      ctx:
+        kind?.out === 'context'
+          ? bytesToHex(out.contextIn)
+          : (fields ?? []).map((name) => view.getUint32(OFFSETS[name], true).toString(16)).join(' '),
     })
   }
   return { runs, maps: loaded.maps.map((map, i) => kernelMap(map, image.maps[i].type)) }
@@ -75,7 +80,7 @@ export function kernelAnswers(
 
 export function emulatorAnswers(
   image: ProgramImage,
-  frames: readonly Uint8Array[],
+  inputs: readonly Input[],
   engine: Engine,
 ): Answers | { readonly failed: string } {
   const cpu = onlyCpu()
@@ -85,17 +90,21 @@ export function emulatorAnswers(
     ...(cpu === undefined ? {} : { cpus: possibleCpus(), cpu }),
     sanitizer: { uninitialisedStack: 'off', useAfterFree: 'off', unreleasedReference: 'off' },
   })
-  const fields = CONTEXT_FIELDS[programTypeName(image.type) ?? '']
+  const kind = kindOf(programTypeName(image.type))
+  const fields = fieldsOf(kind)
   const runs: Outcome[] = []
-  for (const frame of frames) {
-    const result = emulator.run({ packet: frame })
+  for (const input of inputs) {
+    const result = emulator.run(input)
     if (result.engine !== engine) return { failed: `${result.engine} ran: ${result.fallback}` }
     if (result.fault !== undefined) return { failed: `insn ${result.fault.insn}: ${result.fault.message}` }
-    const { metadata, packet = new Uint8Array() } = result
+    const { metadata, packet = new Uint8Array(), flowKeys } = result
     runs.push({
       retval: result.retval,
-      packet: (metadata === undefined ? '' : bytesToHex(metadata)) + bytesToHex(packet),
-      ctx: (fields ?? []).map((name) => result.ctx[name].toString(16)).join(' '),
+      packet: (metadata === undefined ? '' : bytesToHex(metadata)) + bytesToHex(flowKeys ?? packet),
+      ctx:
+        kind?.out === 'context'
+          ? bytesToHex(result.ctxBytes)
+          : (fields ?? []).map((name) => result.ctx[name].toString(16)).join(' '),
     })
   }
   return {

@@ -1,11 +1,13 @@
 import type { ImageRelocation, MapSpec, ProgramImage } from '../../../src/spec/index.ts'
-import { MAP_TYPES, PROGRAM_TYPES, type ProgramType } from '../../../src/uapi/index.ts'
+import { MAP_TYPES, PROGRAM_TYPES } from '../../../src/uapi/index.ts'
 import { bytesOf, type Slot } from '../../emulator/images.ts'
-import { dataCall, textMap } from './data-calls.ts'
+import { dataCall, textMap, type Writer } from './data-calls.ts'
+import { type Kind, randomKind } from './kinds.ts'
+import { packetCall } from './packet-calls.ts'
 import { Random } from './random.ts'
 
-/** Program types that the kernel test-runs with packets. */
-export const TYPES: readonly ProgramType[] = ['xdp', 'sched_cls', 'socket_filter', 'cgroup_skb']
+/** BPF_F_SLEEPABLE */
+const SLEEPABLE = 1 << 4
 const SCALARS = [0, 2, 3, 4, 5, 7, 8, 9]
 /** Subprograms that calls choose from. */
 const SUBPROGRAMS = 2
@@ -28,6 +30,8 @@ const MAPS: readonly MapSpec[] = [
 const ARRAY = 1
 const LPM = 2
 const QUEUE = 3
+/** Those that sleepable programs may use. */
+const SLEEPABLE_MAPS = [0, ARRAY, QUEUE]
 /** Maps that ordinary map calls choose from: those before this one. */
 const TEXTS = 5
 const LRU = [6]
@@ -42,7 +46,7 @@ export class Generator {
   readonly #random: Random
   readonly #slots: Slot[] = []
   readonly #relocations: ImageRelocation[] = []
-  readonly #type: ProgramType
+  readonly #kind: Kind
   /** Slots of calls of subprograms and which one. */
   readonly #calls: { readonly slot: number; readonly callee: number }[] = []
 
@@ -54,7 +58,7 @@ export class Generator {
     this.#pinned = pinned
     this.#counted = pinned ? [...LRU, ...PER_CPU] : LRU
     this.#random = new Random(seed)
-    this.#type = this.#random.pick(TYPES)
+    this.#kind = randomKind(this.#random)
   }
 
   #emit(...slots: readonly Slot[]): undefined {
@@ -146,8 +150,10 @@ export class Generator {
   /** Packet bytes behind their bounds check. r1 and the register with data are free afterwards. */
   #packet(): undefined {
     const r = this.#random
-    if (this.#type === 'socket_filter') return this.#loadAbs()
-    const [data, end] = this.#type === 'xdp' ? [0, 4] : [76, 80]
+    const { packet, writesPacket } = this.#kind
+    if (packet === undefined) return this.#context()
+    if (packet === 'loads') return this.#loadAbs()
+    const [data, end] = packet
     const room = 1 + r.below(80)
     this.#emit([0x61, 2, 6, data, 0], [0x61, 3, 6, end, 0], [0xbf, 4, 2, 0, 0], [0x07, 4, 0, 0, room])
     const at = this.#slots.length
@@ -157,7 +163,7 @@ export class Generator {
       const offset = r.below(room - size + 1)
       const code = { 1: 0x10, 2: 0x08, 4: 0x00, 8: 0x18 }[size] as number
       const register = r.pick([0, 5, 7, 8, 9])
-      if (r.chance(60) || this.#type === 'cgroup_skb') this.#emit([0x61 | code, register, 2, offset, 0])
+      if (r.chance(60) || writesPacket !== true) this.#emit([0x61 | code, register, 2, offset, 0])
       else this.#emit([0x63 | code, 2, register, offset, 0])
     }
     this.#slots[at] = [0x2d, 4, 3, this.#slots.length - at - 1, 0]
@@ -176,7 +182,7 @@ export class Generator {
 
   #mapCall(): undefined {
     const r = this.#random
-    const map = r.below(TEXTS)
+    const map = this.#kind.sleepable === true ? r.pick(SLEEPABLE_MAPS) : r.below(TEXTS)
     this.#emit([0x62, 10, 0, -8, r.below(6)])
     if (map === LPM)
       this.#emit(
@@ -229,146 +235,59 @@ export class Generator {
     }
   }
 
-  /** Helpers on the packet with arguments at and beyond their limits. */
-  #packetCall(): undefined {
-    const r = this.#random
-    const xdp = this.#type === 'xdp'
-    const ctx = (): undefined => this.#emit([0xbf, 1, 6, 0, 0])
-    const set = (register: number, value: number): undefined => this.#emit([0xb7, register, 0, 0, value])
-    const buffer = (register: number): undefined => this.#emit([0xbf, register, 10, 0, 0], [0x07, register, 0, 0, -32])
-    const offset = (): number => r.pick([0, 1, 12, 14, 16, 20, 24, 26, 30, 34, 40, 50, 60, 70, 100, -1, 0xfffff])
-    const size = (): number => r.pick([1, 2, 4, 8, 14, 16, 20, 32])
-    const choices: (() => void)[] = [
-      () => {
-        buffer(1)
-        set(2, r.pick([0, 4, 8, 16]))
-        buffer(3)
-        this.#emit([0x07, 3, 0, 0, r.pick([0, 4, 8])])
-        set(4, r.pick([0, 4, 8, 16]))
-        set(5, r.imm())
-        this.#emit([0x85, 0, 0, 0, 28])
+  #writer(): Writer {
+    return {
+      random: this.#random,
+      emit: (...slots) => this.#emit(...slots),
+      here: () => this.#slots.length,
+      map: (register, map, offset) => {
+        if (offset === undefined) this.#map(register, map)
+        else {
+          this.#relocations.push({ insn: this.#slots.length, map, kind: 'value', offset })
+          this.#emit([0x18, register, 0, 0, 0], [0, 0, 0, 0, 0])
+        }
       },
-    ]
-    if (this.#type === 'socket_filter' || this.#type === 'cgroup_skb') choices.pop()
-    if (xdp) {
-      for (const [helper, limits] of [
-        [44, [-20, -8, 0, 4, 14, 20, 60, -300]],
-        [65, [-20, -4, 0, 4, 20, 200, -60, 5000]],
-        [54, [-16, -4, 0, 4, -3, 8]],
-      ] as const)
-        choices.push(() => {
-          ctx()
-          set(2, r.pick(limits))
-          this.#emit([0x85, 0, 0, 0, helper])
-        })
-      for (const helper of [189, 190])
-        choices.push(() => {
-          ctx()
-          set(2, offset())
-          buffer(3)
-          set(4, size())
-          this.#emit([0x85, 0, 0, 0, helper])
-        })
-      choices.push(() => {
-        ctx()
-        this.#emit([0x85, 0, 0, 0, 188])
-      })
-    } else {
-      choices.push(() => {
-        ctx()
-        set(2, offset())
-        buffer(3)
-        set(4, size())
-        this.#emit([0x85, 0, 0, 0, 26])
-      })
-      choices.push(() => {
-        ctx()
-        set(2, offset())
-        buffer(3)
-        set(4, size())
-        set(5, r.pick([0, 0, 1, 1, 2]))
-        this.#emit([0x85, 0, 0, 0, 68])
-      })
+      patch: (slot, instruction) => {
+        this.#slots[slot] = instruction
+      },
     }
-    if (this.#type === 'sched_cls') {
-      choices.push(() => {
-        ctx()
-        set(2, offset())
-        buffer(3)
-        set(4, size())
-        set(5, r.pick([0, 1, 2, 3, 4]))
-        this.#emit([0x85, 0, 0, 0, 9])
-      })
-      for (const helper of [10, 11])
-        choices.push(() => {
-          ctx()
-          set(2, offset())
-          set(3, r.chance(30) ? 0 : r.imm())
-          set(4, r.imm())
-          set(5, r.pick([0, 2, 4, 2, 4, 0x10, 0x12, 0x14, 0x22, 0x64, 3]))
-          this.#emit([0x85, 0, 0, 0, helper])
-        })
-      const simple: [helper: number, second: readonly number[], third: readonly number[], fourth: readonly number[]][] =
-        [
-          [18, [0x0081, 0xa888, 0x1234], [0, 5, 0xfff, 0x2005], [0]],
-          [19, [0], [0], [0]],
-          [31, [0xdd86, 0x0008, 0x1234], [0, 1], [0]],
-          [32, [0, 1, 2, 3, 4], [0], [0]],
-          [38, [14, 20, 40, 60, 80, 200, 10], [0, 1], [0]],
-          [39, [0, 20, 60, 100, 2000], [0], [0]],
-          [43, [0, 4, 14, 8, 20, 50], [0, 1], [0]],
-          [50, [20, -20, 4, -4, 8, -8, 100, -100, 5000], [0, 1, 2], [0, 1]],
-        ]
-      for (const [helper, second, third, fourth] of simple)
-        choices.push(() => {
-          ctx()
-          set(2, r.pick(second))
-          set(3, r.pick(third))
-          set(4, r.pick(fourth))
-          this.#emit([0x85, 0, 0, 0, helper])
-        })
-    }
-    r.pick(choices)()
-    this.#emit([0x0f, 9, 0, 0, 0])
+  }
+
+  #packetCall(): undefined {
+    const { calls } = this.#kind
+    if (calls === undefined) return this.#context()
+    packetCall(this.#writer(), calls)
     this.#afterCall()
   }
 
   /** A field of the context into a register, or back. */
   #context(): undefined {
     const r = this.#random
+    const { reads, writes, type } = this.#kind
     const register = r.pick([0, 7, 8, 9])
-    if (this.#type === 'xdp') return this.#emit([0x61, register, 6, r.pick([12, 16]), 0])
-    const readable =
-      this.#type === 'socket_filter'
-        ? [0, 4, 16, 20, 24, 48, 52, 64]
-        : [0, 4, 8, 16, 20, 24, 28, 32, 40, 48, 52, 56, 60, 64]
-    if (this.#type === 'sched_cls') readable.push(44, 72, 160, 164)
-    if (r.chance(60)) return this.#emit([0x61, register, 6, r.pick(readable), 0])
-    const writable = this.#type === 'socket_filter' ? [48, 52, 64] : [8, 32, 48, 52, 60, 64]
-    this.#emit([0x63, 6, register, r.pick(writable), 0])
+    const code = { 1: 0x10, 2: 0x08, 4: 0x00, 8: 0x18 }
+    if (type === 'flow_dissector') return this.#flowKeys(register)
+    const [offset, size] = writes.length === 0 || r.chance(60) ? r.pick(reads) : r.pick(writes)
+    if (reads.some((field) => field[0] === offset && field[1] === size) && r.chance(writes.length === 0 ? 100 : 60))
+      return this.#emit([0x61 | code[size], register, 6, offset, 0])
+    if (writes.some((field) => field[0] === offset && field[1] === size))
+      this.#emit([0x63 | code[size], 6, register, offset, 0])
+  }
+
+  /** A field of struct bpf_flow_keys, behind a pointer in the context. */
+  #flowKeys(register: number): undefined {
+    const r = this.#random
+    const size = r.pick([1, 2, 4] as const)
+    const code = { 1: 0x10, 2: 0x08, 4: 0x00 }[size]
+    this.#emit([0x79, 2, 6, 144, 0])
+    const offset = size * r.below(56 / size)
+    if (r.chance(50)) this.#emit([0x61 | code, register, 2, offset, 0])
+    else this.#emit([0x63 | code, 2, register, offset, 0])
+    this.#constant(2)
   }
 
   #dataCall(): undefined {
-    dataCall(
-      {
-        random: this.#random,
-        emit: (...slots) => this.#emit(...slots),
-        here: () => this.#slots.length,
-        map: (register, map, offset) => {
-          if (offset === undefined) this.#map(register, map)
-          else {
-            this.#relocations.push({ insn: this.#slots.length, map, kind: 'value', offset })
-            this.#emit([0x18, register, 0, 0, 0], [0, 0, 0, 0, 0])
-          }
-        },
-        patch: (slot, instruction) => {
-          this.#slots[slot] = instruction
-        },
-      },
-      TEXTS,
-      ARRAY,
-      this.#counted,
-    )
+    dataCall(this.#writer(), TEXTS, ARRAY, this.#counted)
     this.#afterCall()
   }
 
@@ -419,16 +338,16 @@ export class Generator {
     const actions = 4 + r.below(24)
     for (let i = 0; i < actions; i++) this.#action(0)
     for (const register of [7, 8, 9]) this.#emit([0xaf, 0, register, 0, 0])
-    if (this.#type === 'cgroup_skb') this.#emit([0x57, 0, 0, 0, 1])
+    if (this.#kind.answers !== undefined) this.#emit([0x57, 0, 0, 0, this.#kind.answers])
     this.#emit([0x95, 0, 0, 0, 0])
     this.#subprograms()
     return {
       name: 'fuzz',
-      type: PROGRAM_TYPES[this.#type],
-      expectedAttachType: 0,
+      type: PROGRAM_TYPES[this.#kind.type],
+      expectedAttachType: this.#kind.attachType ?? 0,
       insns: bytesOf(this.#slots),
       license: 'GPL',
-      flags: 0,
+      flags: this.#kind.sleepable === true ? SLEEPABLE : 0,
       maps: this.#pinned ? MAPS : MAPS.slice(0, PER_CPU[0]),
       relocations: this.#relocations,
     }

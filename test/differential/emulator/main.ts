@@ -4,8 +4,9 @@ import { realSys } from '../../../src/syscall/index.ts'
 import { programTypeName } from '../../../src/uapi/index.ts'
 import { difference, emulatorAnswers, kernelAnswers } from './compare.ts'
 import { Generator } from './generate.ts'
+import { kindOf } from './kinds.ts'
 import { onlyCpu, runPinned } from './pin.ts'
-import { Random, randomFrame } from './random.ts'
+import { Random } from './random.ts'
 
 const { values } = parseArgs({
   options: {
@@ -32,8 +33,9 @@ const refusals = new Map<string, number>()
 for (let seed = firstSeed; seed < firstSeed + programs; seed++) {
   const image = new Generator(seed, pinned).generate()
   const random = new Random(seed ^ 0x5bd1e995)
-  const frames = Array.from({ length: inputs }, () => randomFrame(random))
-  const kernel = kernelAnswers(image, frames, sys)
+  const kind = kindOf(programTypeName(image.type))
+  const given = Array.from({ length: inputs }, () => kind?.input(random) ?? {})
+  const kernel = kernelAnswers(image, given, sys)
   if ('refused' in kernel) {
     count.refused++
     const reason = kernel.refused.replace(/\d+/g, 'N')
@@ -45,7 +47,7 @@ for (let seed = firstSeed; seed < firstSeed + programs; seed++) {
   types[type] = (types[type] ?? 0) + 1
   for (const engine of ['interpreter', 'wasm'] as const) {
     count.runs += inputs
-    const wrong = difference(kernel, emulatorAnswers(image, frames, engine))
+    const wrong = difference(kernel, emulatorAnswers(image, given, engine))
     if (wrong === undefined) continue
     count.differences++
     process.stderr.write(`seed ${seed} (${type}, ${engine}): ${wrong}\n`)
