@@ -26,7 +26,11 @@ async function test(files: readonly string[], options: Options): Promise<void> {
   }
   const { runTests } = await import('../progrun/vitest/run-tests.ts')
   const folder = options.coverage === true ? 'coverage-bpf' : options.coverage === false ? undefined : options.coverage
-  const { passed, coverage } = await runTests({
+  const {
+    passed,
+    coverage,
+    withoutLines = [],
+  } = await runTests({
     files,
     backend,
     ...(folder === undefined ? {} : { coverage: folder }),
@@ -40,6 +44,8 @@ async function test(files: readonly string[], options: Options): Promise<void> {
     process.stdout.write(
       `BPF coverage: ${linesHit} of ${lines} lines, ${branchesHit} of ${branches} branches${dead} → ${folder}/index.html\n`,
     )
+    if (withoutLines.length > 0)
+      process.stdout.write(`not in it, for want of line information (clang -g): ${withoutLines.join(', ')}\n`)
   }
   process.exitCode = passed ? EXIT.ok : EXIT.no
 }

@@ -164,7 +164,10 @@ export function checkEmit(result: RunResult, pattern: EventPattern): Check {
   }
 }
 
-/** The run took at most so many instructions (emulator) and nanoseconds. */
+/**
+ * The run took at most so many instructions, which the emulator counts, and nanoseconds, which the kernel measures: where only
+ * the emulator ran, time is not looked at, so that the same test holds on any machine.
+ */
 export function checkWithin(result: RunResult, limit: { readonly instructions?: number; readonly ns?: number }): Check {
   const over: string[] = []
   if (limit.instructions !== undefined) {
@@ -173,15 +176,16 @@ export function checkWithin(result: RunResult, limit: { readonly instructions?: 
     else if (result.instructions > limit.instructions)
       over.push(`${result.instructions} instructions, the limit is ${limit.instructions}`)
   }
-  if (limit.ns !== undefined && (result.durationNs ?? 0) > limit.ns)
-    over.push(`${result.durationNs} ns, the limit is ${limit.ns}`)
+  const timeNs = result.runs.find(({ backend }) => backend === 'kernel')?.durationNs
+  if (limit.ns !== undefined && timeNs !== undefined && timeNs > limit.ns)
+    over.push(`${timeNs} ns, the limit is ${limit.ns}`)
   return {
     pass: over.length === 0,
     message:
       over.length === 0
         ? `${result.program} on ${result.backend} stayed within its limits`
         : `${result.program} on ${result.backend}: ${over.join('; ')}`,
-    actual: { instructions: result.instructions, ns: result.durationNs },
+    actual: { instructions: result.instructions, ...(timeNs === undefined ? {} : { ns: timeNs }) },
     expected: limit,
   }
 }

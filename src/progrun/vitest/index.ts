@@ -74,7 +74,7 @@ export interface BpfMatchers<T> {
   toHaveMapState(expected: State<T>, options?: { readonly exact?: boolean }): void
   /** The run sent such an event through a ring. */
   toEmit(pattern: EventPattern): void
-  /** At most so many instructions (emulator) and nanoseconds. */
+  /** At most so many instructions (as the emulator counts) and nanoseconds (as the kernel measures, where it ran). */
   toRunWithin(limit: { readonly instructions?: number; readonly ns?: number }): void
   /** Every program of the source is accepted by the model, the running kernel, or both. */
   toPassVerifier(question?: VerifierQuestion): Promise<void>

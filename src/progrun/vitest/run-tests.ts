@@ -24,6 +24,8 @@ export interface RunTestsAnswer {
   readonly passed: boolean
   /** Where coverage was asked for and a program ran in the emulator. */
   readonly coverage?: CoverageSummary
+  /** Programs that ran without line information: they are in no report. */
+  readonly withoutLines?: readonly string[]
 }
 
 /** vitest of the user's own project. */
@@ -78,9 +80,11 @@ export async function runTests(options: RunTestsOptions): Promise<RunTestsAnswer
     const modules = running.state.getTestModules()
     const passed = !failed && modules.length > 0 && modules.every((module) => module.ok())
     if (counted === undefined || options.coverage === undefined) return { passed }
-    const files = coverageByFile(readCoverage(counted))
+    const recorder = readCoverage(counted)
+    const files = coverageByFile(recorder)
     writeCoverage(resolve(folder, options.coverage), files)
-    return { passed, coverage: summarize(files) }
+    const bare = recorder.programs.filter(({ sources }) => sources.size === 0).map(({ program }) => program)
+    return { passed, coverage: summarize(files), withoutLines: [...new Set(bare)].sort() }
   } finally {
     if (counted !== undefined) rmSync(counted, { recursive: true, force: true })
   }
