@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { currentTask, globals, rawTracepoint, u64 } from 'typebpf'
 import { collectObject } from 'typebpf/spec'
 import { describe, expect, test } from 'vitest'
-import { Btf, dumpKernelTypes } from '../../src/btf/index.ts'
+import { Btf, BtfBuilder, dumpKernelTypes } from '../../src/btf/index.ts'
 import { readObject } from '../../src/elf/index.ts'
 import { loadObject, realSys, testRun } from '../../src/syscall/index.ts'
 import { task_struct } from '../fixtures/skeletons/kernel-types.ts'
@@ -20,6 +20,18 @@ describe('TypeScript definitions of kernel structs', () => {
     const roots = ROOTS.map((name) => btf.idByName(name, 'struct') as number)
     expect(dumpKernelTypes(btf, roots)).toBe(readFileSync(generated, 'utf8'))
     expect(() => dumpKernelTypes(btf, [btf.idByName('__u32', 'typedef') as number])).toThrow(/no struct/)
+  })
+
+  test('structs of nameless unions inside each other are refused, not written a million times', () => {
+    const builder = new BtfBuilder()
+    let type = builder.int('int', 4)
+    const member = (name: string, of: number) => ({ name, type: of, bitOffset: 0, bitSize: 0 })
+    for (let depth = 0; depth < 8; depth++) {
+      const members = Array.from({ length: 60 }, (_, i) => member(`m${i}`, type))
+      type = builder.addDistinct({ kind: 'union', name: `u${depth}`, size: 4, members })
+    }
+    const root = builder.addDistinct({ kind: 'struct', name: 'root', size: 4, members: [member('x', type)] })
+    expect(() => dumpKernelTypes(new Btf(builder.toBytes()), [root])).toThrow(/more than 50000 members/)
   })
 
   testWith('bpf')('read the running kernel from a program of the builder', () => {

@@ -1,4 +1,4 @@
-import { Btf, dumpC, dumpRaw, dumpTypeScript } from '../../../src/btf/index.ts'
+import { Btf, dumpC, dumpKernelTypes, dumpRaw, dumpTypeScript } from '../../../src/btf/index.ts'
 import { readElf, sectionNamed } from '../../../src/elf/container/index.ts'
 import { readObject, writeObject } from '../../../src/elf/index.ts'
 import { BpfError } from '../../../src/errors/index.ts'
@@ -33,6 +33,8 @@ const READERS: readonly ((bytes: Uint8Array) => void)[] = [
     attempt(() => dumpRaw(btf))
     attempt(() => dumpC(btf))
     attempt(() => dumpTypeScript(btf))
+    for (let id = 1; id < Math.min(btf.endId, 200); id++)
+      if (btf.kind(id) === 'struct') attempt(() => dumpKernelTypes(btf, [id]))
     for (let id = 1; id < Math.min(btf.endId, 200); id++) attempt(() => layoutFromBtf(btf, id))
   },
 ]
