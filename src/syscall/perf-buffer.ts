@@ -1,29 +1,48 @@
-import { UsageError } from '../errors/index.ts'
+import { SystemError, UsageError } from '../errors/index.ts'
 import { decode, type Layout } from '../layout/index.ts'
 import { MAP_TYPES } from '../uapi/index.ts'
+import { compileReader, type Reader } from './compiled-reader.ts'
 import { onlineCpus } from './cpus.ts'
+import { ERRNO } from './errno.ts'
 import type { OwnedFd } from './fd.ts'
 import { enablePerfEvent, openPerfEvent } from './links/perf-event.ts'
 import { fdBytes } from './map-set.ts'
-import { pollerFor, type Wait } from './poller.ts'
+import { pollerFor, Turns, type Wait } from './poller.ts'
 import type { RawMap } from './raw-map.ts'
 import type { EventsOptions } from './ring-buffer.ts'
-import { MAP, type Mapping, PROT } from './sys.ts'
+import { MAP, type Mapping, PROT, type Sys } from './sys.ts'
 
 const PERF_TYPE_SOFTWARE = 1
 const PERF_COUNT_SW_BPF_OUTPUT = 10n
 const PERF_SAMPLE_TIME = 1n << 2n
 const PERF_SAMPLE_RAW = 1n << 10n
+/** read(2) also answers how many samples were lost. Linux 6.0. */
+const PERF_FORMAT_LOST = 1n << 4n
 const RECORD_LOST = 2
 const RECORD_SAMPLE = 9
 /** struct perf_event_mmap_page: positions of producer and consumer. */
 const HEAD = 1024
 const TAIL = 1032
 
+/** Positions count bytes since the beginning: exact as numbers up to 2^53. */
+const positionIn = (word: BigUint64Array): number => Number(Atomics.load(word, 0))
+
+/** A copy of a record that passes the end of the ring and goes on at its beginning. */
+function viewOf(bytes: Uint8Array, start: number, size: number): DataView {
+  const record = new Uint8Array(size)
+  const first = bytes.subarray(start)
+  record.set(first)
+  record.set(bytes.subarray(0, size - first.length), first.length)
+  return new DataView(record.buffer)
+}
+
 interface CpuRing {
   readonly cpu: number
   readonly event: OwnedFd
   readonly mapping: Mapping
+  /** The data pages. */
+  readonly bytes: Uint8Array
+  readonly view: DataView
   readonly head: BigUint64Array
   readonly tail: BigUint64Array
 }
@@ -40,10 +59,13 @@ export type PerfEvent<Event> =
 export class PerfBuffer<Event = Uint8Array> {
   readonly map: RawMap
   #layout: Layout<Event> | undefined
+  #reader: Reader<Event> | undefined
   #times: boolean
   #rings: CpuRing[] = []
   #dataSize: number
   #lost = 0
+  /** Whether the kernel itself counts what is lost; else the records that say so are added up. */
+  #counted = true
   #closed = false
   /** Events that were read ahead for a reader who left. */
   #ahead: PerfEvent<Event>[] = []
@@ -70,20 +92,14 @@ export class PerfBuffer<Event = Uint8Array> {
     const { sys } = map
     this.map = map
     this.#layout = options.layout
+    this.#reader = options.layout === undefined ? undefined : compileReader(options.layout)
     this.#times = options.times === true
     this.#dataSize = pages * sys.pageSize
     try {
       const places = options.places ?? onlineCpus().map((cpu) => ({ cpu, index: cpu }))
       for (const { cpu, index } of places) {
         if (options.places === undefined && cpu >= map.shape.maxEntries) break
-        const event = openPerfEvent(sys, {
-          type: PERF_TYPE_SOFTWARE,
-          config: PERF_COUNT_SW_BPF_OUTPUT,
-          period: 1n,
-          sampleType: PERF_SAMPLE_RAW | (this.#times ? PERF_SAMPLE_TIME : 0n),
-          wakeupEvents: 1,
-          cpu,
-        })
+        const event = this.#open(sys, cpu)
         this.#rings.push(this.#ring(cpu, event))
         map.update(fdBytes(index), fdBytes(event.fd))
         enablePerfEvent(event)
@@ -91,6 +107,26 @@ export class PerfBuffer<Event = Uint8Array> {
     } catch (error) {
       this.close()
       throw error
+    }
+  }
+
+  #open(sys: Sys, cpu: number): OwnedFd {
+    const spec = {
+      type: PERF_TYPE_SOFTWARE,
+      config: PERF_COUNT_SW_BPF_OUTPUT,
+      period: 1n,
+      sampleType: PERF_SAMPLE_RAW | (this.#times ? PERF_SAMPLE_TIME : 0n),
+      wakeupEvents: 1,
+      cpu,
+    }
+    if (!this.#counted) return openPerfEvent(sys, spec)
+    try {
+      return openPerfEvent(sys, { ...spec, readFormat: PERF_FORMAT_LOST })
+    } catch (error) {
+      if (!(error instanceof SystemError && error.errno === ERRNO.EINVAL)) throw error
+      const event = openPerfEvent(sys, spec)
+      this.#counted = false
+      return event
     }
   }
 
@@ -108,12 +144,25 @@ export class PerfBuffer<Event = Uint8Array> {
     }
     const { buffer, byteOffset } = mapping.bytes
     const words = (offset: number): BigUint64Array => new BigUint64Array(buffer, byteOffset + offset, 1)
-    return { cpu, event, mapping, head: words(HEAD), tail: words(TAIL) }
+    const bytes = mapping.bytes.subarray(sys.pageSize)
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+    return { cpu, event, mapping, bytes, view, head: words(HEAD), tail: words(TAIL) }
   }
 
-  /** Events lost so far, as the kernel counts them. */
+  /**
+   * Events lost so far. The records between the events tell of a loss when the next event finds room; this number has also
+   * what was lost since (before Linux 6.0 it is their sum).
+   */
   get lost(): number {
-    return this.#lost
+    if (this.#closed || !this.#counted || this.#rings.length === 0) return this.#lost
+    const { sys } = this.map
+    using counts = sys.alloc(16)
+    let total = 0
+    for (const { event } of this.#rings) {
+      if (sys.call('read', event.fd, counts.address, counts.size) !== counts.size) return this.#lost
+      total += Number(counts.view.getBigUint64(8, true))
+    }
+    return total
   }
 
   /** What is there now, CPU by CPU, with lost counts where they happened. */
@@ -124,48 +173,40 @@ export class PerfBuffer<Event = Uint8Array> {
   }
 
   #drainRing(ring: CpuRing, events: PerfEvent<Event>[]): void {
-    const { mapping, cpu } = ring
-    const base = this.map.sys.pageSize
-    const data = mapping.bytes.subarray(base, base + this.#dataSize)
-    const head = Atomics.load(ring.head, 0)
-    let position = Atomics.load(ring.tail, 0)
+    const { bytes, view, cpu } = ring
+    const at = this.#times ? 16 : 8
+    const head = positionIn(ring.head)
+    let position = positionIn(ring.tail)
     while (position < head) {
-      const start = Number(position % BigInt(this.#dataSize))
-      const record = this.#bytes(data, start, this.#recordSize(data, start))
-      if (record.length < 8) break
-      const view = new DataView(record.buffer, record.byteOffset, record.length)
-      const type = view.getUint32(0, true)
+      const start = position % this.#dataSize
+      const size = view.getUint16(start + 6, true)
+      if (size < 8) break
+      // The header never wraps: records are multiples of 8 bytes. What follows may go on at the beginning.
+      const whole = start + size <= this.#dataSize
+      const record = whole ? view : viewOf(bytes, start, size)
+      const from = whole ? start : 0
+      const type = record.getUint32(from, true)
       if (type === RECORD_SAMPLE) {
-        const at = this.#times ? 16 : 8
-        const size = Math.min(view.getUint32(at, true), record.length - at - 4)
-        const raw = record.subarray(at + 4, at + 4 + size)
-        events.push({
-          cpu,
-          event: this.#layout === undefined ? (raw.slice() as Event) : decode(this.#layout, raw),
-          ...(this.#times && { timeNs: view.getBigUint64(8, true) }),
-        })
+        const length = Math.min(record.getUint32(from + at, true), size - at - 4)
+        const event = this.#decode(record, from + at + 4, length)
+        events.push(this.#times ? { cpu, event, timeNs: record.getBigUint64(from + 8, true) } : { cpu, event })
       } else if (type === RECORD_LOST) {
-        const lost = Number(view.getBigUint64(16, true))
+        const lost = Number(record.getBigUint64(from + 16, true))
         this.#lost += lost
         events.push({ cpu, lost })
       }
-      position += BigInt(record.length)
+      position += size
     }
-    Atomics.store(ring.tail, 0, position)
+    Atomics.store(ring.tail, 0, BigInt(position))
   }
 
-  #recordSize(data: Uint8Array, start: number): number {
-    return data[start + 6] | (data[start + 7] << 8)
-  }
-
-  /** A record that passes the end goes on at the start. */
-  #bytes(data: Uint8Array, start: number, size: number): Uint8Array {
-    if (start + size <= data.length) return data.slice(start, start + size)
-    const bytes = new Uint8Array(size)
-    const first = data.subarray(start)
-    bytes.set(first)
-    bytes.set(data.subarray(0, size - first.length), first.length)
-    return bytes
+  /** @throws InputError `layout.short` when an event is shorter than the layout */
+  #decode(view: DataView, at: number, length: number): Event {
+    const layout = this.#layout
+    if (layout === undefined) return new Uint8Array(view.buffer, view.byteOffset + at, length).slice() as Event
+    if (length < layout.size || this.#reader === undefined)
+      return decode(layout, new Uint8Array(view.buffer, view.byteOffset + at, length))
+    return this.#reader(view, at)
   }
 
   /** Events as they come, until the buffer is closed, the loop is left or the signal aborts. */
@@ -174,6 +215,7 @@ export class PerfBuffer<Event = Uint8Array> {
     const poller = pollerFor(this.map.sys)
     const fds = this.#rings.map(({ event }) => event.fd)
     const ended = (): boolean => this.#closed || signal?.aborted === true
+    const turns = new Turns()
     let waits: Wait[] = []
     const stop = (): void => {
       for (const wait of waits) wait.cancel()
@@ -193,7 +235,11 @@ export class PerfBuffer<Event = Uint8Array> {
           }
           if (!taken) return
         }
-        if (batch.length > 0 || ended()) continue
+        if (ended()) return
+        if (batch.length > 0) {
+          await turns.give()
+          continue
+        }
         waits = fds.map((fd) => poller.wait(fd))
         await Promise.race(waits.map(({ done }) => done))
         stop()
@@ -210,6 +256,7 @@ export class PerfBuffer<Event = Uint8Array> {
 
   close(): void {
     if (this.#closed) return
+    this.#lost = this.lost
     this.#closed = true
     for (const { event, mapping } of this.#rings) {
       pollerFor(this.map.sys).remove(event.fd)

@@ -13,6 +13,22 @@ const EVENT_BYTES = process.arch === 'x64' ? 12 : 16
 const DATA_OFFSET = process.arch === 'x64' ? 4 : 8
 const MAX_EVENTS = 64
 
+const TURN_MS = 5
+
+/**
+ * Gives timers and sockets their turn while events never end: without it a loop over a ring that is written all the time
+ * would keep the event loop from everything else, its own abort signal included.
+ */
+export class Turns {
+  #last = performance.now()
+
+  async give(): Promise<void> {
+    if (performance.now() - this.#last < TURN_MS) return
+    await new Promise((resolve) => setImmediate(resolve))
+    this.#last = performance.now()
+  }
+}
+
 /** One wait of one reader. */
 export interface Wait {
   readonly done: Promise<void>

@@ -4,7 +4,7 @@ import { MAP_TYPES } from '../uapi/index.ts'
 import { compileReader, type Reader } from './compiled-reader.ts'
 import { callError } from './explain.ts'
 import { OwnedFd } from './fd.ts'
-import { pollerFor, type Wait } from './poller.ts'
+import { pollerFor, Turns, type Wait } from './poller.ts'
 import type { RawMap } from './raw-map.ts'
 import { MAP, type Mapping, PROT } from './sys.ts'
 
@@ -194,6 +194,7 @@ export class RingBuffer<Event = Uint8Array> {
     const { signal } = options
     const poller = pollerFor(this.map.sys)
     const ended = (): boolean => this.#closed || signal?.aborted === true
+    const turns = new Turns()
     let waiting: Wait | undefined
     const stop = (): void => waiting?.cancel()
     signal?.addEventListener('abort', stop, { once: true })
@@ -211,7 +212,11 @@ export class RingBuffer<Event = Uint8Array> {
           }
           if (!taken) return
         }
-        if (batch.length > 0 || ended()) continue
+        if (ended()) return
+        if (batch.length > 0) {
+          await turns.give()
+          continue
+        }
         waiting = poller.wait(this.#watched.fd)
         await waiting.done
       }

@@ -185,6 +185,28 @@ describe('ring buffers', () => {
     expect(seen).toEqual(Array.from({ length: 10 }, (_, i) => BigInt(i)))
   })
 
+  bpfTest('events without end leave timers and an abort signal their turn', async () => {
+    using loaded = sender(130, ring)
+    using events = new RingBuffer(loaded.maps[1], Record)
+    using perf = sender(25, { type: MAP_TYPES.perf_event_array, maxEntries: onlineCpus().length, size: 4 })
+    using buffer = new PerfBuffer(perf.maps[1], { layout: Record })
+    for (const [source, from] of [
+      [events, loaded],
+      [buffer, perf],
+    ] as const) {
+      let turns = 0
+      const timer = setInterval(() => turns++, 5)
+      run(from, 1)
+      let count = 0
+      for await (const _ of source.events({ signal: AbortSignal.timeout(200) })) {
+        if (++count > 5_000_000) expect.unreachable()
+        run(from, 2)
+      }
+      clearInterval(timer)
+      expect([count > 100, turns > 3]).toEqual([true, true])
+    }
+  })
+
   bpfTest('fifty rings wait on one thread, and the event loop goes on', async () => {
     const programs = Array.from({ length: 50 }, () => sender(130, { ...ring, maxEntries: 4096 }))
     const rings = programs.map(({ maps }) => new RingBuffer(maps[1], Record))
@@ -240,11 +262,16 @@ describe('perf buffers', () => {
       Array.from({ length: 10 }, (_, i) => BigInt(i)),
     )
     run(loaded, 1000)
+    const missing = buffer.lost
     const kept = buffer.drain().length
     run(loaded, 1)
     const rest = buffer.drain()
     expect(kept + buffer.lost + rest.filter((row) => 'event' in row).length).toBe(1001)
     expect(buffer.lost).toBeGreaterThan(0)
+    // Known before the next event finds room and the record of the loss comes.
+    expect(missing).toBe(buffer.lost)
+    buffer.close()
+    expect(buffer.lost).toBe(missing)
   })
 
   bpfTest('wrong sizes, CPUs and places are errors that leave nothing behind', () => {

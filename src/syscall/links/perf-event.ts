@@ -13,6 +13,7 @@ const ATTR = {
   config: 8,
   samplePeriod: 16,
   sampleType: 24,
+  readFormat: 32,
   flags: 40,
   wakeup: 48,
   config1: 56,
@@ -35,6 +36,8 @@ export interface PerfEventSpec {
   /** Samples a second instead of a period. */
   readonly frequency?: bigint
   readonly sampleType?: bigint
+  /** PERF_FORMAT_*: what read(2) of it answers. */
+  readonly readFormat?: bigint
   readonly wakeupEvents?: number
   /** -1: every process. */
   readonly pid?: number
@@ -80,6 +83,7 @@ export function openPerfEvent(sys: Sys, spec: PerfEventSpec): OwnedFd {
   view.setBigUint64(ATTR.config, spec.config, true)
   view.setBigUint64(ATTR.samplePeriod, spec.frequency ?? spec.period ?? 0n, true)
   view.setBigUint64(ATTR.sampleType, spec.sampleType ?? 0n, true)
+  view.setBigUint64(ATTR.readFormat, spec.readFormat ?? 0n, true)
   view.setBigUint64(ATTR.flags, F_DISABLED | (spec.frequency === undefined ? 0n : F_FREQUENCY), true)
   view.setUint32(ATTR.wakeup, spec.wakeupEvents ?? 0, true)
   view.setBigUint64(ATTR.config1, spec.config1 ?? 0n, true)
