@@ -15,7 +15,7 @@ import {
 } from 'typebpf'
 
 const Ip6 = struct('ip6', { a: be32, b: be32, c: be32, d: be32 })
-/** A rule is a prefix of port and address together; the port stands in its upper half (as in the context), 0 for all ports. */
+/** A rule is a prefix of port and address together; the port stands in its upper half, 0 for all ports. */
 export const Key4 = struct('key4', { prefixLength: u32, port: be32, address: be32 })
 export const Key6 = struct('key6', { prefixLength: u32, port: be32, address: Ip6 })
 /** With how many connections each rule let through. Room for twice what user space takes: old and new rules together. */
@@ -63,13 +63,18 @@ function refuse(b: Body | Body6, port: Wire<'be32'>, address: Init<typeof Ip6.fi
   return b.REJECT
 }
 
+/** The port as rules have it: followed by two bytes of 0. */
+const upperHalf = (port: Wire<'be16'>): Wire<'be32'> => port.raw().to(u32).as(be32)
+
 const guard4 = (b: Body) => {
-  const { userPort, userIp4: address } = b.ctx
-  passAllowed4(b, userPort, address)
-  return refuse(b, userPort, { a: 0, b: 0, c: 0xffff, d: address })
+  const { userIp4: address } = b.ctx
+  const port = upperHalf(b.ctx.userPort)
+  passAllowed4(b, port, address)
+  return refuse(b, port, { a: 0, b: 0, c: 0xffff, d: address })
 }
 const guard6 = (b: Body6) => {
-  const { userPort: port, userIp60, userIp61, userIp62, userIp63 } = b.ctx
+  const port = upperHalf(b.ctx.userPort)
+  const { userIp60, userIp61, userIp62, userIp63 } = b.ctx
   const address = { a: userIp60, b: userIp61, c: userIp62, d: userIp63 }
   // an IPv6 socket reaches IPv4 by mapped addresses, and the kernel asks no IPv4 program then
   b.if(

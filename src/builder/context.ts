@@ -6,7 +6,7 @@ import { programTypeName } from '../uapi/index.ts'
 import { hasHelper, helperSince, PROFILE_GPL_ONLY, SLEEPABLE_ONLY } from './facts.ts'
 import { Emitter } from './ir/emitter.ts'
 import type { Operand, Reg } from './ir/ops.ts'
-import { captureSite } from './source.ts'
+import { captureSite, isOwnError } from './source.ts'
 import type { Type } from './types/types.ts'
 
 /** What the unit needs of a map that code refers to. */
@@ -249,10 +249,20 @@ export function building<T>(fn: FunctionContext, body: () => T): T {
   try {
     return body()
   } catch (error) {
-    throw located(error, fn.unit.location(fn.emitter.site))
+    throw located(asUsage(error), fn.unit.location(fn.emitter.site))
   } finally {
     current = before
   }
+}
+
+/** A value of the wrong kind, past the types, fails somewhere inside the builder: the mistake is the caller's. */
+function asUsage(error: unknown): unknown {
+  if (!(error instanceof TypeError || error instanceof SyntaxError || error instanceof RangeError)) return error
+  if (!isOwnError(error)) return error
+  return new UsageError('build.value', `a value of the wrong kind was passed (${error.message})`, {
+    cause: error,
+    details: ['the type checker names it: run tsc --noEmit'],
+  })
 }
 
 /** The function being built, its site set to the caller's line. */

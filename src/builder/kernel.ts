@@ -25,7 +25,7 @@ const CORE = {
 } as const
 
 /** A struct of the kernel: only the members that the program uses, in any order. Offsets come from the running kernel (CO-RE). */
-export interface KernelStruct<F extends KernelFields = KernelFields> {
+export interface KernelStruct<F = KernelFields> {
   readonly kind: 'kernel'
   readonly tag: string
   readonly fields: () => F
@@ -33,17 +33,39 @@ export interface KernelStruct<F extends KernelFields = KernelFields> {
 /** Members: integers, text, or pointers to kernel structs (`ptr(() => task)`). */
 export type KernelFields = { readonly [name: string]: KernelMember }
 export type KernelMember = IntType | BytesType | EnumType | BitsType | KernelPointer | KernelStruct
-export interface KernelPointer<S extends KernelStruct = KernelStruct> {
+export interface KernelPointer<S extends KernelStruct<unknown> = KernelStruct<unknown>> {
   readonly kind: 'kernelPointer'
   readonly to: () => S
 }
 
-/** Describes a struct of the kernel: `kernelStruct('task_struct', () => ({ pid: i32, real_parent: ptr(() => task) }))`. */
-export function kernelStruct<const F extends KernelFields>(tag: string, fields: () => F): KernelStruct<F> {
-  return Object.freeze({ kind: 'kernel', tag, fields })
+/**
+ * Describes a struct of the kernel by the members that are used: `kernelStruct('task_struct', { pid: i32, comm: text(16) })`.
+ * A getter lets a struct point to itself: `get real_parent() { return ptr(task) }`.
+ */
+export function kernelStruct<const F extends KernelFields>(tag: string, fields: () => F): KernelStruct<F>
+export function kernelStruct<const F extends object>(tag: string, fields: F): KernelStruct<F>
+export function kernelStruct(tag: string, fields: KernelFields | (() => KernelFields)): KernelStruct {
+  const made = typeof fields === 'function' ? fields : () => fields
+  return Object.freeze({ kind: 'kernel', tag, fields: () => checkedMembers(tag, made()) })
 }
-export function ptr<S extends KernelStruct>(to: () => S): KernelPointer<S> {
-  return Object.freeze({ kind: 'kernelPointer', to })
+const checked = new WeakSet<KernelFields>()
+function checkedMembers(tag: string, fields: KernelFields): KernelFields {
+  if (checked.has(fields)) return fields
+  for (const [name, member] of Object.entries(fields))
+    if (!MEMBER_KINDS.has(member?.kind))
+      throw buildError(
+        'build.kernel-member',
+        `${tag}.${name}: ${member?.kind ?? typeof member} is no member of a kernel struct`,
+        'members are integers, bytes(n), text(n), enumerations, bits, ptr(struct) and nested kernelStruct(…)',
+      )
+  checked.add(fields)
+  return fields
+}
+const MEMBER_KINDS: ReadonlySet<string> = new Set(['int', 'bytes', 'enum', 'bits', 'kernelPointer', 'kernel'])
+
+/** A member that points to a kernel struct; a function where that struct is declared further down. */
+export function ptr<S extends KernelStruct<unknown>>(to: S | (() => S)): KernelPointer<S> {
+  return Object.freeze({ kind: 'kernelPointer', to: typeof to === 'function' ? to : () => to })
 }
 
 /** A pointer into the kernel: its members are read by CO-RE probe reads; a bad address reads as 0. It is read-only. */
@@ -58,7 +80,7 @@ type KernelMemberView<M> =
       ? BytesView<L, 'read'>
       : M extends KernelPointer<infer S>
         ? KernelView<S>
-        : M extends KernelStruct
+        : M extends KernelStruct<unknown>
           ? KernelView<M>
           : M extends EnumType
             ? Int<'u32'>
@@ -107,7 +129,7 @@ function memberSize(member: KernelMember): number {
   return member.size
 }
 function memberType(fn: FunctionContext, member: KernelMember): number {
-  if (member.kind === 'kernelPointer') return fn.unit.btf.pointer(typeId(fn, member.to()))
+  if (member.kind === 'kernelPointer') return fn.unit.btf.pointer(typeId(fn, member.to() as KernelStruct))
   if (member.kind === 'kernel') return typeId(fn, member)
   return addBtf(fn.unit.btf, member)
 }
@@ -129,6 +151,12 @@ export function trustedAt<F extends KernelFields>(
   return viewAt({ fn, root: type, base, path: '0', offset: 0, direct: true }, type) as never
 }
 
+/** The program's context as a kernel struct. @internal */
+export function contextAt<F>(fn: FunctionContext, type: KernelStruct<F>, base: Operand): KernelView<KernelStruct<F>> {
+  const root = type as KernelStruct
+  return viewAt({ fn, root, base, path: '0', offset: 0, direct: true, region: 'ctx' }, root) as never
+}
+
 /** The current task by its address (Linux 4.8, a GPL-only helper); `b.task(type)` is cheaper from 5.11 on. */
 export function currentTask<F extends KernelFields>(type: KernelStruct<F>): KernelView<KernelStruct<F>> {
   const fn = here('currentTask')
@@ -148,6 +176,8 @@ interface KernelPlace {
   /** Bytes in the program's own declaration. */
   readonly offset: number
   readonly direct: boolean
+  /** Where direct loads read: kernel memory unless it is said. */
+  readonly region?: 'ctx'
 }
 
 const relocation = (fn: FunctionContext, { root, path }: KernelPlace, kind: number) => ({
@@ -165,7 +195,8 @@ function addressOf(fn: FunctionContext, place: KernelPlace): Operand {
 function viewAt(place: KernelPlace, type: KernelStruct): object {
   const out = Object.create(null) as Record<string | symbol, unknown>
   const { offsets } = localLayout(type)
-  if (place.direct && place.path === '0') out[POINTER] = { fn: place.fn, operand: place.base }
+  if (place.direct && place.region === undefined && place.path === '0')
+    out[POINTER] = { fn: place.fn, operand: place.base }
   Object.defineProperty(out, '$address', {
     get: () => {
       const fn = here(`${type.tag}.$address`)
@@ -197,7 +228,7 @@ function read(fn: FunctionContext, place: KernelPlace, member: KernelMember, wha
     fn.unit.need(5, 5, 'reading kernel memory by typed pointers')
     const core = relocation(fn, place, CORE.byteOffset)
     const base = fn.reach(place.fn, place.base)
-    raw = emitter.load('kernel', size as LoadSize, base, place.offset, { core })
+    raw = emitter.load(place.region ?? 'kernel', size as LoadSize, base, place.offset, { core })
   } else {
     fn.unit.need(5, 5, 'reading kernel memory')
     const address = addressOf(fn, place)
@@ -210,8 +241,9 @@ function read(fn: FunctionContext, place: KernelPlace, member: KernelMember, wha
     raw = emitter.load(at.region, size as LoadSize, frame, 0)
   }
   if (member.kind === 'kernelPointer') {
-    const root = member.to()
-    return viewAt({ fn, root, base: raw, path: '0', offset: 0, direct: place.direct }, root)
+    const root = member.to() as KernelStruct
+    const direct = place.direct && place.region === undefined
+    return viewAt({ fn, root, base: raw, path: '0', offset: 0, direct }, root)
   }
   const id: IntName = member.kind === 'enum' ? 'u32' : (member as IntType).id
   return new Int(intType(id), canonical(emitter, id, raw), fn)

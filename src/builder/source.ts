@@ -100,6 +100,13 @@ function fromText(stack: string | undefined): SourceLocation | undefined {
   return undefined
 }
 
+/** Whether an error was thrown by the library's own code. */
+export function isOwnError(error: Error): boolean {
+  const first = error.stack?.split('\n').find((line) => /^\s+at /.test(line))
+  const match = first === undefined ? null : FRAME.exec(first)
+  return match !== null && isOwn(match[1])
+}
+
 function toPath(url: string): string {
   const bare = url.replace(/[?#].*$/, '')
   return bare.startsWith('file://') ? decodeURIComponent(new URL(bare).pathname) : bare

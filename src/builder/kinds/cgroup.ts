@@ -218,7 +218,38 @@ function setSockopt(context: Operand, level: number, option: number, value: Like
   return call('b.setSockopt', 'setsockopt', context, constant(level), constant(option), from, constant(4))
 }
 
+/** What `b.ctx.op` says (BPF_SOCK_OPS_* of include/uapi/linux/bpf.h). */
+const SOCK_OPS_EVENTS = {
+  TIMEOUT_INIT: 1,
+  RWND_INIT: 2,
+  TCP_CONNECT: 3,
+  ACTIVE_ESTABLISHED: 4,
+  PASSIVE_ESTABLISHED: 5,
+  NEEDS_ECN: 6,
+  BASE_RTT: 7,
+  RTO: 8,
+  RETRANS: 9,
+  STATE: 10,
+  TCP_LISTEN: 11,
+  RTT: 12,
+  PARSE_HDR_OPT: 13,
+  HDR_OPT_LEN: 14,
+  WRITE_HDR_OPT: 15,
+} as const
+/** Events that a socket reports only when it is asked to (BPF_SOCK_OPS_*_CB_FLAG). */
+const CALLBACKS = {
+  rto: 1,
+  retrans: 2,
+  state: 4,
+  rtt: 8,
+  parseAllHeaderOptions: 16,
+  parseUnknownHeaderOptions: 32,
+  writeHeaderOptions: 64,
+} as const
+
 export class SockOpsBody extends VerdictBody<typeof SOCK_OPS> {
+  /** Events by name, for `b.ctx.op`. */
+  readonly EVENT: typeof SOCK_OPS_EVENTS = SOCK_OPS_EVENTS
   constructor(fn: FunctionContext, context: Operand) {
     super(fn, context, SOCK_OPS)
   }
@@ -229,9 +260,12 @@ export class SockOpsBody extends VerdictBody<typeof SOCK_OPS> {
   socketCookie(): Int<'u64'> {
     return cookie(this[CONTEXT]())
   }
-  /** Which further events this socket reports: 1 RTO, 2 retransmission, 4 state, 8 RTT, 16 … header options. Linux 4.16. */
-  setCallbacks(flags: Like<'u32'>): Int<'i64'> {
+  /** Which further events this socket reports: `b.setCallbacks(['rtt', 'state'])`, or the flags as a number. Linux 4.16. */
+  setCallbacks(events: Like<'u32'> | readonly (keyof typeof CALLBACKS)[]): Int<'i64'> {
     const fn = here('b.setCallbacks')
+    const flags = Array.isArray(events)
+      ? (events as (keyof typeof CALLBACKS)[]).reduce((sum, name) => sum | CALLBACKS[name], 0)
+      : (events as Like<'u32'>)
     return call('b.setCallbacks', 'sock_ops_cb_flags_set', this[CONTEXT](), operandOf(fn, u32, flags))
   }
   /** Sets a 32-bit socket option, as setsockopt(2). 0 or a negative errno. Linux 4.13. */

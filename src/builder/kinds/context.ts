@@ -2,7 +2,7 @@ import { type FunctionContext, here } from '../context.ts'
 import type { LoadSize, Operand } from '../ir/ops.ts'
 import type { IntName, WireName } from '../types/forms.ts'
 import type { IntType, WireType } from '../types/types.ts'
-import type { IntField, WireField } from '../values/fields.ts'
+import { type IntField, WideWireField, type WireField } from '../values/fields.ts'
 import { Int, type Wire, Wire as WireValue } from '../values/int.ts'
 import type { Place } from '../values/place.ts'
 import { view } from '../values/views.ts'
@@ -12,6 +12,8 @@ export interface ContextField<T = IntType | WireType, W extends boolean = boolea
   readonly type: T
   readonly offset: number
   readonly writable: W
+  /** Bytes that a write takes where it takes more than a read: a port in a 32-bit member. */
+  readonly stored?: LoadSize
 }
 export type ContextFields = { readonly [name: string]: ContextField }
 
@@ -46,7 +48,8 @@ export function contextView<C extends ContextFields>(fn: FunctionContext, base: 
         const own = now.reach(fn, base)
         if (field.writable) {
           const place: Place = { fn: now, region: 'ctx', base: own, offset: field.offset, access: 'write' }
-          return view(field.type, place)
+          if (field.stored === undefined || field.type.kind === 'int') return view(field.type, place)
+          return new WideWireField(field.type, place, field.stored)
         }
         const raw = now.emitter.load('ctx', field.type.size as LoadSize, own, field.offset)
         return field.type.kind === 'int' ? new Int(field.type, raw, now) : new WireValue(field.type, raw, now)

@@ -76,11 +76,14 @@ export const SOCK_POST_BIND6 = {
   srcIp63: ro(be32, 40),
 } as const
 
+/** A port in network order in the first half of a 32-bit member. */
+const USER_PORT = { ...rw(be16, 24), stored: 4 } as const
+
 /** struct bpf_sock_addr, IPv4 hooks. */
 export const SOCK_ADDR4 = {
   userFamily: ro(u32, 0),
   userIp4: rw(be32, 4),
-  userPort: rw(be32, 24),
+  userPort: USER_PORT,
   family: ro(u32, 28),
   type: ro(u32, 32),
   protocol: ro(u32, 36),
@@ -92,7 +95,7 @@ export const SOCK_ADDR6 = {
   userIp61: rw(be32, 12),
   userIp62: rw(be32, 16),
   userIp63: rw(be32, 20),
-  userPort: rw(be32, 24),
+  userPort: USER_PORT,
   family: ro(u32, 28),
   type: ro(u32, 32),
   protocol: ro(u32, 36),

@@ -27,7 +27,7 @@ export function define<K extends string, B>(
   kind: Kind<K, B>,
   name: string,
   options: ProgramOptions,
-  build: (b: B) => unknown,
+  build: (b: never) => unknown,
 ): BpfProgram<K> {
   return new BpfProgram<K>(
     name,
@@ -39,12 +39,11 @@ export function define<K extends string, B>(
       contextType: kind.contextType,
       attachTo: kind.attachTo,
       attach: kind.attach,
+      since: kind.since,
+      kind: kind.kind,
       options,
     },
-    (fn, context) => {
-      if (kind.since !== undefined) fn.unit.need(...kind.since, `a ${kind.kind} program`)
-      return build(kind.body(fn, context))
-    },
+    (fn, context) => build(kind.body(fn, context) as never),
   )
 }
 

@@ -3,10 +3,13 @@ import { here } from '../context.ts'
 import type { Operand } from '../ir/ops.ts'
 import { constant } from '../ir/ops.ts'
 import { type KernelFields, type KernelStruct, type TrustedView, trustedAt } from '../kernel.ts'
+import { formatString } from '../maps/strings.ts'
 import { i64, u64 } from '../types/types.ts'
-import { Int } from '../values/int.ts'
+import type { PrintArguments } from '../values/format.ts'
+import { convert, Int, ownOperand } from '../values/int.ts'
 import { Maybe, nullable } from '../values/maybe.ts'
 import { CONTEXT, PLACE, type Place, placeOf } from '../values/place.ts'
+import { type BytesView, typeOfView } from '../values/views.ts'
 import { Body } from './body.ts'
 import { NONE, SK_BUFF } from './contexts.ts'
 import { define } from './define.ts'
@@ -141,14 +144,37 @@ export class IterBody extends TracingBody<Any> {
     const fn = here('b.sequence')
     return new Int(u64, fn.emitter.load('kernel', 8, this.#meta(), 16), fn)
   }
-  /** Writes bytes of a value to the reader. */
-  write(view: { readonly [PLACE]: Place }, sizeBytes: number): Int<'i64'> {
+  #reader(): Operand {
+    return here('b.write').emitter.load('kernel', 8, this.#meta(), 0, { pointer: true })
+  }
+  /** Writes the bytes of a value to the reader: all of them, or the first `sizeBytes`. */
+  write(view: { readonly [PLACE]: Place }, sizeBytes: number = typeOfView(view).size): Int<'i64'> {
     const fn = here('b.write')
     const place = placeOf(view)
-    const seq = fn.emitter.load('kernel', 8, this.#meta(), 0, { pointer: true })
     const from = fn.emitter.address(place.base, place.offset)
-    return new Int(i64, fn.emitter.call(helper('seq_write'), [seq, from, constant(sizeBytes)]), fn)
+    return new Int(i64, fn.emitter.call(helper('seq_write'), [this.#reader(), from, constant(sizeBytes)]), fn)
   }
+  /** Writes a line to the reader: `b.print('%d %s\n', task.tgid, task.comm)`. Texts are `%s`; twelve values at most. */
+  print<const S extends string>(format: S, ...values: PrintArguments<S>): void {
+    const fn = here('b.print')
+    const { emitter } = fn
+    const text = formatString(fn, format, values.length, { most: 12, texts: true })
+    const slot = emitter.slot(Math.max(8, 8 * values.length), 8, 'printed values')
+    const frame: Operand = { kind: 'frame', slot, offset: 0 }
+    ;(values as readonly (Int | BytesView)[]).forEach((value, i) => {
+      emitter.store(`stack${slot.id}`, 8, frame, 8 * i, printed(fn, value))
+    })
+    const args = [this.#reader(), text.address, constant(text.size), values.length > 0 ? frame : constant(0)]
+    emitter.call(helper('seq_printf'), [...args, constant(8 * values.length)], { result: false })
+  }
+}
+/** A value as a conversion takes it: 64 bits, signed ones extended; texts by their address. */
+function printed(fn: FunctionContext, value: Int | BytesView): Operand {
+  const { emitter } = fn
+  if (value instanceof Int)
+    return value.type.signed ? convert(emitter, value.type.id, 'i64', ownOperand(fn, value)) : ownOperand(fn, value)
+  const { base, offset } = placeOf(value)
+  return emitter.address(base, offset)
 }
 export function iter(
   name: string,
@@ -192,7 +218,7 @@ export function kprobeMulti(
       body: () => new ProbeBody(),
     },
     name,
-    { target: '5.18', ...options },
+    options,
     build,
   )
 }

@@ -1,5 +1,6 @@
 import type { Int } from '../values/int.ts'
 import { define } from './define.ts'
+import type { Gated, Only } from './gates.ts'
 import type { BpfProgram, ProgramOptions } from './program.ts'
 import { type Sleepable, sleeping } from './trace.ts'
 import { ProbeBody, ReturnProbeBody, SyscallBody } from './tracing.ts'
@@ -9,7 +10,11 @@ type Any = number | Int<'u32'>
 
 type KernelFunction = ProgramOptions & { readonly function: string; readonly offset?: number }
 /** Entry of a kernel function (or a place in it) by a breakpoint. */
-export function kprobe(name: string, options: KernelFunction, build: (b: ProbeBody) => Any): BpfProgram<'kprobe'> {
+export function kprobe<const O extends KernelFunction>(
+  name: string,
+  options: Only<O, KernelFunction>,
+  build: (b: Gated<ProbeBody, O>) => Any,
+): BpfProgram<'kprobe'> {
   const { offset } = options
   return define(
     {
@@ -26,10 +31,10 @@ export function kprobe(name: string, options: KernelFunction, build: (b: ProbeBo
   )
 }
 /** Return of a kernel function. */
-export function kretprobe(
+export function kretprobe<const O extends ProgramOptions & { readonly function: string }>(
   name: string,
-  options: ProgramOptions & { readonly function: string },
-  build: (b: ReturnProbeBody) => Any,
+  options: Only<O, ProgramOptions & { readonly function: string }>,
+  build: (b: Gated<ReturnProbeBody, O>) => Any,
 ): BpfProgram<'kretprobe'> {
   return define(
     {
@@ -46,10 +51,10 @@ export function kretprobe(
   )
 }
 /** Entry of a system call on every kernel: the function behind it is found at load. x86-64. */
-export function ksyscall(
+export function ksyscall<const O extends ProgramOptions & { readonly syscall: string }>(
   name: string,
-  options: ProgramOptions & { readonly syscall: string },
-  build: (b: SyscallBody) => Any,
+  options: Only<O, ProgramOptions & { readonly syscall: string }>,
+  build: (b: Gated<SyscallBody, O>) => Any,
 ): BpfProgram<'ksyscall'> {
   const { syscall: call } = options
   return define(
@@ -67,10 +72,10 @@ export function ksyscall(
   )
 }
 /** Return of a system call. */
-export function kretsyscall(
+export function kretsyscall<const O extends ProgramOptions & { readonly syscall: string }>(
   name: string,
-  options: ProgramOptions & { readonly syscall: string },
-  build: (b: ReturnProbeBody) => Any,
+  options: Only<O, ProgramOptions & { readonly syscall: string }>,
+  build: (b: Gated<ReturnProbeBody, O>) => Any,
 ): BpfProgram<'kretsyscall'> {
   const { syscall: call } = options
   return define(
@@ -97,7 +102,11 @@ type UserFunction = ProgramOptions &
 const userSection = (kind: string, { binary, function: symbol, offset }: UserFunction): string =>
   `${kind}/${binary}:${symbol ?? `0x${(offset ?? 0).toString(16)}`}${symbol !== undefined && offset ? `+${offset}` : ''}`
 /** Entry of a user-space function. */
-export function uprobe(name: string, options: UserFunction, build: (b: ProbeBody) => Any): BpfProgram<'uprobe'> {
+export function uprobe<const O extends UserFunction>(
+  name: string,
+  options: Only<O, UserFunction>,
+  build: (b: Gated<ProbeBody, O>) => Any,
+): BpfProgram<'uprobe'> {
   const { binary, function: symbol, offset } = options
   const { flags, suffix } = sleeping(options)
   return define(
@@ -121,10 +130,10 @@ export function uprobe(name: string, options: UserFunction, build: (b: ProbeBody
   )
 }
 /** Return of a user-space function. */
-export function uretprobe(
+export function uretprobe<const O extends UserFunction>(
   name: string,
-  options: UserFunction,
-  build: (b: ReturnProbeBody) => Any,
+  options: Only<O, UserFunction>,
+  build: (b: Gated<ReturnProbeBody, O>) => Any,
 ): BpfProgram<'uretprobe'> {
   const { binary, function: symbol } = options
   const { flags, suffix } = sleeping(options)

@@ -21,7 +21,10 @@ export class ReturnCode<K extends string = string> {
 export interface ProgramOptions {
   /** "GPL" unless said otherwise. Some helpers are for GPL-compatible programs only. */
   readonly license?: string
-  /** The oldest kernel it must load on: newer features are errors when it is built. Default '5.15'. */
+  /**
+   * The oldest kernel it must load on: newer features are errors when it is built. Default '5.15', or the first Linux that
+   * has this kind of program when that is newer.
+   */
   readonly target?: `${number}.${number}`
 }
 
@@ -35,6 +38,9 @@ export interface ProgramShape {
   readonly contextType: string
   readonly attachTo?: { readonly name: string; readonly module?: string }
   readonly attach?: AttachSpec
+  /** The first Linux that has this kind of program, and the kind's name. */
+  readonly since?: readonly [major: number, minor: number]
+  readonly kind?: string
   readonly options: ProgramOptions
 }
 
@@ -67,9 +73,23 @@ export class BpfProgram<K extends string = string> implements SpecContribution {
     return this.#made
   }
 
+  #target(): readonly [number, number] {
+    const { since, kind, options } = this.shape
+    const target = parseTarget(options.target ?? '5.15')
+    const older = since !== undefined && (target[0] < since[0] || (target[0] === since[0] && target[1] < since[1]))
+    if (!older) return target
+    if (options.target === undefined) return since
+    throw buildError(
+      'build.target',
+      `a program of this kind (${kind}) needs Linux ${since.join('.')}, the target is ${options.target}`,
+      `set target: '${since.join('.')}' or newer, or leave it out`,
+      this.#definedAt,
+    )
+  }
+
   #compile(): Contribution {
     const { shape } = this
-    const unit = new Unit(this.name, parseTarget(shape.options.target ?? '5.15'), shape.options.license ?? 'GPL', {
+    const unit = new Unit(this.name, this.#target(), shape.options.license ?? 'GPL', {
       type: shape.type,
       attachType: shape.attachType,
       sleepable: shape.flags?.includes('sleepable') ?? false,

@@ -8,6 +8,7 @@ import { encode, layoutOf } from '../types/layout.ts'
 import type { Js, Type } from '../types/types.ts'
 import type { Int } from '../values/int.ts'
 import { define } from './define.ts'
+import type { Gated, Only } from './gates.ts'
 import type { BpfProgram, ProgramOptions } from './program.ts'
 import { TypedArgumentsBody } from './tracing.ts'
 
@@ -17,10 +18,12 @@ type Any = number | Int<'u32'> | Int<'i32'> | Int<'u64'> | Int<'i64'>
 export class StructOpsBody extends TypedArgumentsBody<Any> {}
 
 /** One member of a kernel struct as a program (Linux 5.6; `sleepable` 5.19). */
-export function structOpsMember(
+export function structOpsMember<
+  const O extends ProgramOptions & { readonly struct: string; readonly member: string; readonly sleepable?: boolean },
+>(
   name: string,
-  options: ProgramOptions & { readonly struct: string; readonly member: string; readonly sleepable?: boolean },
-  build: (b: StructOpsBody) => Any,
+  options: Only<O, ProgramOptions & { readonly struct: string; readonly member: string; readonly sleepable?: boolean }>,
+  build: (b: Gated<StructOpsBody, O>) => Any,
 ): BpfProgram<'struct_ops'> {
   const { struct, member, sleepable } = options
   return define(

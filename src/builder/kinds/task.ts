@@ -1,12 +1,14 @@
-import { here } from '../context.ts'
+import { type FunctionContext, here } from '../context.ts'
 import { constant } from '../ir/ops.ts'
 import { type KernelFields, type KernelStruct, type TrustedView, trustedAt } from '../kernel.ts'
-import { u32, u64 } from '../types/types.ts'
+import { text, u32, u64 } from '../types/types.ts'
 import { Int } from '../values/int.ts'
 import { placeOf } from '../values/place.ts'
-import type { BytesView } from '../values/views.ts'
+import { type BytesView, view } from '../values/views.ts'
 import { Body } from './body.ts'
 import { helper } from './helper-calls.ts'
+
+const COMM = text(16)
 
 /** What programs have that run on behalf of a task: who it is. */
 export abstract class TaskBody<R> extends Body<R> {
@@ -43,15 +45,24 @@ export abstract class TaskBody<R> extends Body<R> {
     fn.emitter.remember('uid_gid', raw)
     return raw
   }
-  /** The name of the current task into a text field (16 bytes hold every name). */
-  comm(into: BytesView<number, 'shared'>): void {
+  /** The name of the current task: into a text field (16 bytes hold every name), or as a value of its own. */
+  comm(): BytesView<16, 'read'>
+  comm(into: BytesView<number, 'shared'>): void
+  comm(given?: BytesView<number, 'shared'>): BytesView<16, 'read'> | undefined {
     const fn = here('b.comm')
+    const into = given ?? this.#name(fn)
     const place = placeOf(into)
     fn.emitter.call(helper('get_current_comm'), [fn.emitter.address(place.base, place.offset), constant(into.length)], {
       result: false,
       fills: { base: place.base, offset: place.offset, size: into.length },
     })
     fn.emitter.touch(place.region)
+    return given === undefined ? (into as BytesView<number> as BytesView<16, 'read'>) : undefined
+  }
+  #name(fn: FunctionContext): BytesView<16, 'shared'> {
+    const slot = fn.emitter.slot(16, 8, 'the task')
+    const base = { kind: 'frame', slot, offset: 0 } as const
+    return view<typeof COMM, 'shared'>(COMM, { fn, region: `stack${slot.id}`, base, offset: 0, access: 'shared' })
   }
   /** The current task as a pointer that the verifier knows: its members are plain loads. Linux 5.11, GPL. */
   task<F extends KernelFields>(type: KernelStruct<F>): TrustedView<KernelStruct<F>> {

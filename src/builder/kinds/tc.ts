@@ -11,6 +11,7 @@ import { SK_BUFF_TC } from './contexts.ts'
 import { define, split } from './define.ts'
 import { type FibLookup, fibLookup } from './fib.ts'
 import { SKB_SOCKET, SkbBody } from './fields.ts'
+import type { Gated, Only } from './gates.ts'
 import { call, helper } from './helper-calls.ts'
 import {
   bytesOperand,
@@ -193,7 +194,11 @@ export interface StoreOptions {
 
 /** A traffic-control program for clsact or tcx: `tc('name', (b) => b.OK)`. */
 export function tc(name: string, build: (b: TcBody) => TcCode | Int<'i32'>): BpfProgram<'tc'>
-export function tc(name: string, options: ProgramOptions, build: (b: TcBody) => TcCode | Int<'i32'>): BpfProgram<'tc'>
+export function tc<const O extends ProgramOptions>(
+  name: string,
+  options: Only<O, ProgramOptions>,
+  build: (b: Gated<TcBody, O>) => TcCode | Int<'i32'>,
+): BpfProgram<'tc'>
 export function tc(
   name: string,
   first: ProgramOptions | ((b: TcBody) => TcCode | Int<'i32'>),
@@ -217,7 +222,11 @@ export interface TcxOptions extends ProgramOptions {
   readonly direction: 'ingress' | 'egress'
 }
 /** A tcx program (Linux 6.6). */
-export function tcx(name: string, options: TcxOptions, build: (b: TcBody) => TcCode | Int<'i32'>): BpfProgram<'tcx'> {
+export function tcx<const O extends TcxOptions>(
+  name: string,
+  options: Only<O, TcxOptions>,
+  build: (b: Gated<TcBody, O>) => TcCode | Int<'i32'>,
+): BpfProgram<'tcx'> {
   const { direction } = options
   return define(
     {
@@ -227,6 +236,7 @@ export function tcx(name: string, options: TcxOptions, build: (b: TcBody) => TcC
       section: `tcx/${direction}`,
       contextType: '__sk_buff',
       attach: { kind: 'tcx', direction },
+      since: [6, 6],
       body: (fn, context) => new TcBody(fn, context, SK_BUFF_TC),
     },
     name,

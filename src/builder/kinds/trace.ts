@@ -1,33 +1,45 @@
 import { buildError, type FunctionContext } from '../context.ts'
 import type { Operand } from '../ir/ops.ts'
+import { contextAt, type KernelStruct, type KernelView } from '../kernel.ts'
 import { type Fields, i64, type StructType, struct, u64 } from '../types/types.ts'
 import type { Int } from '../values/int.ts'
 import { type StructView, view } from '../values/views.ts'
 import { type ContextView, contextView } from './context.ts'
 import { PERF_EVENT } from './contexts.ts'
 import { define } from './define.ts'
+import type { Gated, Only } from './gates.ts'
 import { type BpfProgram, type ProgramOptions, ReturnCode } from './program.ts'
-import { ArgumentsBody, TracepointBody, TracingBody, TypedArgumentsBody } from './tracing.ts'
+import { ArgumentsBody, type SleepableCalls, TracepointBody, TracingBody, TypedArgumentsBody } from './tracing.ts'
 
 /** Tracing programs end with a number that nobody reads; 0 by habit. */
 type Any = number | Int<'u32'>
 
-export interface TracepointOptions<F extends Fields> extends ProgramOptions {
+export interface TracepointOptions<F extends Fields | KernelStruct<unknown>> extends ProgramOptions {
   /** "syscalls:sys_enter_openat": category and name, as below /sys/kernel/tracing/events. */
   readonly event: `${string}:${string}`
-  /** The event's fields behind its 8 common bytes, in the order and sizes of its format file. */
+  /**
+   * The event's fields behind its 8 common bytes, in the order and sizes of its format file; or the members that are used of
+   * the kernel's struct for it, which are found by CO-RE: `kernelStruct('trace_event_raw_sched_switch', { next_pid: i32 })`.
+   */
   readonly args?: F
 }
+/** The event's fields as a program reads them. */
+export type EventOf<F> = F extends { readonly kind: 'kernel' }
+  ? KernelView<F>
+  : F extends Fields
+    ? StructView<F, 'read'>
+    : never
 
 /** A program at a tracepoint: `tracepoint('on_exec', { event: 'sched:sched_process_exec' }, (b) => 0)`. */
-export function tracepoint<const F extends Fields>(
+export function tracepoint<const F extends Fields | KernelStruct<unknown>>(
   name: string,
   options: TracepointOptions<F>,
-  build: (b: TracepointBody<StructView<F, 'read'>>) => Any,
+  build: (b: TracepointBody<EventOf<F>>) => Any,
 ): BpfProgram<'tracepoint'> {
   const [category, event] = options.event.split(':')
-  const fields = { common: u64, ...(options.args ?? {}) }
-  const type = struct(`trace_event_${event}`, fields)
+  const { args } = options
+  const kernel = args?.kind === 'kernel' ? (args as KernelStruct<unknown>) : undefined
+  const type = struct(`trace_event_${event}`, { common: u64, ...((kernel === undefined ? args : {}) as Fields) })
   return define(
     {
       kind: 'tracepoint',
@@ -35,15 +47,16 @@ export function tracepoint<const F extends Fields>(
       section: `tracepoint/${category}/${event}`,
       contextType: 'void',
       attach: { kind: 'tracepoint', category, name: event },
-      body: (fn, context) => new TracepointBody(tracepointArgs<F>(fn, context, type)),
+      body: (fn, context) =>
+        new TracepointBody(kernel === undefined ? tracepointArgs(fn, context, type) : contextAt(fn, kernel, context)),
     },
     name,
     options,
     build,
   )
 }
-function tracepointArgs<F extends Fields>(fn: FunctionContext, base: Operand, type: StructType): StructView<F, 'read'> {
-  return view(type, { fn, region: 'ctx', base, offset: 0, access: 'read' }) as unknown as StructView<F, 'read'>
+function tracepointArgs(fn: FunctionContext, base: Operand, type: StructType): unknown {
+  return view(type, { fn, region: 'ctx', base, offset: 0, access: 'read' })
 }
 
 /**
@@ -60,7 +73,7 @@ export function syscallEnter<const A extends readonly string[] = readonly []>(
     throw buildError('build.argument', `${name}: ${names.length} arguments`, 'a system call has six at most')
   const named = { nr: i64, ...Object.fromEntries(names.map((argument) => [argument, u64])) }
   const args = (names.length === 0 ? SYSCALL_ENTER : named) as SyscallFields<A>
-  return tracepoint(name, { ...rest, event: `syscalls:sys_enter_${options.syscall}`, args }, build)
+  return tracepoint(name, { ...rest, event: `syscalls:sys_enter_${options.syscall}`, args }, build as never)
 }
 type SyscallFields<A extends readonly string[]> = A extends readonly []
   ? typeof SYSCALL_ENTER
@@ -77,10 +90,10 @@ const SYSCALL_ENTER = { nr: i64, arg0: u64, arg1: u64, arg2: u64, arg3: u64, arg
 const SYSCALL_EXIT = { nr: i64, ret: i64 } as const
 
 /** A raw tracepoint: the arguments of the trace event as numbers (Linux 4.17). */
-export function rawTracepoint(
+export function rawTracepoint<const O extends ProgramOptions & { readonly event: string }>(
   name: string,
-  options: ProgramOptions & { readonly event: string },
-  build: (b: ArgumentsBody<Any>) => Any,
+  options: Only<O, ProgramOptions & { readonly event: string }>,
+  build: (b: Gated<ArgumentsBody<Any>, O>) => Any,
 ): BpfProgram<'raw_tracepoint'> {
   return define(
     {
@@ -117,7 +130,11 @@ function tracing<K extends 'tp_btf' | 'fentry' | 'fexit' | 'fmod_ret', O extends
     fexit: 'trace_fexit',
     fmod_ret: 'modify_return',
   } as const
-  return (name: string, options: O, build: (b: TypedArgumentsBody<Any>) => Any): BpfProgram<K> => {
+  return <const P extends O>(
+    name: string,
+    options: Only<P, O>,
+    build: (b: Gated<TypedArgumentsBody<Any>, P>) => Any,
+  ): BpfProgram<K> => {
     const { flags, suffix } = sleeping(options as Sleepable)
     return define(
       {
@@ -157,10 +174,10 @@ export class LsmBody extends TypedArgumentsBody<LsmCode | Int<'i32'>> {
   readonly EACCES: LsmCode = EACCES
 }
 /** A security hook: ALLOW or a negative errno (Linux 5.7; `sleepable` 5.10). */
-export function lsm(
+export function lsm<const O extends TracingOptions & Sleepable>(
   name: string,
-  options: TracingOptions & Sleepable,
-  build: (b: LsmBody) => LsmCode | Int<'i32'>,
+  options: Only<O, TracingOptions & Sleepable>,
+  build: (b: Gated<LsmBody, O>) => LsmCode | Int<'i32'>,
 ): BpfProgram<'lsm'> {
   const { flags, suffix } = sleeping(options)
   return define(
@@ -243,7 +260,7 @@ export function perfEvent(
 export function syscall<const F extends Fields>(
   name: string,
   options: ProgramOptions & { readonly args: F },
-  build: (b: TracepointBody<StructView<F, 'write'>>) => Any,
+  build: (b: TracepointBody<StructView<F, 'write'>> & SleepableCalls) => Any,
 ): BpfProgram<'syscall'> {
   const type = struct(`${name}_args`, options.args)
   return define(

@@ -13,30 +13,42 @@ import { type ArrayView, type BytesView, type View, view } from '../values/views
 import { helper } from './helper-calls.ts'
 import { TaskBody } from './task.ts'
 
+/** Reads memory at an address into the stack. */
+function readInto<T extends Type>(name: string, type: T, address: Int<'u64'>): Maybe<View<T, 'shared'>> {
+  const fn = here(name)
+  const base = unwritten(fn, type, `read by ${name}`)
+  const result = fn.emitter.call(helper(name), [base, constant(type.size), ownOperand(fn, address)])
+  const region = typeof base === 'object' && base.kind === 'frame' ? (`stack${base.slot.id}` as const) : 'map'
+  const there = new Bool(
+    { kind: 'compare', cmp: 'eq', width: 64, a: result, b: constant(0), site: fn.emitter.site },
+    fn,
+  )
+  return new Maybe(fn, there, () => view<T, 'shared'>(type, { fn, region, base, offset: 0, access: 'shared' }))
+}
+
+/** What only sleepable programs have. */
+export interface SleepableCalls {
+  /** As `readUser`, bringing the page in when it is not there. Linux 5.10. */
+  copyFromUser<T extends Type>(type: T, address: Int<'u64'>): Maybe<View<T, 'shared'>>
+}
+const SLEEPABLE: SleepableCalls = {
+  copyFromUser: (type, address) => readInto('copy_from_user', type, address),
+}
+
 /** What tracing programs have: reads of kernel and user memory, stacks. */
 export abstract class TracingBody<R> extends TaskBody<R> {
+  constructor() {
+    super()
+    // only sleepable programs see them ({@link Gated}); elsewhere the build says why not
+    Object.assign(this, SLEEPABLE)
+  }
   /** A value at a kernel address; missing when the address is bad. Linux 5.5. */
   readKernel<T extends Type>(type: T, address: Int<'u64'>): Maybe<View<T, 'shared'>> {
-    return this.#read('probe_read_kernel', type, address)
+    return readInto('probe_read_kernel', type, address)
   }
   /** A value at a user-space address of the current task; missing when the page is not there. Linux 5.5. */
   readUser<T extends Type>(type: T, address: Int<'u64'>): Maybe<View<T, 'shared'>> {
-    return this.#read('probe_read_user', type, address)
-  }
-  #read<T extends Type>(name: string, type: T, address: Int<'u64'>): Maybe<View<T, 'shared'>> {
-    const fn = here(name)
-    const base = unwritten(fn, type, `read by ${name}`)
-    const result = fn.emitter.call(helper(name), [base, constant(type.size), ownOperand(fn, address)])
-    const region = typeof base === 'object' && base.kind === 'frame' ? (`stack${base.slot.id}` as const) : 'map'
-    const there = new Bool(
-      { kind: 'compare', cmp: 'eq', width: 64, a: result, b: constant(0), site: fn.emitter.site },
-      fn,
-    )
-    return new Maybe(fn, there, () => view<T, 'shared'>(type, { fn, region, base, offset: 0, access: 'shared' }))
-  }
-  /** As {@link readUser}, bringing the page in when it is not there: sleepable programs only. Linux 5.10. */
-  copyFromUser<T extends Type>(type: T, address: Int<'u64'>): Maybe<View<T, 'shared'>> {
-    return this.#read('copy_from_user', type, address)
+    return readInto('probe_read_user', type, address)
   }
   /** A NUL-terminated string of user space into a text field; the answer is its length with the NUL, or a negative errno. */
   readUserText(into: BytesView<number, 'shared'>, address: Int<'u64'>): Int<'i64'> {

@@ -6,6 +6,7 @@ import { array, bool, type IntType, i8, i16, struct, u32, u64 } from '../types/t
 import { convert, Int } from '../values/int.ts'
 import { CONTEXT } from '../values/place.ts'
 import { define } from './define.ts'
+import type { Gated, Only } from './gates.ts'
 import type { BpfProgram, ProgramOptions } from './program.ts'
 import type { Sleepable } from './trace.ts'
 import { ProbeBody } from './tracing.ts'
@@ -67,11 +68,17 @@ export class UsdtBody extends ProbeBody {
 }
 
 /** A static probe (USDT) of a program or library: `usdt('q', { binary: '/usr/bin/postgres', provider: 'postgresql', probe: 'query__start' }, …)`. Linux 5.15. */
-export function usdt(
-  name: string,
-  options: ProgramOptions &
+export function usdt<
+  const O extends ProgramOptions &
     Sleepable & { readonly binary: string; readonly provider: string; readonly probe: string; readonly pid?: number },
-  build: (b: UsdtBody) => number | Int<'u32'>,
+>(
+  name: string,
+  options: Only<
+    O,
+    ProgramOptions &
+      Sleepable & { readonly binary: string; readonly provider: string; readonly probe: string; readonly pid?: number }
+  >,
+  build: (b: Gated<UsdtBody, O>) => number | Int<'u32'>,
 ): BpfProgram<'usdt'> {
   const { binary, provider, probe, pid, sleepable } = options
   return define(

@@ -9,6 +9,7 @@ import type { InitOf, StructView, View } from '../values/views.ts'
 import { Body } from './body.ts'
 import { define, split } from './define.ts'
 import { type FibLookup, fibLookup } from './fib.ts'
+import type { Gated, Only } from './gates.ts'
 import { helper } from './helper-calls.ts'
 import { Packet } from './packet.ts'
 import { bytesOperand, type ChecksumDiff, changing, checksumDiff, loadBytes, storeBytes } from './packet-calls.ts'
@@ -134,15 +135,18 @@ function xdpKind<B extends XdpBody>(
         body,
       },
       name,
-      // a program for several buffers cannot be meant for older kernels
-      options.frags ? { target: '5.18', ...options } : options,
+      options,
       build,
     )
   }
 }
 interface XdpKind<B> {
   (name: string, build: XdpBuild<B>): BpfProgram<'xdp'>
-  (name: string, options: XdpOptions, build: XdpBuild<B>): BpfProgram<'xdp'>
+  <const O extends XdpOptions>(
+    name: string,
+    options: Only<O, XdpOptions>,
+    build: XdpBuild<Gated<B, O>>,
+  ): BpfProgram<'xdp'>
 }
 
 /** A program that sees each packet as the driver receives it: `xdp('name', (b) => { …; return b.PASS })`. */

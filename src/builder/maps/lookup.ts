@@ -8,7 +8,7 @@ import type { IntType, Type } from '../types/types.ts'
 import { i64 } from '../types/types.ts'
 import { Int, type Like } from '../values/int.ts'
 import { Maybe, nullable } from '../values/maybe.ts'
-import { type InitOf, type View, view } from '../values/views.ts'
+import { type FirstOf, type InitOf, type View, view } from '../values/views.ts'
 import { MapDefinition, type MapOptions } from './definition.ts'
 import { materialize, zeroed } from './keys.ts'
 
@@ -101,8 +101,8 @@ export class LookupMap<K extends Type, V extends Type, T extends MapType = MapTy
     return emitter.getVariable(found)
   }
 
-  /** The entry, made when it is missing (zero, or `initial`); still maybe, because the map may be full. */
-  getOrInit(key: InitOf<K>, initial?: InitOf<V>): Maybe<View<V, 'shared'>> {
+  /** The entry, made when it is missing (zero, or `initial`, its absent members 0); still maybe: the map may be full. */
+  getOrInit(key: InitOf<K>, initial?: FirstOf<V>): Maybe<View<V, 'shared'>> {
     const { fn, handle } = this.use('getOrInit')
     const pointer = this.ensure(fn, handle, this.key(fn, key), initial)
     return new Maybe(fn, nullable(fn, pointer), () => this.at(fn, pointer))

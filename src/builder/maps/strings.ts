@@ -80,8 +80,13 @@ export function zeroBytes(fn: FunctionContext, size: number): Operand {
 }
 
 /** Puts a format string into the unit's read-only data. Linux 5.2. */
-export function formatString(fn: FunctionContext, format: string, count: number): { address: Operand; size: number } {
-  const found = format.match(/%(?:%|(?:l{0,2})[duxi])/g) ?? []
+export function formatString(
+  fn: FunctionContext,
+  format: string,
+  count: number,
+  { most, texts }: { readonly most: number; readonly texts: boolean } = { most: 3, texts: false },
+): { address: Operand; size: number } {
+  const found = format.match(texts ? /%(?:%|s|(?:l{0,2})[duxi])/g : /%(?:%|(?:l{0,2})[duxi])/g) ?? []
   const wanted = found.filter((it) => it !== '%%').length
   if (wanted !== count)
     throw buildError(
@@ -93,9 +98,9 @@ export function formatString(fn: FunctionContext, format: string, count: number)
     throw buildError(
       'build.format',
       `${JSON.stringify(format)}: a conversion that BPF does not have`,
-      'use %d %u %x %i, with l or ll for 64 bits',
+      `use %d %u %x %i, with l or ll for 64 bits${texts ? ', %s for texts' : ''}`,
     )
-  if (wanted > 3) throw buildError('build.format', 'printk prints three values at most', 'print two lines')
+  if (wanted > most) throw buildError('build.format', `${wanted} values, ${most} at most`, 'print them in two calls')
   const { unit } = fn
   unit.need(5, 2, 'read-only data')
   const strings = stringsOf(unit)

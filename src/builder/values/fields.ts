@@ -108,6 +108,20 @@ export class WireField<N extends WireName = WireName> extends Wire<N> {
   }
 }
 
+/** As {@link WireField} in a larger member of a context, which is written as a whole: the bytes behind it become 0. */
+export class WideWireField<N extends WireName = WireName> extends WireField<N> {
+  readonly #stored: LoadSize
+  constructor(type: WireType<N>, place: Place, stored: LoadSize) {
+    super(type, place)
+    this.#stored = stored
+  }
+  override set(value: LikeWire<N>): void {
+    const fn = here('set')
+    const { region, base, offset } = placeOf(this)
+    fn.emitter.store(region, this.#stored, base, offset, wireOperand(fn, this.type, value))
+  }
+}
+
 /** A truth value in memory. */
 export class BoolField extends Bool {
   readonly [PLACE]: Place

@@ -308,11 +308,14 @@ export function operandOf<N extends IntName>(fn: FunctionContext, type: IntType<
       throw buildError('build.width', `${value.type.id} where ${type.id} is expected`, `convert it: .to(${type.id})`)
     return ownOperand(fn, value)
   }
+  const given: unknown = value
   if (typeof value !== 'number' && typeof value !== 'bigint')
     throw buildError(
       'build.operand',
-      `not an integer: ${describe(value)}`,
-      `pass a number or a value of type ${type.id}`,
+      given instanceof Wire
+        ? `${given.type.id} (network order) where ${type.id} is expected`
+        : `not an integer: ${describe(value)}`,
+      given instanceof Wire ? `convert it: .to(${type.id})` : `pass a number or a value of type ${type.id}`,
     )
   const { bits, signed } = INT_FORMS[type.id]
   const exact = literal(type.id, bits, signed, value)
@@ -324,11 +327,14 @@ export function wireOperand<N extends WireName>(fn: FunctionContext, type: WireT
       throw buildError('build.width', `${value.type.id} where ${type.id} is expected`, 'convert both to numbers first')
     return ownOperand(fn, value)
   }
+  const given: unknown = value
   if (typeof value !== 'number' && typeof value !== 'bigint')
     throw buildError(
       'build.operand',
-      `not an integer: ${describe(value)}`,
-      `pass a number or a value of type ${type.id}`,
+      given instanceof Int
+        ? `${given.type.id} where ${type.id} (network order) is expected`
+        : `not an integer: ${describe(value)}`,
+      given instanceof Int ? `convert it: .to(${type.id})` : `pass a number or a value of type ${type.id}`,
     )
   const { bits } = WIRE_FORMS[type.id]
   return fn.emitter.swap(bits, constant(literal(type.id, bits, false, value)))

@@ -65,7 +65,7 @@ export class Kptr<S = unknown> extends Value {
 
 export type ObjectOf<S> = S extends KernelStruct<infer F> ? TrustedView<KernelStruct<F>> : never
 export function objectAt<S>(fn: FunctionContext, type: S, pointer: Operand): ObjectOf<S> {
-  return trustedAt(fn, type as unknown as KernelStruct<KernelFields>, pointer) as ObjectOf<S>
+  return trustedAt(fn, type as unknown as KernelStruct<KernelFields>, pointer) as unknown as ObjectOf<S>
 }
 
 /** Runs `body` where the pointer is not null; `release` on every path out. */

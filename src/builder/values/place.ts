@@ -1,4 +1,4 @@
-import { type FunctionContext, inside } from '../context.ts'
+import { buildError, type FunctionContext, inside } from '../context.ts'
 import type { Region } from '../ir/emitter.ts'
 import type { Operand } from '../ir/ops.ts'
 
@@ -31,7 +31,13 @@ export const CONTEXT: unique symbol = Symbol('context')
 
 /** The place of a view, as the function being built reaches it: a closure captures the address. */
 export function placeOf(view: { readonly [PLACE]: Place }): Place {
-  const place = view[PLACE]
+  const place = view?.[PLACE]
+  if (place === undefined)
+    throw buildError(
+      'build.memory',
+      'memory is expected: a member of a map value, a ring record or of b.local(Struct)',
+      'pass the member itself (record.name), not a number',
+    )
   const fn = inside()
   if (fn === undefined || fn === place.fn) return place
   return { ...place, fn, base: fn.reach(place.fn, place.base) }

@@ -93,8 +93,12 @@ export interface StructMethods<F extends Fields, A extends Access> {
   /** Copies all bytes from another view of the same struct. */
   $copy: A extends 'read' ? never : (from: StructView<F, Access>) => void
 }
-/** What a member can be set to. */
-export type Init<F extends Fields> = { [K in keyof F]: InitOf<F[K]> }
+/** What the members can be set to. Arrays, locks and timers have no value as a whole: they begin as 0. */
+export type Init<F extends Fields> = {
+  [K in keyof F as F[K] extends { readonly kind: 'array' | 'opaque' | 'kptr' } ? never : K]: InitOf<F[K]>
+}
+/** A first value: members that are absent are 0. */
+export type FirstOf<T> = T extends StructType<infer F> ? StructView<F, Access> | Partial<Init<F>> : InitOf<T>
 export type InitOf<T> =
   T extends IntType<infer N>
     ? Like<N>

@@ -1,5 +1,6 @@
 // The builder's twins of test/fixtures/c/events.c.
 import {
+  be16,
   be32,
   cgroupSkb,
   cgroupSockAddr,
@@ -61,7 +62,7 @@ export const connectFilter = cgroupSockAddr('connect_filter', { hook: 'connect4'
   b.if(ip.and(0xff000000).eq(0x7f000000), () => b.return(b.ALLOW))
   const port = allowed.lookup(ip).orReturn(b.REJECT)
   b.if(
-    port.ne(0).and(() => port.shl(16).to(be32).ne(b.ctx.userPort)),
+    port.ne(0).and(() => port.to(be16).ne(b.ctx.userPort)),
     () => b.return(b.REJECT),
   )
   return b.ALLOW

@@ -225,7 +225,7 @@ export const FEATURES = {
     b.if(b.socketCookie().eq(0), () => b.return(b.REJECT))
     b.socket().match((sk) => bySocket.getOrInit(sk).match((flow) => flow.packets.set(1)))
     b.ctx.userIp4.set(0x7f000001)
-    b.ctx.userPort.set(be32(8080 << 16))
+    b.ctx.userPort.set(8080)
     b.setSockopt(1, 9, 1)
     return b.ALLOW
   }),
