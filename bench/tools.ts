@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { kernelUnavailable } from '../src/progrun/index.ts'
-import { type Bpftrace, execsWith, killsOf, opensOf, startBpftrace } from '../test/programs/bpftrace.ts'
+import { type Bpftrace, execsOf, killsOf, opensOf, startBpftrace } from '../test/programs/bpftrace.ts'
 import { type Figure, median } from './figure.ts'
 
 const root = resolve(import.meta.dirname, '..')
@@ -51,7 +51,7 @@ const CONTESTS: readonly Contest[] = [
     tool: 'execsnoop',
     work: `if (++n % 4 === 0) child.spawn('true', ['${MARK}'])`,
     args: (pid) => ['-P', String(pid)],
-    peer: execsWith,
+    peer: execsOf,
     seen: () => new RegExp(`true ${MARK}$`, 'm'),
   },
 ]
@@ -59,15 +59,17 @@ const CONTESTS: readonly Contest[] = [
 const peakMegabytes = (pid: number): number =>
   Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '0') / 1024
 
+/** A process of Node's that runs a script, as early as the others. */
+function script(text: string, words: readonly string[], stdin: 'pipe' | 'ignore') {
+  const [file, ...args] = [...FIRST, process.execPath, '-e', text, ...words]
+  return spawn(file, args, { stdio: [stdin, 'ignore', 'ignore'] })
+}
 /** A process that does something every millisecond until it is killed. */
 const busy = (work: string) =>
-  spawn(
-    process.execPath,
-    [
-      '-e',
-      `const fs = require('node:fs'), child = require('node:child_process'); let n = 0; setInterval(() => { ${work} }, 1)`,
-    ],
-    { stdio: 'ignore' },
+  script(
+    `const fs = require('node:fs'), child = require('node:child_process'); let n = 0; setInterval(() => { ${work} }, 1)`,
+    [],
+    'ignore',
   )
 
 /** The built command where there is one: what users run. */
@@ -138,23 +140,16 @@ async function startFigures(contest: Contest, hasPeer: boolean): Promise<Figure[
 }
 
 /** A process that waits for a line and then opens files 0 to EVENTS − 1, 10,000 a second by its own clock. */
-function counted(folder: string) {
-  const [file, ...words] = [...FIRST, process.execPath]
-  return spawn(
-    file,
-    [
-      ...words,
-      '-e',
-      `const fs = require('node:fs'), folder = process.argv[1]
+const counted = (folder: string) =>
+  script(
+    `const fs = require('node:fs'), folder = process.argv[1]
 process.stdin.once('data', () => { let n = 0; const start = performance.now(); const timer = setInterval(() => {
   for (const due = Math.min(${EVENTS}, (performance.now() - start) * 10); n < due; ) { try { fs.openSync(folder + '/' + n++) } catch {} }
   if (n >= ${EVENTS}) { clearInterval(timer); process.exit() }
 }, 5) })`,
-      folder,
-    ],
-    { stdio: ['pipe', 'ignore', 'ignore'] },
+    [folder],
+    'pipe',
   )
-}
 
 async function lostAtRate(): Promise<Figure> {
   const folder = mkdtempSync(join(tmpdir(), 'typebpf-bench-'))
@@ -170,7 +165,7 @@ async function lostAtRate(): Promise<Figure> {
       })
     })
     const start = process.hrtime.bigint()
-    child.stdin.write('go\n')
+    child.stdin?.write('go\n')
     await new Promise((done) => child.on('close', done))
     const seconds = Number(process.hrtime.bigint() - start) / 1e9
     tool.kill('SIGINT')

@@ -74,5 +74,19 @@ export const killsOf = (pid: number): string =>
 export const syscallsOf = (pid: number): string =>
   `tracepoint:raw_syscalls:sys_exit /pid == ${pid}/ { @[args->id] = count(); }`
 
-/** What execsnoop does, for the children of one process: bpftrace knows no parent here, so all calls with a mark in an argument. */
+/** All calls with their arguments, as bpftrace's own execsnoop.bt shows them: without parent and result. */
 export const execsWith = (): string => 'tracepoint:syscalls:sys_enter_execve { printf("%d ", pid); join(args->argv); }'
+
+/** What execsnoop does, for the children of one process: parent and result, too. */
+export const execsOf = (parent: number): string =>
+  ['execve', 'execveat']
+    .map(
+      (call) =>
+        `tracepoint:syscalls:sys_enter_${call} /((struct task_struct *)curtask)->real_parent->tgid == ${parent}/ {
+           @ppid[pid] = ((struct task_struct *)curtask)->real_parent->tgid; printf("%d ", pid); join(args->argv);
+         }
+         tracepoint:syscalls:sys_exit_${call} /@ppid[pid]/ {
+           printf("%d %d %s %d\\n", pid, @ppid[pid], comm, args->ret); delete(@ppid[pid]);
+         }`,
+    )
+    .join('\n')
