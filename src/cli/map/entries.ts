@@ -144,18 +144,23 @@ export function getnext(words: readonly string[], context: Context): void {
   else print(`${key === undefined ? 'key: None\n' : `key:\n${hexText(key)}\n`}next key:\n${hexText(next)}\n`)
 }
 
-function take(words: readonly string[], context: Context, remove: boolean): void {
+function take(words: readonly string[], context: Context, remove: boolean): number {
   using open = openMap(realSys(), words)
   const value = remove ? open.map.lookupAndDelete(new Uint8Array()) : open.map.lookup(new Uint8Array())
   if (value !== undefined) printEntry(open, new Uint8Array(), value, context)
-  else if (context.json === true) printJson({}, context)
+  else if (open.info.type === MAP_TYPES.bloom_filter) {
+    // asked whether it has a value of zeros: it gives none back
+    print(context.json === true ? 'null\n' : 'key:\n\n\nNot found\n')
+    return EXIT.no
+  } else if (context.json === true) printJson({}, context)
   else print('Error: empty map\n')
+  return EXIT.ok
 }
 
 /** `map peek MAP`. */
-export const peek = (words: readonly string[], context: Context): void => take(words, context, false)
+export const peek = (words: readonly string[], context: Context): number => take(words, context, false)
 /** `map pop|dequeue MAP`. */
-export const pop = (words: readonly string[], context: Context): void => take(words, context, true)
+export const pop = (words: readonly string[], context: Context): number => take(words, context, true)
 
 /** `map freeze MAP`. */
 export function freeze(words: readonly string[]): void {

@@ -1,4 +1,5 @@
-import { NegativeError, UsageError } from '../../errors/index.ts'
+import { readlinkSync } from 'node:fs'
+import { NegativeError, SystemError, UsageError } from '../../errors/index.ts'
 import {
   mapInfo,
   type ObjectKind,
@@ -38,6 +39,34 @@ function parseId(text: string, noun: string): number {
   return id
 }
 
+/** What the kernel calls a descriptor of each kind in /proc/self/fd. */
+const DESCRIPTOR: readonly (readonly [ObjectKind, RegExp])[] = [
+  ['program', /bpf-prog/],
+  ['map', /bpf-map/],
+  ['link', /bpf[-_]link/],
+  ['btf', /\[?btf/],
+]
+
+/** @throws NegativeError `cli.not-found` when there is nothing; UsageError `cli.kind` for an object of another kind */
+function openPath(sys: Sys, kind: ObjectKind, path: string): OwnedFd {
+  let fd: OwnedFd
+  try {
+    fd = openPinned(sys, path)
+  } catch (error) {
+    if (error instanceof SystemError && error.code === 'sys.enoent')
+      throw new NegativeError('cli.not-found', `nothing is pinned at ${path}`)
+    throw error
+  }
+  const name = readlinkSync(`/proc/self/fd/${fd.fd}`)
+  const found = DESCRIPTOR.find(([, pattern]) => pattern.test(name))?.[0]
+  if (found === kind) return fd
+  fd.close()
+  throw new UsageError(
+    'cli.kind',
+    `${path} is no ${NOUN[kind]}: a ${found === undefined ? name : NOUN[found]} is pinned there`,
+  )
+}
+
 function search(sys: Sys, kind: 'program' | 'map', matches: (fd: number) => boolean): OwnedFd[] {
   const found: OwnedFd[] = []
   for (const id of objectIds(sys, kind)) {
@@ -69,7 +98,7 @@ export function select(sys: Sys, kind: ObjectKind, words: readonly string[]): Se
     if (fd === undefined) throw new NegativeError('cli.not-found', `there is no ${noun} with id ${value}`)
     return { fds: [fd], rest }
   }
-  if (way === 'pinned') return { fds: [openPinned(sys, value)], rest }
+  if (way === 'pinned') return { fds: [openPath(sys, kind, value)], rest }
   if (way === 'tag' && !/^[0-9a-f]{16}$/i.test(value))
     throw new UsageError('cli.tag', `${JSON.stringify(value)} is no tag: 16 hex digits`)
   const fds =

@@ -156,6 +156,12 @@ async function load(sys: Sys, words: LoadWords, context: Context, first: boolean
     words.type === undefined
       ? read
       : { ...read, programs: read.programs.map((program) => ({ ...program, ...words.type })) }
+  const untyped = object.programs.find(({ type }) => type === 0)
+  if (untyped !== undefined)
+    throw new UsageError(
+      'load.type',
+      `program ${untyped.name}: its section ${JSON.stringify(untyped.section)} does not tell its type: say it with 'type', as in 'type xdp'`,
+    )
   const maps = replace(object, words.replacements)
   const opened = reusePinned(sys, object, maps)
   const pins = new Pins(sys, context.nomount === true)
