@@ -13,7 +13,7 @@ import type { CoverageRecorder } from '../coverage/recorder.ts'
 import { MapComparer, type MapWords } from './compare-maps.ts'
 import { compareResults, type Difference, DifferenceError } from './difference.ts'
 import { variableLayout, withGlobals } from './globals.ts'
-import { isComparable, isOrdered, mapCodec } from './map-values.ts'
+import { decodeWith, isComparable, isOrdered, mapCodec } from './map-values.ts'
 import { type PreparedRun, prepareRun } from './preflight.ts'
 import { RunResult } from './result.ts'
 import type { AnyRun, RunOptions, TypeOfKind } from './run-options.ts'
@@ -237,6 +237,30 @@ export class Harness {
     })
     this.#maps.set(index, made)
     return made
+  }
+
+  /**
+   * A global variable's value now, by its type: `t.global('dropped')`. Those of the builder's `globals('state', …)` and
+   * `config` are called `state_dropped`.
+   * @throws UsageError `progrun.global`; DifferenceError where two backends differ in it
+   */
+  global<V = unknown>(name: string): V {
+    const variable = this.object?.variables.find((each) => each.name === name)
+    const index = this.#fleet.maps.findIndex(({ section }) => section !== undefined && section === variable?.section)
+    if (variable === undefined || index < 0) {
+      const there = new Set(this.#fleet.maps.map(({ section }) => section))
+      const names = this.object?.variables.filter(({ section }) => there.has(section)).map((each) => each.name)
+      throw new UsageError('progrun.global', `no program uses a global variable ${name}`, {
+        details: [`there are: ${names?.join(', ') || 'none'}`],
+      })
+    }
+    const what = `global ${name}`
+    const differences = this.#differences(index).filter((each) => each.what.startsWith(what))
+    if (differences.length > 0) throw new DifferenceError(what, this.#backends[1].label, differences)
+    const value =
+      this.#backends[0].map(index).get(new Uint8Array(4))?.[0] ?? new Uint8Array(variable.offset + variable.size)
+    const layout = variableLayout(variable, this.object)
+    return decodeWith(layout, value.slice(variable.offset, variable.offset + variable.size)) as V
   }
 
   /** Types of a map's keys and values: the builder's, else those of BTF, else plain integers and bytes. */
