@@ -2,64 +2,31 @@ import { setField } from '../contexts/index.ts'
 import { SK_BUFF } from '../contexts/tables.ts'
 import { ERRNO } from '../errno.ts'
 import type { Machine } from '../machine.ts'
-import type { PacketState } from '../run-state.ts'
+import { adjustRoom } from './adjust-room.ts'
 import { packetAt } from './checksum.ts'
+import {
+  ETH_P_IP,
+  ETH_P_IPV6,
+  field,
+  HASH,
+  headers,
+  MAX_LENGTH,
+  makeHeadroom,
+  moveHeaders,
+  PROTOCOL,
+  packetOf,
+  pull,
+  push,
+  put,
+  VLAN_PRESENT,
+  VLAN_PROTO,
+  VLAN_TCI,
+} from './skb-headers.ts'
 import type { HelperTable } from './table.ts'
 
-const ETH_P_IP = 0x0008
-const ETH_P_IPV6 = 0xdd86
 const ETH_P_8021Q = 0x0081
 const ETH_P_8021AD = 0xa888
 const MAC_BYTES = 14
-/** The loopback device's MTU and link header. */
-const MAX_LENGTH = 65_536 + MAC_BYTES
-
-function packetOf(m: Machine): PacketState {
-  return m.run.packet ?? m.fail('invalid-argument', 'R1 is no context with a packet')
-}
-const offsetOf = (name: string): number => SK_BUFF.fields.find((field) => field.name === name)?.offset ?? 0
-const PROTOCOL = offsetOf('protocol')
-const HASH = offsetOf('hash')
-const VLAN_PRESENT = offsetOf('vlan_present')
-const VLAN_TCI = offsetOf('vlan_tci')
-const VLAN_PROTO = offsetOf('vlan_proto')
-
-function field(m: Machine, offset: number): number {
-  return m.memory.view.getUint32(m.run.ctx + offset, true)
-}
-function put(m: Machine, name: string, value: number): void {
-  setField(m, SK_BUFF, m.run.ctx, name, value)
-}
-/** Addresses of the link and network headers. */
-function headers(m: Machine): { mac: number; net: number } {
-  const mac = m.run.extra.get('mac') ?? packetOf(m).data
-  return { mac, net: m.run.extra.get('net') ?? mac + MAC_BYTES }
-}
-function moveHeaders(m: Machine, mac: number, net: number): void {
-  m.run.extra.set('mac', mac)
-  m.run.extra.set('net', net)
-}
-
-/** Opens `size` zero bytes behind the first `at` bytes of the data, by moving those forward. */
-function push(m: Machine, at: number, size: number): boolean {
-  const packet = packetOf(m)
-  if (packet.data - size < packet.start) return false
-  m.memory.u8.copyWithin(packet.data - size, packet.data, packet.data + at)
-  packet.data -= size
-  packet.meta = packet.data
-  m.memory.u8.fill(0, packet.data + at, packet.data + at + size)
-  const { mac, net } = headers(m)
-  moveHeaders(m, mac - size, net - size)
-  return true
-}
-function pull(m: Machine, at: number, size: number): void {
-  const packet = packetOf(m)
-  m.memory.u8.copyWithin(packet.data + size, packet.data, packet.data + at)
-  packet.data += size
-  packet.meta = packet.data
-  const { mac, net } = headers(m)
-  moveHeaders(m, mac + size, net + size)
-}
 
 function isVlan(protocol: number): boolean {
   return protocol === ETH_P_8021Q || protocol === ETH_P_8021AD
@@ -139,7 +106,8 @@ export const SKB_CALLS: HelperTable = {
   skb_change_tail: (m) => {
     const packet = packetOf(m)
     const length = m.low(2)
-    const minimum = Math.max(0, headers(m).net - packet.data)
+    const transport = m.run.extra.get('transport') ?? 0
+    const minimum = Math.max(0, (transport > packet.data ? transport : headers(m).net) - packet.data)
     if (m.get64(3) !== 0n || length > MAX_LENGTH || length < minimum || packet.data + length > packet.end)
       return -ERRNO.EINVAL
     if (packet.data + length > packet.dataEnd) m.memory.u8.fill(0, packet.dataEnd, packet.data + length)
@@ -151,7 +119,7 @@ export const SKB_CALLS: HelperTable = {
     const packet = packetOf(m)
     const room = m.low(2)
     if (m.get64(3) !== 0n || m.int(2) < 0 || packet.dataEnd - packet.data + room > MAX_LENGTH) return -ERRNO.EINVAL
-    if (packet.data - room < packet.start) return -ERRNO.ENOMEM
+    if (!makeHeadroom(m, room)) return -ERRNO.ENOMEM
     packet.data -= room
     packet.meta = packet.data
     m.memory.u8.fill(0, packet.data, packet.data + room)
@@ -159,32 +127,7 @@ export const SKB_CALLS: HelperTable = {
     m.run.moved()
     return 0
   },
-  skb_adjust_room: (m) => {
-    const packet = packetOf(m)
-    const difference = m.int(2)
-    const size = Math.abs(difference)
-    const mode = m.low(3)
-    const flags = m.get64(4)
-    if (flags >> 8n !== 0n && (flags & 0xffn) === 0n) return -ERRNO.EINVAL
-    if (size > 0xfff) return -ERRNO.EFAULT
-    const protocol = field(m, PROTOCOL)
-    if (protocol !== ETH_P_IP && protocol !== ETH_P_IPV6) return -ERRNO.ENOTSUPP
-    const base = protocol === ETH_P_IP ? 20 : 40
-    if (mode > 1) return -ERRNO.ENOTSUPP
-    // bit 0: fixed GSO; bit 5: keep the checksum's state; the rest describes encapsulation
-    if ((flags & ~0x21n) !== 0n)
-      return m.fail('unsupported', `bpf_skb_adjust_room with the encapsulation flags 0x${flags.toString(16)}; mock it`)
-    const { mac, net } = headers(m)
-    const at = net - mac + (mode === 0 ? base : 0)
-    const length = packet.dataEnd - packet.data
-    const current = length - (net - packet.data)
-    if (difference < 0 && (size >= current || current - size < base)) return -ERRNO.ENOTSUPP
-    if (difference >= 0 && length + size > MAX_LENGTH) return -ERRNO.ENOTSUPP
-    if (difference < 0) pull(m, at, size)
-    else if (!push(m, at, size)) return -ERRNO.ENOMEM
-    m.run.moved()
-    return 0
-  },
+  skb_adjust_room: adjustRoom,
   skb_change_proto: (m) => {
     const protocol = field(m, PROTOCOL)
     const wanted = m.low(2) & 0xffff

@@ -61,7 +61,7 @@ export function kernelAnswers(
   const runs: Outcome[] = []
   for (const { packet, ctx } of inputs) {
     const out = testRun(sys, loaded.program.fd, {
-      ...(packet === undefined ? {} : { data: packet, dataOutSize: 8192 }),
+      ...(packet === undefined ? {} : { data: packet, dataOutSize: 20_480 }),
       ...(fields === undefined ? {} : { context: new Uint8Array(192), contextOutSize: 192 }),
       ...(ctx === undefined ? {} : { context: ctx, contextOutSize: 0 }),
     })

@@ -78,7 +78,7 @@ const ARGUMENTS: Readonly<Record<Exclude<Helper, 'csum_diff'>, readonly Argument
   xdp_adjust_head: [[-20, -8, 0, 4, 14, 20, 60, -300]],
   // bpf_skb_adjust_room: also with the flags of every encapsulation
   adjust_room: [
-    [20, -20, 4, -4, 8, -8, 40, 100, -100, 5000],
+    [20, -20, 4, -4, 8, -8, 40, 100, -100, 2000, 5000],
     [0, 1, 2],
     [0, 1, 0, 1, 0x21, 2, 4, 6, 0x0a, 0x12, 0x14, 0x18, 0x80, 0x100, 0x180],
   ],

@@ -149,6 +149,13 @@ export const PACKET_CASES: readonly Case[] = [
     'r2 = 8\nr3 = 0\nr4 = 0\ncall skb_adjust_room\nr7 = *(u32 *)(r6 + 0)\nr1 = r6\nr2 = 5000\nr3 = 0\nr4 = 0\ncall skb_adjust_room\nr0 += r7',
     72 - 14,
   ),
+  // an outer IPv6 and UDP header around IPv4, once; then the outer header is taken off again
+  tc(
+    'skb_adjust_room',
+    'r2 = 48\nr3 = 1\nr4 = 0x14\ncall skb_adjust_room\nr7 = *(u32 *)(r6 + 16)\nr1 = r6\nr2 = 48\nr3 = 1\nr4 = 0x14\ncall skb_adjust_room\nr7 += r0\nr1 = r6\nr2 = -48\nr3 = 1\nr4 = 0x80\ncall skb_adjust_room\nr7 += r0\nr0 = *(u32 *)(r6 + 16)\nr7 <<= 8\nr0 += r7',
+    (0xdd86 - 114) * 256 + 8,
+    { look: length, seen: 64 },
+  ),
   tc(
     'skb_change_proto',
     'r2 = 0xdd86\nr3 = 0\ncall skb_change_proto\nr7 = *(u32 *)(r6 + 0)\nr1 = r6\nr2 = 1\nr3 = 0\ncall skb_change_proto\nr0 += r7',
