@@ -1,4 +1,4 @@
-import { UnsupportedError, UsageError } from '../errors/index.ts'
+import { SystemError, UnsupportedError, UsageError } from '../errors/index.ts'
 import {
   type Feature,
   helperFeatures,
@@ -17,6 +17,7 @@ import {
   PROGRAM_TYPES,
   type ProgramType,
 } from '../uapi/index.ts'
+import { BPF_CAPABILITIES, dropBpfCapabilities } from './capabilities.ts'
 import { collectFacts, type HostFacts } from './doctor/facts.ts'
 import type { Json } from './objects/json.ts'
 import { printJson } from './objects/options.ts'
@@ -97,6 +98,18 @@ interface Found {
   readonly misc: ReadonlyMap<string, Feature>
 }
 
+/** @throws SystemError `feature.privilege`: the kernel's answers would be about the privilege, not about the kernel */
+function mustBePrivileged(): void {
+  const { capabilities = 0n } = collectFacts()
+  const missing = Object.entries(BPF_CAPABILITIES).flatMap(([name, bit]) =>
+    ((capabilities >> BigInt(bit)) & 1n) === 0n ? [name] : [],
+  )
+  if (missing.length > 0)
+    throw new SystemError('feature.privilege', `a full probe needs ${missing.join(', ')}`, {
+      details: ["run as root, or add 'unprivileged' to ask what a process without them may use"],
+    })
+}
+
 const has = (feature: Feature | undefined): boolean => feature?.answer === 'supported'
 
 function probe(sys: Sys, full: boolean): Found {
@@ -120,7 +133,8 @@ function probe(sys: Sys, full: boolean): Found {
   return { facts: collectFacts(), programTypes, mapTypes, helpers, misc }
 }
 
-const number = (text: string | undefined): number | null => (text === undefined ? null : Number(text))
+/** A sysctl; -1 when it cannot be read, as in bpftool. */
+const number = (text: string | undefined): number => (text === undefined ? -1 : Number(text))
 
 /** CONFIG_HZ is a number in text, as bpftool has it. */
 function toTree({ facts, programTypes, mapTypes, helpers, misc }: Found): Json {
@@ -195,30 +209,31 @@ function toMacros({ facts, programTypes, mapTypes, helpers, misc }: Found, prefi
   return out
 }
 
-/** `feature probe [kernel] [full] [macros [prefix PREFIX]]`. */
+/** `feature probe [kernel] [full] [unprivileged] [macros [prefix PREFIX]]`. */
 export function probeWords(words: readonly string[], context: Context): void {
-  let full = false
-  let macros = false
+  const asked = { full: false, macros: false, unprivileged: false }
   let prefix = ''
   for (let i = 0; i < words.length; i++) {
     const word = fullWord(words[i], ['kernel', 'full', 'unprivileged', 'macros', 'prefix', 'dev'])
-    if (word === 'full') full = true
-    else if (word === 'macros') macros = true
+    if (word === 'full' || word === 'macros' || word === 'unprivileged') asked[word] = true
     else if (word === 'prefix') {
       prefix = words[++i] ?? ''
       if (!/^[A-Za-z_]\w*$/.test(prefix))
         throw new UsageError('cli.prefix', `prefix: ${JSON.stringify(words[i] ?? '')} is no C name`)
-    } else if (word === 'unprivileged' || word === 'dev')
-      throw new UnsupportedError(
-        'feature.probe',
-        `'${word}' is not probed: run the command as the user, or on the machine, that you ask about`,
-      )
+    } else if (word === 'dev')
+      throw new UnsupportedError('feature.probe', "'dev': what a network device runs itself is not probed")
     else if (word === undefined)
-      throw new UsageError('cli.words', `expected kernel, full, macros or prefix NAME, got ${JSON.stringify(words[i])}`)
+      throw new UsageError(
+        'cli.words',
+        `expected kernel, full, unprivileged, macros or prefix NAME, got ${JSON.stringify(words[i])}`,
+      )
   }
-  const found = probe(realSys(), full)
+  const sys = realSys()
+  if (asked.unprivileged) dropBpfCapabilities(sys)
+  else mustBePrivileged()
+  const found = probe(sys, asked.full)
   if (context.json === true) printJson(toTree(found), context)
-  else print(macros ? toMacros(found, prefix) : toText(found))
+  else print(asked.macros ? toMacros(found, prefix) : toText(found))
 }
 
 const BUILTINS: Readonly<Record<string, () => readonly string[]>> = {

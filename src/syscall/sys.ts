@@ -56,6 +56,8 @@ export const SYSCALLS = {
   getpid: { x64: 39, arm64: 172, arm: 20 },
   openat: { x64: 257, arm64: 56, arm: 322 },
   dup3: { x64: 292, arm64: 24, arm: 358 },
+  capget: { x64: 125, arm64: 90, arm: 184 },
+  capset: { x64: 126, arm64: 91, arm: 185 },
   fsopen: { x64: 430, arm64: 430, arm: 430 },
   fsconfig: { x64: 431, arm64: 431, arm: 431 },
   fsmount: { x64: 432, arm64: 432, arm: 432 },

@@ -31,7 +31,7 @@ export function drawXlated(
       if (slot > 0 && opcode[slot - 1] === LD_IMM64 && opcode[slot] === 0) return undefined
       const high = opcode[slot] === LD_IMM64 ? (imm[slot + 1] ?? 0) : 0
       const text = kernelText(opcode[slot], dst[slot], src[slot], offset[slot], imm[slot], high, names, slot)
-      return `${slot}: ${text}${opcodes === true ? `  ${hex(slot)}` : ''}`
+      return `${text}${opcodes === true ? `  ${hex(slot)}` : ''}`
     },
     source(slot) {
       const record = lines.get(slot)
