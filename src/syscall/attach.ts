@@ -178,6 +178,20 @@ export function attachProgram(program: ProgramHandle, spec: ProgramSpec, options
   return run(program, attach as never, options, spec.expectedAttachType)
 }
 
+/** Links that were made together: an array that detaches all of them, last first, with `close()` or `using`. */
+export class AttachedLinks extends Array<Link> {
+  static override get [Symbol.species](): ArrayConstructor {
+    return Array
+  }
+
+  close(): void {
+    for (const link of [...this].reverse()) link.close()
+  }
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}
+
 /** What the options must name for a kind when its section does not. */
 const PLACES: { readonly [K in Kind]?: 'interface' | 'cgroup' | 'socket' } = {
   xdp: 'interface',
@@ -204,8 +218,11 @@ export function hasPlace({ attach }: ProgramSpec, options: AttachOptions = {}): 
  * Attaches every program of an object whose section says where it belongs. When one fails, those before it are detached.
  * `unplaced: 'skip'` leaves out those that need an interface or cgroup which the options do not name, as libbpf's skeletons do.
  */
-export function attachAll(loaded: LoadedObject, options: AttachOptions & { readonly unplaced?: 'skip' } = {}): Link[] {
-  const links: Link[] = []
+export function attachAll(
+  loaded: LoadedObject,
+  options: AttachOptions & { readonly unplaced?: 'skip' } = {},
+): AttachedLinks {
+  const links = new AttachedLinks()
   const withMaps = { maps: loaded.maps, ...options }
   try {
     for (const { spec, result } of loaded.programs)
@@ -220,7 +237,7 @@ export function attachAll(loaded: LoadedObject, options: AttachOptions & { reado
       if (structOps !== undefined) links.push(attachStructOps(loaded, name))
     return links
   } catch (error) {
-    for (const link of links) link.close()
+    links.close()
     throw error
   }
 }

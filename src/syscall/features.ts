@@ -21,6 +21,7 @@ import { loadBtf } from './btf.ts'
 import { writeAttr } from './command.ts'
 import { possibleCpus } from './cpus.ts'
 import { ERRNO, errnoName } from './errno.ts'
+import { kernelBtf } from './kernel-btf.ts'
 import { loadImage } from './load-image.ts'
 import { createRawMap } from './raw-map.ts'
 import type { Sys } from './sys.ts'
@@ -84,14 +85,21 @@ function imageFor(type: ProgramType, text: string): ProgramImage {
   }
 }
 
+/** Whether the kernel's BTF names a program type; undefined without BTF. */
+function isNamed(type: ProgramType): boolean | undefined {
+  const types = kernelBtf()?.find('bpf_prog_type', 'enum')
+  if (types?.kind !== 'enum') return undefined
+  return types.values.some(({ name }) => name === `BPF_PROG_TYPE_${type.toUpperCase()}`)
+}
+
 /** Whether the running kernel has a program type. Any word of the verifier means that it does. */
 export function programTypeFeature(sys: Sys, type: ProgramType): Feature {
   return cached(sys, `program ${type}`, () => {
     try {
       using result = loadImage(sys, imageFor(type, 'r0 = 0\nexit\n'))
       if (result.verdict === 'accept' || result.verdict === 'reject') return SUPPORTED
-      // Types with a BTF target ask for it before the verifier starts: they are known.
-      if (result.errno === ERRNO.EINVAL && PROGRAM_NEEDS[type] === undefined)
+      // Types with needs are refused for these too: then the kernel's own list of types tells.
+      if (result.errno === ERRNO.EINVAL && (PROGRAM_NEEDS[type] === undefined || isNamed(type) === false))
         return { answer: 'unsupported', since: PROGRAM_TYPES_SINCE[type] }
       return refusedBy(result.errno)
     } catch (error) {

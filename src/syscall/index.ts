@@ -3,7 +3,7 @@
  * The only folder that touches native code (ffi-rs), behind the {@link Sys} seam.
  */
 
-export { type AttachOptions, attachAll, attachProgram } from './attach.ts'
+export { AttachedLinks, type AttachOptions, attachAll, attachProgram } from './attach.ts'
 export { type BatchChunk, deleteBatch, readBatches, updateBatch } from './batch-ops.ts'
 export { type LiveBtf, loadBtf } from './btf.ts'
 export { capabilitiesReport, missingPrivileges, type Privileges, readPrivileges } from './capabilities.ts'
@@ -64,7 +64,7 @@ export {
   queryTaskFd,
   type TaskFd,
 } from './query.ts'
-export { createRawMap, type MapShape, RawMap } from './raw-map.ts'
+export { createRawMap, type MapOrTyped, type MapShape, RawMap } from './raw-map.ts'
 export { realSys } from './real.ts'
 export { type EventsOptions, RingBuffer, type RingOptions, UserRingBuffer } from './ring-buffer.ts'
 export { type RunInputs, type RunnableType, type RunOutputs, runProgram, runXdpFrames } from './run-program.ts'

@@ -1,4 +1,5 @@
-import { BpfError, UsageError } from '../errors/index.ts'
+import { Btf } from '../btf/index.ts'
+import { BpfError, NegativeError, UsageError } from '../errors/index.ts'
 import {
   findProgram,
   type LinkProgramOptions,
@@ -10,12 +11,16 @@ import {
 } from '../spec/index.ts'
 import { MAP_TYPES, PROGRAM_TYPES } from '../uapi/index.ts'
 import { type LiveBtf, loadBtf } from './btf.ts'
+import type { OwnedFd } from './fd.ts'
 import { type LoadImageOptions, type LoadResult, loadImage, refusal } from './load-image.ts'
+import { BpfMap, type MapCodec } from './map.ts'
 import { createMapSet, fdBytes } from './map-set.ts'
+import { codecFrom } from './open-map.ts'
 import { pinByName, reusePinnedMap } from './pinned-maps.ts'
 import type { RawMap } from './raw-map.ts'
 import { runningKernel } from './running-kernel.ts'
 import type { Sys } from './sys.ts'
+import { reasonLines } from './verdict.ts'
 
 export interface LoadObjectOptions extends LoadImageOptions {
   /** Only these programs; default all that load by themselves. */
@@ -48,6 +53,16 @@ export interface LoadedObject {
   readonly object: ObjectSpec
   readonly programs: readonly LoadedProgram[]
   readonly maps: ReadonlyMap<string, RawMap>
+  /**
+   * A program that the kernel took. Owned by this object.
+   * @throws UsageError `program.unknown`; NegativeError `load.refused` with the kernel's reason
+   */
+  program(name: string): OwnedFd
+  /**
+   * A map with typed keys and values: those of `codec`, else as the object's BTF describes them, else bytes. Owned by this object.
+   * @throws UsageError `map.unknown`
+   */
+  map<Key = unknown, Value = unknown>(name: string, codec?: MapCodec<Key, Value>): BpfMap<Key, Value>
   close(): void
   [Symbol.dispose](): void
 }
@@ -59,6 +74,9 @@ function aimedAt(image: ProgramImage, target: { readonly fd: number } | undefine
     ? image
     : { ...image, attachTo: { ...image.attachTo, programFd: target.fd } }
 }
+
+/** Lines of a refused program's log in the error. */
+const LOG_LINES = 12
 
 /** The maps of an image and those that stand in their slots, by name. */
 function neededMaps(image: ProgramImage, object: ObjectSpec): MapSpec[] {
@@ -138,7 +156,48 @@ export function loadObject(sys: Sys, object: ObjectSpec, options: LoadObjectOpti
     close()
     throw error
   }
-  return { sys, object, programs, maps, close, [Symbol.dispose]: close }
+  return {
+    sys,
+    object,
+    programs,
+    maps,
+    program: (name) => acceptedProgram(object, programs, name),
+    map: (name, codec) => typedMap(object, maps, name, codec),
+    close,
+    [Symbol.dispose]: close,
+  }
+}
+
+function acceptedProgram(object: ObjectSpec, programs: readonly LoadedProgram[], name: string): OwnedFd {
+  const found = programs.find(({ spec }) => spec.name === name)
+  if (found === undefined)
+    throw new UsageError('program.unknown', `${object.name}: no program ${name} was loaded`, {
+      details: [`loaded: ${programs.map(({ spec }) => spec.name).join(', ')}`],
+    })
+  const { program, verdict, message, log } = found.result
+  if (program !== undefined) return program
+  throw new NegativeError('load.refused', `${name}: ${verdict}: ${message ?? 'no reason was given'}`, {
+    cause: found.error,
+    details: reasonLines(log, LOG_LINES),
+  })
+}
+
+function typedMap<Key, Value>(
+  object: ObjectSpec,
+  maps: ReadonlyMap<string, RawMap>,
+  name: string,
+  codec: MapCodec<Key, Value> | undefined,
+): BpfMap<Key, Value> {
+  const raw = maps.get(name)
+  if (raw === undefined)
+    throw new UsageError('map.unknown', `${object.name}: no loaded program uses a map ${name}`, {
+      details: [`there are: ${[...maps.keys()].join(', ')}`],
+    })
+  if (codec !== undefined) return new BpfMap(raw, codec)
+  const spec = object.maps.find((map) => map.name === name)
+  const btf = object.btf === undefined ? undefined : new Btf(object.btf, { what: `BTF of ${object.name}` })
+  const own = codecFrom(btf, spec?.btfKeyTypeId, spec?.btfValueTypeId, raw.shape)
+  return new BpfMap(raw, own as MapCodec<Key, Value>)
 }
 
 function fillProgramArrays(

@@ -27,15 +27,24 @@ export function openRawMap(sys: Sys, place: MapPlace): RawMap {
  * Keys and values as the map's own BTF describes them; bytes where it has none or the sizes differ. Linux 4.18.
  */
 export function codecOf(sys: Sys, map: RawMap): MapCodec<unknown, unknown> {
-  const { keySize, valueSize } = map.shape
   const info = mapInfo(sys, map.fd)
   let btf: Btf | undefined
   if (info.btf_id !== 0) {
     using fd = openById(sys, 'btf', info.btf_id)
     if (fd !== undefined) btf = new Btf(btfBytes(sys, fd.fd), { what: `BTF of ${map.what}` })
   }
-  const layout = (id: number, size: number): Layout => {
-    if (btf !== undefined && id !== 0) {
+  return codecFrom(btf, info.btf_key_type_id, info.btf_value_type_id, map.shape)
+}
+
+/** Keys and values as types of a BTF describe them; bytes where there is none or the sizes differ. */
+export function codecFrom(
+  btf: Btf | undefined,
+  keyType: number | undefined,
+  valueType: number | undefined,
+  { keySize, valueSize }: { readonly keySize: number; readonly valueSize: number },
+): MapCodec<unknown, unknown> {
+  const layout = (id: number | undefined, size: number): Layout => {
+    if (btf !== undefined && id !== undefined && id !== 0) {
       try {
         const found = layoutFromBtf(btf, id)
         if (found.size === size) return found
@@ -45,7 +54,7 @@ export function codecOf(sys: Sys, map: RawMap): MapCodec<unknown, unknown> {
     }
     return rawBytes(size) as Layout
   }
-  return { key: layout(info.btf_key_type_id, keySize), value: layout(info.btf_value_type_id, valueSize) }
+  return { key: layout(keyType, keySize), value: layout(valueType, valueSize) }
 }
 
 /** A live map that somebody else made, with typed keys and values: of the given layouts, else of its BTF. */

@@ -8,7 +8,7 @@ import type { OwnedFd } from './fd.ts'
 import { enablePerfEvent, openPerfEvent } from './links/perf-event.ts'
 import { fdBytes } from './map-set.ts'
 import { pollerFor, Turns, type Wait } from './poller.ts'
-import type { RawMap } from './raw-map.ts'
+import { type MapOrTyped, type RawMap, rawOf } from './raw-map.ts'
 import type { EventsOptions } from './ring-buffer.ts'
 import { MAP, type Mapping, PROT, type Sys } from './sys.ts'
 
@@ -76,7 +76,7 @@ export class PerfBuffer<Event = Uint8Array> {
    * @param options.times true: events say when they were sent
    */
   constructor(
-    map: RawMap,
+    mapOrTyped: MapOrTyped,
     options: {
       layout?: Layout<Event>
       pages?: number
@@ -84,6 +84,7 @@ export class PerfBuffer<Event = Uint8Array> {
       times?: boolean
     } = {},
   ) {
+    const map = rawOf(mapOrTyped)
     if (map.shape.type !== MAP_TYPES.perf_event_array)
       throw new UsageError('perf.type', `${map.what} is no perf event array`)
     const pages = options.pages ?? 64

@@ -251,6 +251,11 @@ export class RawMap extends OwnedFd {
   }
 }
 
+/** A map, or one with typed keys and values (BpfMap). */
+export type MapOrTyped = RawMap | { readonly raw: RawMap }
+
+export const rawOf = (map: MapOrTyped): RawMap => (map instanceof RawMap ? map : map.raw)
+
 export interface CreateMapOptions {
   /** The BTF that `btfKeyTypeId` and `btfValueTypeId` count in. */
   readonly btfFd?: number

@@ -5,7 +5,7 @@ import { compileReader, type Reader } from './compiled-reader.ts'
 import { callError } from './explain.ts'
 import { OwnedFd } from './fd.ts'
 import { pollerFor, Turns, type Wait } from './poller.ts'
-import type { RawMap } from './raw-map.ts'
+import { type MapOrTyped, type RawMap, rawOf } from './raw-map.ts'
 import { MAP, type Mapping, PROT } from './sys.ts'
 
 const BUSY = 0x8000_0000
@@ -57,7 +57,8 @@ export class RingBuffer<Event = Uint8Array> {
    * @param layout decodes each record; without it events are copies of the bytes
    * @throws UsageError `ring.type` for another map, `ring.taken` when a RingBuffer of this map is open
    */
-  constructor(map: RawMap, layout?: Layout<Event>, options: RingOptions = {}) {
+  constructor(mapOrTyped: MapOrTyped, layout?: Layout<Event>, options: RingOptions = {}) {
+    const map = rawOf(mapOrTyped)
     if (map.shape.type !== MAP_TYPES.ringbuf) throw new UsageError('ring.type', `${map.what} is no ring buffer`)
     const { sys } = map
     const page = sys.pageSize
@@ -258,7 +259,8 @@ export class UserRingBuffer {
   #page: number
   #closed = false
 
-  constructor(map: RawMap) {
+  constructor(mapOrTyped: MapOrTyped) {
+    const map = rawOf(mapOrTyped)
     if (map.shape.type !== MAP_TYPES.user_ringbuf)
       throw new UsageError('ring.type', `${map.what} is no user ring buffer`)
     this.map = map

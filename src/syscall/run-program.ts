@@ -157,6 +157,19 @@ function decode<F extends Fields>(fields: F, bytes: Uint8Array): Full<F> {
   return Object.fromEntries(values) as Full<F>
 }
 
+const PACKET_TYPES: ReadonlySet<string> = new Set<RunnableType>([
+  'xdp',
+  'sched_cls',
+  'sched_act',
+  'socket_filter',
+  'cgroup_skb',
+  'lwt_in',
+  'lwt_out',
+  'lwt_xmit',
+  'netfilter',
+  'flow_dissector',
+])
+
 type Program = { readonly sys: Sys; readonly fd: number }
 type Run<T extends RunnableType> = (program: Program, input: RunInputs[T]) => RunOutputs[T]
 
@@ -169,7 +182,7 @@ const skb = (program: Program, { context, ...packet }: SkbInput): Packet & { rea
 
 const RUNS: { readonly [T in RunnableType]: Run<T> } = {
   xdp(program, { context, ...packet }) {
-    const length = packet.data?.length ?? 0
+    const { length } = packet.data
     const bytes = encode(XDP, XDP_BYTES, { data_end: length, ...context })
     const out = run(program, { ...packet, context: bytes })
     return { ...out, context: decode(XDP, out.context) }
@@ -226,6 +239,8 @@ export function runProgram<T extends RunnableType>(
   ...[input]: Readonly<Record<never, never>> extends RunInputs[T] ? [input?: RunInputs[T]] : [input: RunInputs[T]]
 ): RunOutputs[T] {
   choice(RUNS, type, 'test runs')
+  if (PACKET_TYPES.has(type) && !((input as { data?: unknown } | undefined)?.data instanceof Uint8Array))
+    throw new UsageError('run.input', `a run of ${type} needs its packet: data, a Uint8Array`)
   const each: Run<T> = RUNS[type]
   return each(program, (input ?? {}) as RunInputs[T])
 }

@@ -25,6 +25,8 @@ const WHOLE =
 const STATISTICS_LINE =
   /^(?:processed \d+ insns|verification time \d+|stack depth\b|func#\d+ |insns processed|; .* @ \S+:\d+$)/
 
+const STATISTICS_ONLY = /^(?:processed \d+ insns|verification time \d+|stack depth\b)/
+
 /** The statistics at the end of a log; the log needs bits 0 to 2 for `processed`, bit 2 for the others. */
 export function logStatistics(log: string): LogStatistics {
   const whole = WHOLE.exec(log.length > 512 ? log.slice(-512) : log)
@@ -72,6 +74,12 @@ export function reasonLine(log: string): string | undefined {
     end = start - 1
   }
   return undefined
+}
+
+/** The last lines of a log before its statistics: the reason and what led to it. */
+export function reasonLines(log: string, most: number): string[] {
+  const lines = log.split('\n').filter((line) => line.trim() !== '' && !STATISTICS_ONLY.test(line))
+  return lines.slice(-most)
 }
 
 /** Tells the four answers apart: `result` is the fd or minus the errno of BPF_PROG_LOAD. */

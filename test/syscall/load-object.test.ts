@@ -1,9 +1,19 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { layoutOf, map, u32, u64, type XdpBody, xdp } from 'typebpf'
+import { collectObject, findProgram } from 'typebpf/spec'
 import { describe, expect } from 'vitest'
 import { readObject } from '../../src/elf/index.ts'
-import { attachAll, GlobalVariables, loadObject, realSys } from '../../src/syscall/index.ts'
+import {
+  attachAll,
+  GlobalVariables,
+  loadObject,
+  RingBuffer,
+  rawBytes,
+  realSys,
+  runProgram,
+} from '../../src/syscall/index.ts'
 import { corporaFolder, testWith } from '../requirements.ts'
 
 const node = ['--conditions=typebpf-source', '--import', 'tsx']
@@ -23,6 +33,36 @@ describe('loading objects', () => {
     using xdp = loadObject(realSys(), open('examples/xdp/bpf_bpfel.o'), { logLevel: 1 })
     expect(() => attachAll(xdp)).toThrow(/the interface must be said/)
     expect(() => attachAll(xdp, { interface: 'no-such-one' })).toThrow(/no network interface/)
+  })
+
+  testWith('bpf')('programs and maps by name: typed, or an error that says why', () => {
+    const counts = map.hash('counts', { key: u32, value: u64, maxEntries: 4 })
+    const body = (b: XdpBody) => {
+      counts.increment(1)
+      return b.PASS
+    }
+    const built = collectObject({ good: xdp('good', body), bad: xdp('bad', body) }, { name: 'named' })
+    const [good, bad] = ['good', 'bad'].map((name) => findProgram(built, name))
+    // Without its last instruction it falls off its end.
+    const broken = { ...bad, instructions: bad.instructions.slice(0, -1) }
+    const object = { ...built, programs: [good, broken] }
+    using loaded = loadObject(realSys(), object)
+    expect(runProgram(loaded.program('good'), 'xdp', { data: new Uint8Array(64) }).retval).toBe(2)
+    expect(() => loaded.program('bad')).toThrow(
+      expect.objectContaining({
+        code: 'load.refused',
+        message: expect.stringMatching(/^bad: reject: last insn is not/),
+        details: [expect.stringMatching(/last insn is not/)],
+      }),
+    )
+    expect(() => loaded.program('none')).toThrow(expect.objectContaining({ code: 'program.unknown' }))
+    const live = loaded.map('counts')
+    expect([...live]).toEqual([[1, 1n]])
+    live.set(7, 8n)
+    const typed = loaded.map('counts', { key: rawBytes(4), value: layoutOf(u64) })
+    expect(typed.get(new Uint8Array([7, 0, 0, 0]))).toBe(8n)
+    expect(() => loaded.map('none')).toThrow(/no loaded program uses a map none/)
+    expect(() => new RingBuffer(live)).toThrow(/no ring buffer/)
   })
 
   testWith('bpf', 'corpora')('global variables are live, constants are not written', () => {

@@ -206,7 +206,7 @@ describe('programs', () => {
       expect(run(input), JSON.stringify(input)).toThrow(code('run.input'))
     for (const context of [{ nope: 1 }, { data: 'x' }]) expect(run({ context })).toThrow(code('run.context'))
     expect(() => runProgram(program.program, any('kprobe'), any({}))).toThrow(code('option.unknown'))
-    expect(run({ data: undefined })).toThrow(code('sys.einval'))
+    expect(run({ data: undefined })).toThrow(code('run.input'))
     expect(run({})()).toMatchObject({ retval: 2 })
   })
 

@@ -1,3 +1,4 @@
+import { release } from 'node:os'
 import { assembleBytes } from '../../src/asm/index.ts'
 import type { ProgramImage } from '../../src/spec/index.ts'
 import { createJudge, type LoadResult, type RawMap } from '../../src/syscall/index.ts'
@@ -23,6 +24,15 @@ export function imageOf(type: ProgramType, text: string, rest: Partial<ProgramIm
     relocations: [],
     ...rest,
   }
+}
+
+/** Whether the running kernel is older than a version ("6.7"): what came with it is then rightly missing. */
+export function isOlderThan(version: string): boolean {
+  const number = (text: string): number => {
+    const [major, minor] = text.split('.').map((part) => Number.parseInt(part, 10))
+    return major * 1000 + minor
+  }
+  return number(release()) < number(version)
 }
 
 export interface Counter {

@@ -113,7 +113,7 @@ exit`
     // @ts-expect-error kprobes have no test run
     expect(() => runProgram(program, 'kprobe', {})).toThrow()
     // @ts-expect-error len is the kernel's
-    runProgram(program, 'sched_cls', { data: packet, context: { len: 64 } })
+    expect(() => runProgram(program, 'sched_cls', { data: packet, context: { len: 64 } })).toThrow(/no len/)
     // @ts-expect-error raw tracepoints take no packet
     runProgram(program, 'raw_tracepoint', { data: packet })
     // @ts-expect-error raw tracepoints do not repeat

@@ -1,7 +1,9 @@
+import { release } from 'node:os'
 import { UsageError } from '../../errors/index.ts'
 import { type AttrValues, LINK_TYPES, type LinkType } from '../../uapi/index.ts'
 import { bpf, tryBpf } from '../command.ts'
-import { explainErrno } from '../explain.ts'
+import { ERRNO } from '../errno.ts'
+import { type Circumstances, explainErrno } from '../explain.ts'
 import { OwnedFd } from '../fd.ts'
 import { type LinkInfo, linkInfo } from '../info.ts'
 import { openPinned, pin } from '../objects.ts'
@@ -53,6 +55,16 @@ export class Link extends OwnedFd {
   }
 }
 
+/** A kernel that is older than a hook says EINVAL, as it does for much else. */
+function circumstances(errno: number, needs: string, type: number): Circumstances {
+  const version = (text: string): number => {
+    const [major, minor] = text.split('.').map((part) => Number.parseInt(part, 10))
+    return major * 1000 + minor
+  }
+  const old = (errno === ERRNO.EINVAL || errno === ERRNO.EOPNOTSUPP) && version(release()) < version(needs)
+  return old ? { type, hint: `it came with Linux ${needs}, this is ${release()}` } : { type }
+}
+
 /** BPF_LINK_CREATE. @param needs the first kernel that has this link, for the error */
 export function createLink(
   program: ProgramHandle,
@@ -62,7 +74,12 @@ export function createLink(
 ): Link {
   const fd = tryBpf(program.sys, 'link_create', { prog_fd: program.fd, ...values })
   if (fd < 0)
-    throw explainErrno('link_create', -fd, `${what} (Linux ${needs})`, { type: Number(values.attach_type ?? 0) })
+    throw explainErrno(
+      'link_create',
+      -fd,
+      `${what} (Linux ${needs})`,
+      circumstances(-fd, needs, Number(values.attach_type ?? 0)),
+    )
   return new Link(program.sys, fd, what)
 }
 

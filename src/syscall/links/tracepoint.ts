@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { SystemError, UsageError } from '../../errors/index.ts'
+import { findTracefs } from '../private-tracefs.ts'
 import type { Link, ProgramHandle } from './link.ts'
 import { attachToPerfEvent, openPerfEvent } from './perf-event.ts'
 
@@ -33,13 +34,16 @@ export interface TracepointOptions {
   readonly category: string
   readonly name: string
   readonly cookie?: bigint
-  /** Where tracefs is mounted, when not at its usual place. */
+  /** Where tracefs is mounted, when not at its usual place. Where it is not mounted a private mount is used. */
   readonly tracefs?: string
 }
 
 /** Runs a program at a tracepoint, whichever task hits it. Linux 4.7. */
 export function attachTracepoint(program: ProgramHandle, options: TracepointOptions): Link {
-  const id = tracepointId(options.category, options.name, options.tracefs)
+  const { sys } = program
+  // Where nobody mounted tracefs a mount of this process alone serves.
+  const folder = sys.kind === 'kernel' ? findTracefs(sys, options.tracefs) : options.tracefs
+  const id = tracepointId(options.category, options.name, folder)
   const event = openPerfEvent(program.sys, { type: PERF_TYPE_TRACEPOINT, config: BigInt(id), period: 1n })
   return attachToPerfEvent(program, event, `tracepoint ${options.category}/${options.name}`, options.cookie)
 }
