@@ -122,6 +122,9 @@ export function writeBtfExt(ext: BtfExt, string: (text: string) => number, littl
   return head.raw(functions).raw(lines).raw(core).toBytes()
 }
 
+/** The line of code that has none: a record of it keeps a function's place in the line information, and is no source. */
+export const NOWHERE = { file: '', line: 0, column: 0, text: '' } as const
+
 /** Line and column in one word, as the kernel keeps them; columns above 1023 become 1023. */
 export function packPlace(line: number, column: number): number {
   return ((Math.min(line, 0x3fffff) << 10) | Math.min(column, 0x3ff)) >>> 0

@@ -13,7 +13,16 @@ export { CDump, dumpC } from './dump-c.ts'
 export { dumpKernelTypes } from './dump-kernel-ts.ts'
 export { dumpJson, dumpRaw, jsonType, rawText } from './dump-raw.ts'
 export { dumpTypeScript, typeScriptLayouts } from './dump-ts.ts'
-export { type BtfExt, type CoreInfo, type FuncInfo, type LineInfo, packPlace, readBtfExt, writeBtfExt } from './ext.ts'
+export {
+  type BtfExt,
+  type CoreInfo,
+  type FuncInfo,
+  type LineInfo,
+  NOWHERE,
+  packPlace,
+  readBtfExt,
+  writeBtfExt,
+} from './ext.ts'
 export { readHeader } from './header.ts'
 export { type MergedBtf, type MergeInput, mergeBtf } from './merge.ts'
 export { minimalCoreBtf } from './minimal.ts'

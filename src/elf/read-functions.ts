@@ -1,5 +1,5 @@
 import { decodeInstructions, type Instruction, type Reference, type SourceLocation, slotsOf } from '../asm/index.ts'
-import type { BtfDeclTag } from '../btf/index.ts'
+import { type BtfDeclTag, NOWHERE } from '../btf/index.ts'
 import { InputError } from '../errors/index.ts'
 import type { FunctionSpec, ProgramSpec } from '../spec/index.ts'
 import { CLASS, JMP, LD_IMM64, matchSectionName, PSEUDO_CALL, PSEUDO_LD, SLOT_BYTES } from '../uapi/index.ts'
@@ -290,7 +290,8 @@ class CodeReader {
       const map = new Map<number, SourceLocation>()
       if (ext !== undefined && btf !== undefined)
         for (const { offset, fileName, line, lineNumber, column } of ext.lines.get(section) ?? [])
-          map.set(offset, { file: btf.string(fileName), line: lineNumber, column, text: btf.string(line) })
+          if (lineNumber > 0 || btf.string(fileName) !== NOWHERE.file)
+            map.set(offset, { file: btf.string(fileName), line: lineNumber, column, text: btf.string(line) })
       found = map
       this.#lines.set(section, found)
     }

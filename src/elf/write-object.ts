@@ -1,5 +1,5 @@
 import { encodeInstructions, type Instruction, isJump, slotsOf } from '../asm/index.ts'
-import { type CoreInfo, type FuncInfo, type LineInfo, writeBtfExt } from '../btf/index.ts'
+import { type CoreInfo, type FuncInfo, type LineInfo, NOWHERE, writeBtfExt } from '../btf/index.ts'
 import { UsageError } from '../errors/index.ts'
 import { ARENA_SECTION, type FunctionSpec, type ObjectSpec } from '../spec/index.ts'
 import { CLASS, JMP, LD_IMM64, PSEUDO_CALL, PSEUDO_LD, SLOT_BYTES } from '../uapi/index.ts'
@@ -127,7 +127,9 @@ class ObjectWriter {
     at = start
     let last: Instruction['source']
     return spec.instructions.map((instruction) => {
-      const { source, core } = instruction
+      const { core } = instruction
+      // the kernel wants a line at each function's start, some loaders one in every object
+      const source = at > start ? instruction.source : (spec.instructions.find((i) => i.source)?.source ?? NOWHERE)
       if (source !== undefined && source !== last) {
         append(this.#lines, section, {
           offset: at,

@@ -5,7 +5,7 @@ import {
   type SourceLocation,
   slotsOf,
 } from '../asm/index.ts'
-import { applyCore, type Btf, CoreResolver, packPlace } from '../btf/index.ts'
+import { applyCore, type Btf, CoreResolver, NOWHERE, packPlace } from '../btf/index.ts'
 import { ByteWriter } from '../bytes/index.ts'
 import { InputError, UsageError } from '../errors/index.ts'
 import { PSEUDO_LD } from '../uapi/index.ts'
@@ -206,7 +206,7 @@ interface LinkedForInfo {
   readonly functions: readonly { readonly name: string; readonly slot: number; readonly slots: number }[]
 }
 
-/** func_info when every function has a type; line_info when every function has a line. */
+/** func_info when every function has a type; line_info when one of them has lines. */
 function extInfo(
   linked: LinkedForInfo,
   typeIds: ReadonlyMap<string, number | undefined>,
@@ -221,7 +221,7 @@ function extInfo(
   }
   const lines = new ByteWriter({ littleEndian })
   const starts = new Map(linked.functions.map(({ slot, slots }) => [slot, slots]))
-  let complete = true
+  let known = false
   let slot = 0
   let last: SourceLocation | undefined
   const pathOf = new Map<string, number>()
@@ -237,9 +237,10 @@ function extInfo(
           source = linked.instructions[i].source
           at += slotsOf(linked.instructions[i])
         }
-        if (source === undefined) complete = false
+        source ??= NOWHERE
       }
     }
+    if (source !== undefined && source !== NOWHERE) known = true
     if (source !== undefined && source !== last) {
       let file = pathOf.get(source.file)
       if (file === undefined) pathOf.set(source.file, (file = string(source.file)))
@@ -252,5 +253,5 @@ function extInfo(
     }
     slot += slotsOf(instruction)
   })
-  return { funcInfo: functions.toBytes(), ...(complete && lines.length > 0 ? { lineInfo: lines.toBytes() } : {}) }
+  return { funcInfo: functions.toBytes(), ...(known ? { lineInfo: lines.toBytes() } : {}) }
 }

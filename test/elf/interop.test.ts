@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import type { Instruction } from '../../src/asm/index.ts'
-import { applyCore, BTF_LINKAGE, Btf, BtfBuilder, CoreResolver, dumpRaw } from '../../src/btf/index.ts'
+import { applyCore, BTF_LINKAGE, Btf, BtfBuilder, CoreResolver, dumpRaw, readBtfExt } from '../../src/btf/index.ts'
 import { type ElfSection, readElf, readSymbols, sectionNamed } from '../../src/elf/container/index.ts'
 import { readObject, writeObject } from '../../src/elf/index.ts'
 import { addLayout, chars, struct, u32, u64 } from '../../src/layout/index.ts'
-import type { ObjectSpec } from '../../src/spec/index.ts'
+import { linkProgram, type ObjectSpec } from '../../src/spec/index.ts'
 import { testWith } from '../requirements.ts'
 import { loadWithBpftool, runOn } from './bpftool.ts'
 
@@ -120,6 +120,31 @@ describe('objects of our own', () => {
       Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 2),
     )
     expect(again.programs[0].instructions[6]).toMatchObject({ opcode: 0xb7, dst: 1, imm: 1 })
+  })
+
+  test('every function has a line at its start, as kernels and cilium/ebpf want, and none is made up for the spec', () => {
+    const spec = handMade()
+    const [program] = spec.programs
+    const without = (list: readonly Instruction[]) => list.map(({ source: _, ...rest }) => rest)
+    const late = program.instructions.map(({ source, ...rest }, i) => (i < 2 ? rest : { ...rest, source }))
+    const cases = [
+      { programs: [{ ...program, instructions: late }], first: 4 },
+      { programs: [{ ...program, instructions: without(program.instructions) }], first: 0 },
+    ]
+    for (const { programs, first } of cases) {
+      const functions = spec.functions.map((fn) => ({ ...fn, instructions: without(fn.instructions) }))
+      const bytes = writeObject({ ...spec, programs, functions })
+      const file = readElf(bytes)
+      const btf = new Btf((sectionNamed(file, '.BTF') as ElfSection).data)
+      const ext = readBtfExt((sectionNamed(file, '.BTF.ext') as ElfSection).data, btf)
+      expect(ext.lines.get('xdp')?.[0]).toMatchObject({ offset: 0, lineNumber: first })
+      expect(ext.lines.get('.text')?.[0]).toMatchObject({ offset: 0, lineNumber: 0 })
+      const again = readObject(bytes)
+      expect(again.functions[0].instructions.every(({ source }) => source === undefined)).toBe(true)
+      expect(again.programs[0].instructions[0].source?.line ?? 0).toBe(first)
+      // a function without lines does not take those of the others away
+      expect(linkProgram(again, 'hand_made').lineInfo?.length ?? 0).toBe(first === 0 ? 0 : 11 * 16)
+    }
   })
 
   test('names the function that refers to what is not there', () => {
