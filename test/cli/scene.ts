@@ -61,6 +61,9 @@ const program = (name: string) => {
   return found.program
 }
 
+const tagOf = async (path: string): Promise<string> =>
+  JSON.parse((await ours('-j', 'prog', 'show', 'pinned', path)).stdout).tag
+
 /** A kind of link that this kernel may lack; the others must be there. */
 function attach(kind: string, make: () => unknown): void {
   try {
@@ -196,6 +199,18 @@ try {
   await both('btf dump map', 'btf', 'dump', 'map', 'pinned', at('m/typed'))
   await both('btf dump map c', 'btf', 'dump', 'map', 'pinned', at('m/typed'), 'kv', 'format', 'c')
   await both('btf dump prog', 'btf', 'dump', 'prog', 'pinned', at('p/second'))
+  await both('prog dump several', 'prog', 'dump', 'xlated', 'tag', await tagOf(at('p/message')))
+  await both('btf dump section key', 'btf', 'dump', 'map', 'pinned', at('m/inspect_rodata'), 'key')
+  const pretty = ['-p', 'btf', 'dump', 'map', 'pinned', at('m/typed'), 'all']
+  put('btf dump pretty', { ours: (await ours(...pretty)).stdout, theirs: theirsAnyhow(...pretty).stdout })
+  for (const line of [
+    ['prog', 'show', 'pinned', at('m/typed')],
+    ['link', 'show', 'pinned', at('p/second')],
+    ['map', 'show', 'pinned', at('absent')],
+  ]) {
+    const { status, stderr } = await ours(...line)
+    put('refused', { status, stderr })
+  }
   await both('version', 'version')
 } finally {
   loaded.close()
