@@ -22,12 +22,17 @@ import {
 const MOST = 60
 const LONGEST = 128
 
-/** What is shown; 0 (of `uid`: all ones) stands for everything. */
+/** Of `uid`, where 0 is a user. */
+const EVERYONE = 0xffff_ffff
+/** What is shown; 0 stands for everything. */
 export const only = config(
   'only',
   { parent: u32, uid: u32, arguments: u32, failed: bool },
-  { uid: 0xffff_ffff, arguments: 20 },
+  { uid: EVERYONE, arguments: 20 },
 )
+/** Whether a filter is set, to something else. */
+const isOther = (wanted: Int<'u32'>, value: () => Int<'u32'>, everything = 0) =>
+  wanted.ne(everything).and(() => wanted.ne(value()))
 
 /** How many events found no room. */
 export const lost = globals('lost', { events: u64 })
@@ -54,15 +59,9 @@ const begun = map.hash('begun', { key: u32, value: Exec, maxEntries: 10_240, fla
 export const execs = map.ringBuffer('execs', { record: Exec, sizeBytes: 1 << 22 })
 
 function begin(b: TracingBody<unknown>, argv: Int<'u64'>): void {
-  b.if(
-    only.uid.ne(0xffff_ffff).and(() => only.uid.ne(b.uid())),
-    () => b.return(0),
-  )
   const ppid = currentTask(task).real_parent.tgid
-  b.if(
-    only.parent.ne(0).and(() => only.parent.ne(ppid)),
-    () => b.return(0),
-  )
+  const isUnwanted = isOther(only.uid, () => b.uid(), EVERYONE).or(() => isOther(only.parent, () => ppid))
+  b.if(isUnwanted, () => b.return(0))
 
   const exec = begun.getOrInit(b.pid()).orReturn(0)
   const size = b.let(u32, 0)

@@ -74,7 +74,7 @@ export const tool: Tool = {
     ['-T, --time', 'show the time of day'],
     ['-t, --timestamp', 'show seconds since the start of tracing'],
     ['-x, --fails', 'also calls that failed'],
-    ['-u, --uid <uid>', 'only this user'],
+    ['-u, --uid <user>', 'only this user, by number or name'],
     ['-P, --ppid <pid>', 'only children of this process'],
     ['-n, --name <text>', 'only programs whose name has this in it'],
     ['-l, --line <text>', 'only calls with this in an argument'],
@@ -86,7 +86,7 @@ export const tool: Tool = {
   async run({ args, out, signal }) {
     using execs = execsnoop({
       failed: args.flag('fails'),
-      uid: args.integer('uid'),
+      uid: args.user('uid'),
       ppid: args.process('ppid'),
       maxArgs: args.integer('maxArgs', { min: 1, max: 60 }),
       name: args.text('name'),

@@ -87,6 +87,9 @@ function target(pattern: string): { binary?: string; function: string } {
   return colon < 0 ? { function: pattern } : { binary: pattern.slice(0, colon), function: pattern.slice(colon + 1) }
 }
 
+/** Which unit a flag asks for. */
+const UNIT_OF = { milliseconds: 'msecs', microseconds: 'usecs', nanoseconds: 'nsecs' } as const
+
 export const tool: Tool = {
   arguments: [
     ['<pattern>', 'LIBRARY:FUNCTION, PATH:FUNCTION, or FUNCTION of the process of -p; * stands for any characters'],
@@ -107,7 +110,7 @@ export const tool: Tool = {
       throw new UnsupportedError('tool.kernel-function', `${wanted.function}: kernel functions are not there yet`, {
         details: [`of a program or library: funclatency LIBRARY:${wanted.function}, or name a process with -p`],
       })
-    const unit = args.flag('milliseconds') ? 'msecs' : args.flag('microseconds') ? 'usecs' : 'nsecs'
+    const unit = UNIT_OF[args.oneOf('milliseconds', 'microseconds') ?? 'nanoseconds']
     using latency = new Funclatency({ ...wanted, pid, unit, regular: args.flag('regexp') })
     const { functions, binary } = latency
     const what = functions.length === 1 ? functions[0] : `${functions.length} functions`

@@ -19,6 +19,8 @@ export interface KillEvent {
 export interface KillsnoopOptions {
   /** Only signals that this process sends. */
   readonly pid?: number
+  /** Only signals to this process. */
+  readonly target?: number
   readonly signal?: number
   /** Only calls that failed. */
   readonly failed?: boolean
@@ -58,6 +60,7 @@ export const tool: Tool = {
   options: [
     ['-x, --failed', 'only calls that failed'],
     ['-p, --pid <pid>', 'only signals that this process sends'],
+    ['-T, --tpid <pid>', 'only signals to this process'],
     ['-s, --signal <signal>', 'only this signal (9, KILL)'],
   ],
   examples: ['killsnoop', 'killsnoop -x', 'killsnoop -p 181', 'killsnoop -s KILL'],
@@ -65,6 +68,7 @@ export const tool: Tool = {
     const wanted = args.text('signal')
     using kills = killsnoop({
       pid: args.process('pid'),
+      target: args.process('tpid'),
       failed: args.flag('failed'),
       signal: wanted === undefined ? undefined : signalNumber(wanted),
     })

@@ -1,7 +1,7 @@
-import { bool, config, globals, i32, map, struct, syscallEnter, syscallExit, text, u32, u64 } from 'typebpf'
+import { bool, config, globals, type Int, i32, map, struct, syscallEnter, syscallExit, text, u32, u64 } from 'typebpf'
 
 /** What is shown; 0 stands for everything. */
-export const only = config('only', { pid: u32, signal: u32, failed: bool })
+export const only = config('only', { pid: u32, target: u32, signal: u32, failed: bool })
 
 /** How many events found no room in the ring. */
 export const lost = globals('lost', { events: u64 })
@@ -20,17 +20,17 @@ export const Kill = struct('kill', {
 const calls = map.hash('calls', { key: u32, value: Call, maxEntries: 10_240 })
 export const kills = map.ringBuffer('kills', { record: Kill, sizeBytes: 1 << 20 })
 
+/** Whether a filter is set, to something else. */
+const isOther = (wanted: Int<'u32'>, value: () => Int<'u32'>) => wanted.ne(0).and(() => wanted.ne(value()))
+
 export const enter = syscallEnter('enter_kill', { syscall: 'kill', args: ['target', 'signal'] }, (b) => {
+  const target = b.args.target.to(i32)
   const signal = b.args.signal.to(u32)
-  b.if(
-    only.pid.ne(0).and(() => only.pid.ne(b.pid())),
-    () => b.return(0),
-  )
-  b.if(
-    only.signal.ne(0).and(() => only.signal.ne(signal)),
-    () => b.return(0),
-  )
-  calls.set(b.tid(), { target: b.args.target.to(i32), signal })
+  const isUnwanted = isOther(only.pid, () => b.pid())
+    .or(() => isOther(only.target, () => target.to(u32)))
+    .or(() => isOther(only.signal, () => signal))
+  b.if(isUnwanted, () => b.return(0))
+  calls.set(b.tid(), { target, signal })
   return 0
 })
 

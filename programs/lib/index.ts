@@ -12,7 +12,7 @@ export { type Constants, constants, Session, type SessionOptions } from './sessi
 export { Snoop, type SnoopParts, snoop } from './snoop.ts'
 export { reportStacks, type StackRow, type StackStyle } from './stacks.ts'
 export { type Frame, kernelFrame, ProcessSymbols, Symbols } from './symbols.ts'
-export { syscallName, syscallNumber } from './syscall-names.ts'
+export { syscallName, syscallNames, syscallNumber } from './syscall-names.ts'
 export { type StackIds, takeStacks } from './take-stacks.ts'
 export { clock, type TicksOptions, ticks } from './ticks.ts'
 export { Arguments, type Tool, type ToolContext, type ToolOption, type ToolRow } from './tool.ts'

@@ -26,6 +26,10 @@ function line(cells: readonly string[], columns: readonly Column<never>[]): stri
     .trimEnd()
 }
 
+/** Cells with commas between them; quotes where a cell has one of both. */
+const csvLine = (cells: readonly string[]): string =>
+  cells.map((cell) => (/[",]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)).join(',')
+
 /** Where events come from, see {@link Snoop}. */
 interface EventSource<Event> {
   events(signal: AbortSignal): AsyncIterable<Event>
@@ -73,10 +77,10 @@ export class Output {
     this.#note(`${text}\n`)
   }
   /** The heading of a table; without it {@link row} writes it before its first row. */
-  head<Row>(columns: readonly Column<Row>[]): void {
+  head<Row>(columns: readonly Column<Row>[], form = line): void {
     this.#headed = true
     this.text(
-      line(
+      form(
         columns.map(({ title }) => title),
         columns as readonly Column<never>[],
       ),
@@ -84,23 +88,29 @@ export class Output {
     this.flush()
   }
   /** A row of a table, or the row's value as a line of JSON. */
-  row<Row>(columns: readonly Column<Row>[], row: Row): void {
+  row<Row>(columns: readonly Column<Row>[], row: Row, form = line): void {
     if (this.json) {
       this.#put(json(row))
       return
     }
-    if (!this.#headed) this.head(columns)
+    if (!this.#headed) this.head(columns, form)
     this.#put(
-      line(
+      form(
         columns.map(({ value }) => printable(String(value(row)))),
         columns as readonly Column<never>[],
       ),
     )
   }
   /** All events of a source as rows, under a heading that is there at once; what was lost is said at the end. */
-  async events<Row>(columns: readonly Column<Row>[], source: EventSource<Row>, signal: AbortSignal): Promise<void> {
-    this.head(columns)
-    for await (const event of source.events(signal)) this.row(columns, event)
+  async events<Row>(
+    columns: readonly Column<Row>[],
+    source: EventSource<Row>,
+    signal: AbortSignal,
+    { csv = false }: { readonly csv?: boolean } = {},
+  ): Promise<void> {
+    const form = csv ? csvLine : line
+    this.head(columns, form)
+    for await (const event of source.events(signal)) this.row(columns, event, form)
     const lost = source.lost()
     if (lost > 0n) this.note(`${lost} events were lost: they came faster than they could be written`)
   }

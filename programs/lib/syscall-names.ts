@@ -119,3 +119,9 @@ export function syscallNumber(name: string, architecture: string = process.arch)
   for (const [number, known] of tables.get(architecture) ?? []) if (known === name) return number
   return undefined
 }
+
+/** The names of all system calls of this architecture, in the order of the alphabet. */
+export function syscallNames(architecture: string = process.arch): string[] {
+  syscallName(0, architecture)
+  return [...(tables.get(architecture) ?? new Map<number, string>()).values()].sort()
+}

@@ -1,6 +1,6 @@
 import { UsageError } from 'typebpf'
 import type { Output } from './output.ts'
-import { requireProcess } from './processes.ts'
+import { requireProcess, userId } from './processes.ts'
 
 /** One option of a tool's command line: `['-p, --pid <pid>', 'only this process']`; `<…>` takes a value. */
 export type ToolOption = readonly [flags: string, description: string]
@@ -31,6 +31,8 @@ export interface ToolRow {
   readonly load: () => Promise<{ readonly tool: Tool }>
 }
 
+const longName = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+
 /** What the command line said. Names are those of the long options and of the positional arguments. */
 export class Arguments {
   readonly #values: Readonly<Record<string, unknown>>
@@ -41,6 +43,15 @@ export class Arguments {
 
   flag(name: string): boolean {
     return this.#values[name] === true
+  }
+  /** Which of these is there, undefined when none is. @throws UsageError `usage.contradiction` when several are */
+  oneOf<const N extends string>(...names: readonly N[]): N | undefined {
+    const said = names.filter((name) => this.#values[name] !== undefined)
+    if (said.length > 1)
+      throw new UsageError('usage.contradiction', `${said.map(longName).join(' and ')} contradict each other`, {
+        details: ['say one of them'],
+      })
+    return said[0]
   }
   text(name: string): string | undefined {
     const value = this.#values[name]
@@ -62,6 +73,18 @@ export class Arguments {
     const id = this.integer(name, { min: 1, max: 0x7fff_ffff })
     requireProcess(id)
     return id
+  }
+  /** The number of a user, by number or name. @throws UsageError `usage.user` */
+  user(name: string): number | undefined {
+    const text = this.text(name)
+    return text === undefined ? undefined : userId(text)
+  }
+  /** Ports of one number or several: `80`, `80,443`. @throws UsageError `usage.number` */
+  ports(name: string): readonly number[] {
+    const ports = (this.text(name)?.split(',') ?? []).map(Number)
+    if (ports.some((port) => !Number.isInteger(port) || port < 1 || port > 65_535))
+      throw this.#wrong(name, 'ports from 1 to 65535, with commas between them')
+    return ports
   }
   /** @throws UsageError `usage.number` */
   number(name: string, limits: { readonly min?: number; readonly max?: number } = {}): number | undefined {

@@ -172,6 +172,11 @@ export const tool: Tool = {
       largest: big('maxSize'),
       sample: args.integer('sampleRate', { min: 1 }),
     }
+    if (options.largest !== undefined && options.largest < (options.smallest ?? 0n))
+      throw new UsageError(
+        'usage.range',
+        `no allocation has at least ${options.smallest} and at most ${options.largest} bytes`,
+      )
     const top = args.integer('top', { min: 1 }) ?? 10
     const older = args.number('older') ?? 500
     const seconds = args.number('interval', { min: 0.001 }) ?? 5

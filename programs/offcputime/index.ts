@@ -1,5 +1,6 @@
 /** Where threads wait: time off the CPU by stack. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { UsageError } from 'typebpf'
 import { constants, reportStacks, Session, type StackRow, Symbols, type Tool, takeStacks } from '../lib/index.ts'
 import * as program from './offcputime.bpf.ts'
 
@@ -46,6 +47,9 @@ export class Offcputime implements Disposable {
   }
 }
 
+/** Which stacks a flag asks for. */
+const STACKS = { userStacksOnly: 'user', kernelStacksOnly: 'kernel', both: undefined } as const
+
 export const tool: Tool = {
   arguments: [['[duration]', 'seconds; without it until Ctrl-C']],
   options: [
@@ -66,13 +70,16 @@ export const tool: Tool = {
       const value = args.integer(name, { max: Number.MAX_SAFE_INTEGER })
       return value === undefined ? undefined : BigInt(value)
     }
+    const [shortestUs, longestUs] = [big('minBlockTime'), big('maxBlockTime')]
+    if (longestUs !== undefined && longestUs < (shortestUs ?? 1n))
+      throw new UsageError('usage.range', `no wait has at least ${shortestUs ?? 1n} and at most ${longestUs} us`)
     using off = new Offcputime({
       pid: args.process('pid'),
       tid: args.process('tid'),
-      shortestUs: big('minBlockTime'),
-      longestUs: big('maxBlockTime'),
+      shortestUs,
+      longestUs,
       state: big('state'),
-      stacks: args.flag('userStacksOnly') ? 'user' : args.flag('kernelStacksOnly') ? 'kernel' : undefined,
+      stacks: STACKS[args.oneOf('userStacksOnly', 'kernelStacksOnly') ?? 'both'],
     })
     out.note(`Tracing off-CPU time (us)${seconds === undefined ? '... Hit Ctrl-C to end.' : ` for ${seconds} s.`}`)
     await sleep(seconds === undefined ? 2_147_483_647 : seconds * 1000, undefined, { signal }).catch(() => undefined)

@@ -61,7 +61,7 @@ export const tool: Tool = {
     ['-x, --failed', 'only opens that failed'],
     ['-p, --pid <pid>', 'only this process'],
     ['-t, --tid <tid>', 'only this thread'],
-    ['-u, --uid <uid>', 'only this user'],
+    ['-u, --uid <user>', 'only this user, by number or name'],
     ['-n, --name <text>', 'only commands whose name has this in it'],
     ['-e, --extended-fields', 'show the flags'],
     ['-f, --flag-filter <flag...>', 'only opens with one of these flags (O_WRONLY O_CREAT …)'],
@@ -72,7 +72,7 @@ export const tool: Tool = {
     using opens = opensnoop({
       pid: args.process('pid'),
       tid: args.process('tid'),
-      uid: args.integer('uid'),
+      uid: args.user('uid'),
       name: args.text('name'),
       failed: args.flag('failed'),
       flags: wanted.length === 0 ? undefined : openFlags(wanted),

@@ -14,8 +14,13 @@ import {
   u64,
 } from 'typebpf'
 
-/** What is shown: 0 (of `uid`: all ones) stands for everything. */
-export const only = config('only', { pid: u32, tid: u32, uid: u32, flags: u32, failed: bool }, { uid: 0xffff_ffff })
+/** Of `uid`, where 0 is a user. */
+const EVERYONE = 0xffff_ffff
+/** What is shown: 0 stands for everything. */
+export const only = config('only', { pid: u32, tid: u32, uid: u32, flags: u32, failed: bool }, { uid: EVERYONE })
+/** Whether a filter is set, to something else. */
+const isOther = (wanted: Int<'u32'>, value: () => Int<'u32'>, everything = 0) =>
+  wanted.ne(everything).and(() => wanted.ne(value()))
 
 /** How many events found no room in the ring. */
 export const lost = globals('lost', { events: u64 })
@@ -38,22 +43,11 @@ export const opens = map.ringBuffer('opens', { record: Open, sizeBytes: 1 << 22 
 
 /** Keeps what only the entry knows; the path is read at the exit, when its page is certainly there. */
 function begin(b: TracingBody<unknown>, path: Int<'u64'>, flags: Int<'u32'>): void {
-  b.if(
-    only.pid.ne(0).and(() => only.pid.ne(b.pid())),
-    () => b.return(0),
-  )
-  b.if(
-    only.tid.ne(0).and(() => only.tid.ne(b.tid())),
-    () => b.return(0),
-  )
-  b.if(
-    only.uid.ne(0xffff_ffff).and(() => only.uid.ne(b.uid())),
-    () => b.return(0),
-  )
-  b.if(
-    only.flags.ne(0).and(() => flags.hasBits(only.flags).not()),
-    () => b.return(0),
-  )
+  const isUnwanted = isOther(only.pid, () => b.pid())
+    .or(() => isOther(only.tid, () => b.tid()))
+    .or(() => isOther(only.uid, () => b.uid(), EVERYONE))
+    .or(() => only.flags.ne(0).and(() => flags.hasBits(only.flags).not()))
+  b.if(isUnwanted, () => b.return(0))
   calls.set(b.tid(), { path, flags })
 }
 

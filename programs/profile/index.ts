@@ -1,5 +1,6 @@
 /** Where processes spend their time, by sampling stacks at a fixed rate. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { UsageError } from 'typebpf'
 import { attachPerfEvent, onlineCpus } from 'typebpf/kernel'
 import { constants, reportStacks, Session, type StackRow, Symbols, type Tool, takeStacks } from '../lib/index.ts'
 import * as program from './profile.bpf.ts'
@@ -16,6 +17,8 @@ export interface ProfileOptions {
   readonly period?: number
   /** Only user stacks, or only kernel stacks. Default both. */
   readonly stacks?: 'user' | 'kernel'
+  /** Only this CPU. Default: all that are online. */
+  readonly cpu?: number
   /** Also the idle task. */
   readonly idle?: boolean
 }
@@ -26,12 +29,15 @@ export class Profile implements Disposable {
   readonly #symbols = new Symbols()
 
   /** @throws SystemError where this kernel or this process cannot */
-  constructor({ pid, tid, frequency, period, stacks, idle }: ProfileOptions = {}) {
+  constructor({ pid, tid, frequency, period, stacks, idle, cpu: chosen }: ProfileOptions = {}) {
+    const online = onlineCpus()
+    if (chosen !== undefined && !online.includes(chosen))
+      throw new UsageError('tool.cpu', `CPU ${chosen} is not online`, { details: [`online are: ${online.join(', ')}`] })
     const only = { pid, tid, idle, user: stacks === 'user', kernel: stacks === 'kernel' }
     this.#session = new Session(program, { name: 'profile', constants: [constants(program.only, only)] })
     const rate = period === undefined ? { frequency: BigInt(frequency ?? 49) } : { period: BigInt(period) }
     try {
-      for (const cpu of onlineCpus())
+      for (const cpu of chosen === undefined ? online : [chosen])
         this.#session.keep(attachPerfEvent(this.#session.program(program.sample), { ...CPU_CLOCK, ...rate, cpu }))
     } catch (error) {
       this.#session.close()
@@ -59,6 +65,9 @@ export class Profile implements Disposable {
   }
 }
 
+/** Which stacks a flag asks for. */
+const STACKS = { userStacksOnly: 'user', kernelStacksOnly: 'kernel', both: undefined } as const
+
 export const tool: Tool = {
   arguments: [['[duration]', 'seconds; without it until Ctrl-C']],
   options: [
@@ -71,22 +80,26 @@ export const tool: Tool = {
     ['-d, --delimited', 'a mark between kernel and user frames'],
     ['-a, --annotations', 'add _[k] to kernel functions'],
     ['-I, --include-idle', 'count the idle task too'],
+    ['-C, --cpu <cpu>', 'only this CPU'],
     ['-f, --folded', 'one line a stack, for flame graphs'],
   ],
   examples: ['profile', 'profile -F 99 10', 'profile -p 185 -f > out.folded', 'profile -U -d', 'profile -a'],
   async run({ args, out, signal }) {
     const seconds = args.number('duration', { min: 0.001 })
+    args.oneOf('frequency', 'period')
     const frequency = args.integer('frequency', { min: 1, max: 100_000 })
+    const period = args.integer('period', { min: 1000 })
     using profile = new Profile({
       pid: args.process('pid'),
       tid: args.process('tid'),
       frequency,
-      period: args.integer('period', { min: 1000 }),
-      stacks: args.flag('userStacksOnly') ? 'user' : args.flag('kernelStacksOnly') ? 'kernel' : undefined,
+      period,
+      stacks: STACKS[args.oneOf('userStacksOnly', 'kernelStacksOnly') ?? 'both'],
       idle: args.flag('includeIdle'),
+      cpu: args.integer('cpu', { max: 4095 }),
     })
     const until = seconds === undefined ? '... Hit Ctrl-C to end.' : ` for ${seconds} s.`
-    out.note(`Sampling stacks at ${frequency ?? 49} Hz${until}`)
+    out.note(`Sampling stacks ${period === undefined ? `at ${frequency ?? 49} Hz` : `every ${period} ns`}${until}`)
     await sleep(seconds === undefined ? 2_147_483_647 : seconds * 1000, undefined, { signal }).catch(() => undefined)
     profile.stop()
     const { rows, lostStacks } = profile.rows()

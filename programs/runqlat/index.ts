@@ -78,7 +78,7 @@ export const tool: Tool = {
     const milliseconds = args.flag('milliseconds')
     using latency = new Runqlat({
       pid: args.process('pid'),
-      by: args.flag('tids') ? 'thread' : args.flag('pids') ? 'process' : undefined,
+      by: ({ tids: 'thread', pids: 'process', none: undefined } as const)[args.oneOf('tids', 'pids') ?? 'none'],
       milliseconds,
     })
     out.note('Tracing run queue latency... Hit Ctrl-C to end.')

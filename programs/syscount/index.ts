@@ -1,11 +1,24 @@
 /** How often system calls are made, by call or by process, and how long they take. */
 import { constants as os } from 'node:os'
 import { UsageError } from 'typebpf'
-import { type Column, clock, constants, Session, syscallName, type Tool, ticks } from '../lib/index.ts'
+import {
+  type Column,
+  clock,
+  constants,
+  Session,
+  syscallName,
+  syscallNames,
+  syscallNumber,
+  type Tool,
+  ticks,
+} from '../lib/index.ts'
 import * as program from './syscount.bpf.ts'
 
 export interface SyscountOptions {
   readonly pid?: number
+  readonly tid?: number
+  /** Only this system call, by its number. */
+  readonly syscall?: number
   /** Only calls that failed. */
   readonly failed?: boolean
   /** Only calls that failed with this error number. */
@@ -75,9 +88,22 @@ export function errorNumber(text: string): number {
   return known
 }
 
+/** @throws UsageError `usage.syscall` */
+function knownSyscall(name: string): number {
+  const number = syscallNumber(name)
+  if (number === undefined)
+    throw new UsageError('usage.syscall', `there is no system call ${JSON.stringify(name)}`, {
+      details: ['see typebpf tool syscount --list'],
+    })
+  return number
+}
+
 export const tool: Tool = {
   options: [
     ['-p, --pid <pid>', 'only this process'],
+    ['-t, --tid <tid>', 'only this thread'],
+    ['--syscall <name>', 'only this system call'],
+    ['-l, --list', 'list the system calls by name, and end'],
     ['-i, --interval <seconds>', 'show and clear the counts at this interval'],
     ['-T, --top <n>', 'show so many rows (default 10)'],
     ['-x, --failures', 'only calls that failed'],
@@ -88,6 +114,11 @@ export const tool: Tool = {
   ],
   examples: ['syscount', 'syscount -p 181 -i 1', 'syscount -L -m -T 5', 'syscount -P -x -e ENOENT'],
   async run({ args, out, signal }) {
+    if (args.flag('list')) {
+      for (const name of syscallNames()) out.value(name, () => name)
+      return
+    }
+    const wanted = args.text('syscall')
     const errno = args.text('errno')
     const byProcess = args.flag('process')
     const latency = args.flag('latency')
@@ -96,6 +127,8 @@ export const tool: Tool = {
     const seconds = args.number('interval', { min: 0.001 })
     using counts = new Syscount({
       pid: args.process('pid'),
+      tid: args.process('tid'),
+      syscall: wanted === undefined ? undefined : knownSyscall(wanted),
       failed: args.flag('failures'),
       errno: errno === undefined ? undefined : errorNumber(errno),
       byProcess,

@@ -24,8 +24,9 @@ export interface TcpLife {
 
 export interface TcplifeOptions {
   readonly pid?: number
-  readonly localPort?: number
-  readonly remotePort?: number
+  /** Only connections with one of these ports on this side, or on the other one. */
+  readonly localPorts?: readonly number[]
+  readonly remotePorts?: readonly number[]
   readonly family?: 4 | 6
 }
 
@@ -47,13 +48,22 @@ function event(record: Js<typeof program.Life>): TcpLife {
 }
 
 /** Connections that end, as events. @throws SystemError where this kernel or this process cannot */
-export function tcplife({ pid, localPort, remotePort, family }: TcplifeOptions = {}): Snoop<TcpLife> {
-  const only = { pid, localPort, remotePort, family: family === undefined ? 0 : family === 4 ? AF_INET : AF_INET6 }
+export function tcplife({ pid, localPorts = [], remotePorts = [], family }: TcplifeOptions = {}): Snoop<TcpLife> {
+  // one port is looked for in the kernel, several here
+  const single = (ports: readonly number[]): number => (ports.length === 1 ? ports[0] : 0)
+  const only = {
+    pid,
+    localPort: single(localPorts),
+    remotePort: single(remotePorts),
+    family: family === undefined ? 0 : family === 4 ? AF_INET : AF_INET6,
+  }
+  const isIn = (ports: readonly number[], port: number): boolean => ports.length === 0 || ports.includes(port)
   const session = new Session(program, { name: 'tcplife', constants: [constants(program.only, only)] })
   return snoop({
     session,
     ring: program.lives,
-    decode: event,
+    decode: (record) =>
+      isIn(localPorts, record.localPort) && isIn(remotePorts, record.remotePort) ? event(record) : undefined,
     lost: () => session.globals(program.lost).events,
   })
 }
@@ -66,19 +76,19 @@ export const tool: Tool = {
     ['-t, --timestamp', 'show seconds since the start of tracing'],
     ['-w, --wide', 'wide columns, which hold IPv6 addresses'],
     ['-p, --pid <pid>', 'only this process'],
-    ['-L, --localport <port>', 'only this local port'],
-    ['-D, --remoteport <port>', 'only this remote port'],
+    ['-L, --localport <ports>', 'only this local port, or several with commas'],
+    ['-D, --remoteport <ports>', 'only this remote port, or several with commas'],
+    ['-s, --csv', 'comma-separated values'],
     ['-4, --ipv4', 'only IPv4'],
     ['-6, --ipv6', 'only IPv6'],
   ],
-  examples: ['tcplife', 'tcplife -tw', 'tcplife -p 181', 'tcplife -L 80', 'tcplife -D 443 --json'],
+  examples: ['tcplife', 'tcplife -tw', 'tcplife -p 181', 'tcplife -L 80,443', 'tcplife -D 443 --json'],
   async run({ args, out, signal }) {
-    const port = (name: string): number | undefined => args.integer(name, { min: 1, max: 65_535 })
     using lives = tcplife({
       pid: args.process('pid'),
-      localPort: port('localport'),
-      remotePort: port('remoteport'),
-      family: args.flag('ipv4') === args.flag('ipv6') ? undefined : args.flag('ipv4') ? 4 : 6,
+      localPorts: args.ports('localport'),
+      remotePorts: args.ports('remoteport'),
+      family: ({ ipv4: 4, ipv6: 6, both: undefined } as const)[args.oneOf('ipv4', 'ipv6') ?? 'both'],
     })
     const start = process.hrtime.bigint()
     const width = args.flag('wide') ? 39 : 15
@@ -97,6 +107,6 @@ export const tool: Tool = {
       { title: 'RX_KB', width: 6, align: 'right', value: (it) => kilobytes(it.receivedBytes) },
       { title: 'MS', width: 0, value: (it) => (Number(it.durationNs) / 1e6).toFixed(2) },
     ]
-    await out.events(columns, lives, signal)
+    await out.events(columns, lives, signal, { csv: args.flag('csv') })
   },
 }

@@ -2,6 +2,7 @@ import {
   bytes,
   config,
   globals,
+  type Int,
   ipv6,
   kernelAt,
   kernelStruct,
@@ -16,6 +17,10 @@ import {
 
 /** What is shown; 0 stands for everything. Ports as numbers, the family as in `struct sockaddr` (2 IPv4, 10 IPv6). */
 export const only = config('only', { pid: u32, localPort: u16, remotePort: u16, family: u16 })
+
+/** Whether a filter is set, to something else. */
+const isOther = <N extends 'u16' | 'u32'>(wanted: Int<N>, value: () => Int<N>) =>
+  wanted.ne(0).and(() => wanted.ne(value()))
 
 /** How many events found no room in the ring. */
 export const lost = globals('lost', { events: u64 })
@@ -67,19 +72,12 @@ const change = {
 
 export const setState = tracepoint('set_state', { event: 'sock:inet_sock_set_state', args: change }, (b) => {
   const { socket, to, localPort, remotePort, family, protocol, local4, remote4, local6, remote6 } = b.args
-  b.if(protocol.ne(IPPROTO_TCP), () => b.return(0))
-  b.if(
-    only.family.ne(0).and(() => only.family.ne(family)),
-    () => b.return(0),
-  )
-  b.if(
-    only.localPort.ne(0).and(() => only.localPort.ne(localPort)),
-    () => b.return(0),
-  )
-  b.if(
-    only.remotePort.ne(0).and(() => only.remotePort.ne(remotePort)),
-    () => b.return(0),
-  )
+  const isUnwanted = protocol
+    .ne(IPPROTO_TCP)
+    .or(() => isOther(only.family, () => family))
+    .or(() => isOther(only.localPort, () => localPort))
+    .or(() => isOther(only.remotePort, () => remotePort))
+  b.if(isUnwanted, () => b.return(0))
 
   // the earliest state that is seen: a server's sockets begin with their connection, not with listen
   b.if(to.lt(FIN_WAIT1), () => births.set(socket, b.ktimeNs()))
@@ -100,13 +98,11 @@ export const setState = tracepoint('set_state', { event: 'sock:inet_sock_set_sta
   const tcp = kernelAt(tcpSock, socket)
   const pid = b.let(u32, b.pid())
   owners.lookup(socket).match((owner) => pid.set(owner.pid))
-  b.if(
-    only.pid.ne(0).and(() => only.pid.ne(pid.get())),
-    () => {
-      owners.delete(socket)
-      b.return(0)
-    },
-  )
+  const isUnwantedProcess = isOther(only.pid, () => pid.get())
+  b.if(isUnwantedProcess, () => {
+    owners.delete(socket)
+    b.return(0)
+  })
   lives.record(
     (life) => {
       life.$set({ timeNs: now, spanNs, received: tcp.bytes_received, sent: tcp.bytes_acked })

@@ -1,9 +1,10 @@
 // Tools that show events, on the running kernel: each sees all of what a process of the test does, and only that.
 import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { describe, expect } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { execsnoop } from '../../programs/execsnoop/index.ts'
 import { killsnoop } from '../../programs/killsnoop/index.ts'
+import { Output, syscallNumber } from '../../programs/lib/index.ts'
 import { opensnoop } from '../../programs/opensnoop/index.ts'
 import { Syscount } from '../../programs/syscount/index.ts'
 import { tcplife } from '../../programs/tcplife/index.ts'
@@ -112,6 +113,15 @@ describe('killsnoop', () => {
   })
 })
 
+describe('killsnoop by target', () => {
+  testWith('bpf')('shows signals to one process only', async () => {
+    using child = waitingShell('kill -0 $$; kill -0 2147483000')
+    using kills = killsnoop({ pid: child.pid, target: child.pid })
+    const events = await during(kills, () => child.go())
+    expect(events.map(({ target }) => target)).toEqual([child.pid])
+  })
+})
+
 describe('syscount', () => {
   const opens = 'i=0; while [ $i -lt 200 ]; do true < /dev/null; true < /nonexistent; i=$((i+1)); done'
 
@@ -125,6 +135,15 @@ describe('syscount', () => {
     expect(Number(open?.totalNs)).toBeGreaterThan(400 * 50)
     expect(counts.rows(true).length).toBeGreaterThan(3)
     expect(counts.rows()).toEqual([])
+  })
+
+  testWith('bpf')('counts one system call of one thread only', async () => {
+    using child = waitingShell(opens)
+    using counts = new Syscount({ tid: child.pid, syscall: syscallNumber('openat') })
+    await child.go()
+    const rows = counts.rows()
+    expect(rows.map(({ syscall }) => syscall)).toEqual(['openat'])
+    expect(Number(rows[0].calls)).toBeGreaterThanOrEqual(400)
   })
 
   testWith('bpf')('-e counts one error only, -P by process', async () => {
@@ -155,8 +174,8 @@ describe('tcplife', () => {
        socket.resume()`,
       String(port),
     )
-    using lives = tcplife({ remotePort: port })
-    using passive = tcplife({ localPort: port })
+    using lives = tcplife({ remotePorts: [port] })
+    using passive = tcplife({ localPorts: [1, port] })
     const [active, other] = await Promise.all([
       during(lives, () => child.go()),
       during(passive, async () => {
@@ -180,6 +199,45 @@ describe('tcplife', () => {
     expect(Number(active[0].durationNs)).toBeLessThan(30e9)
     expect(other.map(({ localPort }) => localPort)).toEqual([port])
     expect([5000n, 5001n]).toContain(other[0].receivedBytes)
+  })
+})
+
+describe('output', () => {
+  const columns = [
+    { title: 'A', width: 4, value: ({ a }: { a: string }) => a },
+    { title: 'B', width: 0, value: () => 7 },
+  ]
+  async function written(csv: boolean): Promise<string> {
+    let text = ''
+    const write = (more: string): boolean => {
+      text += more
+      return true
+    }
+    const out = new Output({ write, note: write })
+    async function* events() {
+      yield { a: 'x,"y"' }
+      yield { a: 'esc\u001b' }
+    }
+    await out.events(columns, { events, lost: () => 3n }, new AbortController().signal, { csv })
+    out.flush()
+    return text
+  }
+  test('is a table, with what was lost said at the end; control characters are made visible', async () => {
+    expect(await written(false)).toBe(
+      'A    B\nx,"y" 7\nesc\\x1b 7\n3 events were lost: they came faster than they could be written\n',
+    )
+  })
+  test('or comma-separated values', async () => {
+    expect((await written(true)).split('\n').slice(0, 3)).toEqual(['A,B', '"x,""y""",7', 'esc\\x1b,7'])
+  })
+  test('stops, and says so once, when nobody reads it', () => {
+    let closed = 0
+    const out = new Output({ write: () => false, closed: () => closed++ })
+    for (let i = 0; i < 3; i++) {
+      out.text('line')
+      out.flush()
+    }
+    expect(closed).toBe(1)
   })
 })
 

@@ -72,6 +72,12 @@ describe('profile', () => {
   })
 })
 
+testWith('bpf')('profile says which CPUs there are when one is not', () => {
+  expect(() => new Profile({ cpu: 4000 })).toThrowError(
+    expect.objectContaining({ code: 'tool.cpu', details: [expect.stringContaining('online are: 0')] }),
+  )
+})
+
 describe('offcputime', () => {
   testWith('bpf', 'program:gcc')('says that a process sleeps, where, and for how long', async () => {
     using folder = ownFolder()
