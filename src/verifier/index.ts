@@ -3,5 +3,6 @@
  * `unsupported` and names itself, never a guess.
  */
 export * from './diagnosis/index.ts'
+export { KERNEL_FAULT } from './precision.ts'
 export type * from './prototype.ts'
 export { type VerifierResult, type VerifierVerdict, type VerifyOptions, verify } from './verify.ts'

@@ -385,11 +385,17 @@ function enterFunction(env: Env, state: State): boolean {
   return changed
 }
 
+/** How the answer begins for programs that this kernel's own verifier does not survive: they must not be loaded. */
+export const KERNEL_FAULT =
+  "a fault of this kernel's verifier: it looks for a number's origin in a stack frame that is not there, and the loading thread dies; do not load this program on Linux 6.18"
+
 /** Marks what is wanted in a checkpoint and stops looking for what it marked before. */
 function markState(env: Env, state: State): boolean {
   let changed = false
   for (let index = wanted.frame; index >= 0; index--) {
     const frame = state.frames[index]
+    // 6.18 reads past its frames here: an oops, which ends the loading thread and leaves its process hanging
+    if (frame === undefined) env.unmodelled(KERNEL_FAULT)
     const m = frame.m
     for (let r = 0; r < 11; r++) {
       if ((wanted.registers[index] & (1 << r)) === 0) continue

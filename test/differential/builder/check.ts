@@ -1,5 +1,6 @@
 import { kernelBtf, loadImage, realSys, testRun } from 'typebpf/kernel'
 import { collectObject, linkProgram } from 'typebpf/spec'
+import { KERNEL_FAULT, verify } from 'typebpf/verifier'
 import { construct } from './construct.ts'
 import { evaluate } from './evaluate.ts'
 import type { GeneratedProgram } from './language.ts'
@@ -13,6 +14,8 @@ export interface Counts {
   /** Frames over 512 bytes, programs over the verifier's limits: nothing is compared. */
   tooLarge: number
   different: number
+  /** Programs that would kill the loading thread: this kernel's own fault, which the model foretells. */
+  kernelFaults: number
   instructions: number
 }
 
@@ -35,6 +38,10 @@ export function check(program: GeneratedProgram, counts: Counts): string | undef
   }
   const image = linkProgram(object, 'generated', { kernelBtf: kernelBtf() })
   counts.instructions += image.insns.length / 8
+  if (verify(image, { kernelBtf }).message === KERNEL_FAULT) {
+    counts.kernelFaults++
+    return undefined
+  }
   using loaded = loadImage(sys, image, { logLevel: 0 })
   if (loaded.verdict !== 'accept' || loaded.program === undefined) {
     using again = loadImage(sys, image, { logLevel: 1 })

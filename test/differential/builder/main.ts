@@ -19,6 +19,7 @@ const counts = {
   rejected: 0,
   tooLarge: 0,
   different: 0,
+  kernelFaults: 0,
   failed: 0,
   instructions: 0,
 }

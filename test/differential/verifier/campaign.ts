@@ -1,3 +1,4 @@
+import { KERNEL_FAULT } from '../../../src/verifier/index.ts'
 import { compare, type Failure, reasonText } from './compare.ts'
 import { GENERATORS } from './generators/index.ts'
 import type { KernelJudge } from './kernel.ts'
@@ -119,6 +120,14 @@ export function runCampaign(kernel: KernelJudge, options: CampaignOptions): Camp
       reports.set(generator, report)
     }
     report.programs++
+    const started = performance.now()
+    const theirs = model(program)
+    const modelUs = (performance.now() - started) * 1000
+    // such a program takes the loading thread, and with it the campaign
+    if (theirs.message === KERNEL_FAULT) {
+      report.kernelBugs++
+      continue
+    }
     const ours = kernel.judge(program)
     if (ours.verdict === 'accept') report.accepts++
     else if (ours.verdict === 'reject') report.rejects++
@@ -140,9 +149,7 @@ export function runCampaign(kernel: KernelJudge, options: CampaignOptions): Camp
       report.large++
       continue
     }
-    const started = performance.now()
-    const theirs = model(program)
-    report.modelUs += (performance.now() - started) * 1000
+    report.modelUs += modelUs
     if (theirs.verdict === 'reject' && theirs.message !== undefined)
       modelMessages.set(theirs.message.replace(/\d+/g, '0').slice(0, 160), theirs.message)
     const outcome = compare(ours, theirs)
