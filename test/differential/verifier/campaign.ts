@@ -105,6 +105,12 @@ export function programAt(seed: number, index: number, only?: string): { generat
 
 const KEPT_FAILURES = 2000
 
+function timed(program: Generated): { readonly answer: ModelAnswer; readonly us: number } {
+  const started = performance.now()
+  const answer = model(program)
+  return { answer, us: (performance.now() - started) * 1000 }
+}
+
 /** Generates programs, asks both judges, counts. */
 export function runCampaign(kernel: KernelJudge, options: CampaignOptions): CampaignResult {
   const reports = new Map<string, GeneratorReport>()
@@ -120,11 +126,10 @@ export function runCampaign(kernel: KernelJudge, options: CampaignOptions): Camp
       reports.set(generator, report)
     }
     report.programs++
-    const started = performance.now()
-    const theirs = model(program)
-    const modelUs = (performance.now() - started) * 1000
-    // such a program takes the loading thread, and with it the campaign
-    if (theirs.message === KERNEL_FAULT) {
+    // a program that the kernel's verifier does not survive takes the campaign with it, so the model goes first; the short
+    // form's programs are known, and its large ones are for the kernel only
+    const first = options.maxProcessed === undefined ? timed(program) : undefined
+    if (first?.answer.message === KERNEL_FAULT) {
       report.kernelBugs++
       continue
     }
@@ -149,7 +154,8 @@ export function runCampaign(kernel: KernelJudge, options: CampaignOptions): Camp
       report.large++
       continue
     }
-    report.modelUs += modelUs
+    const { answer: theirs, us } = first ?? timed(program)
+    report.modelUs += us
     if (theirs.verdict === 'reject' && theirs.message !== undefined)
       modelMessages.set(theirs.message.replace(/\d+/g, '0').slice(0, 160), theirs.message)
     const outcome = compare(ours, theirs)
