@@ -60,13 +60,19 @@ function sameMemory(other: Operand, key: string, base: Operand): boolean {
 }
 /** Whether an operation may see the memory: by its pointer, or by one that was made from it in this block. */
 function mayRead(op: Op, key: string, base: Operand, ops: readonly Op[]): boolean {
+  const seen = new Set<number>()
   const reaches = (operand: Operand | undefined): boolean => {
     if (operand === undefined) return false
     if (sameMemory(operand, key, base)) return true
-    if (typeof operand !== 'number') return false
-    const made = ops.find((it) => 'dst' in it && it.dst === operand)
-    if (made?.op === 'alu') return reaches(made.a) || reaches(made.b)
-    return made?.op === 'mov' && made.a !== operand && reaches(made.a)
+    if (typeof operand !== 'number' || seen.has(operand)) return false
+    seen.add(operand)
+    // variables are written more than once
+    return ops.some(
+      (it) =>
+        'dst' in it &&
+        it.dst === operand &&
+        ((it.op === 'alu' && (reaches(it.a) || reaches(it.b))) || (it.op === 'mov' && reaches(it.a))),
+    )
   }
   switch (op.op) {
     case 'load':
