@@ -3,7 +3,8 @@ import { EXIT, SystemError, UsageError } from '../errors/index.ts'
 
 interface Options {
   readonly backend: string
-  readonly coverage?: string | boolean
+  readonly coverage?: boolean
+  readonly coverageFolder: string
   readonly junit?: string
   readonly name?: string
   readonly kernel?: string
@@ -25,7 +26,7 @@ async function test(files: readonly string[], options: Options): Promise<void> {
       throw new SystemError('progrun.no-kernel', `--backend ${backend} needs bpf(2)`, { details: missing })
   }
   const { runTests } = await import('../progrun/vitest/run-tests.ts')
-  const folder = options.coverage === true ? 'coverage-bpf' : options.coverage === false ? undefined : options.coverage
+  const folder = options.coverage === true ? options.coverageFolder : undefined
   const {
     passed,
     coverage,
@@ -62,10 +63,8 @@ export function register(program: Command): void {
       'auto, emulator, kernel or both: what harness() takes where a test does not say',
       'auto',
     )
-    .option(
-      '--coverage [folder]',
-      'lines and branches of BPF code, as lcov, HTML and istanbul JSON (default coverage-bpf)',
-    )
+    .option('--coverage', 'lines and branches of BPF code, as lcov, HTML and istanbul JSON')
+    .option('--coverage-folder <folder>', 'where to write them', 'coverage-bpf')
     .option('--junit <file>', 'write a JUnit report')
     .option('-t, --name <pattern>', 'only tests whose name matches')
     .option('--kernel <list>', 'other kernels in virtual machines (not there yet)')

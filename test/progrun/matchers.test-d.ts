@@ -1,6 +1,6 @@
 // What must not compile of the harness and its matchers. Checked by tsc: an unused @ts-expect-error is an error.
 import { flowDissector, kprobe, map, skLookup, skMsg, struct, tc, u32, u64, xdp } from 'typebpf'
-import { eth, type Harness, ipv4, tcp } from 'typebpf/progrun'
+import { driveOwn, eth, type Harness, harness, ipv4, tcp } from 'typebpf/progrun'
 import { expect } from 'typebpf/vitest'
 
 declare const t: Harness
@@ -41,6 +41,22 @@ export function runs(): void {
   t.run(message, { packet })
   // @ts-expect-error a probe is not repeated by BPF_PROG_RUN
   t.run(probe, { args: [1n], repeat: 2 })
+}
+
+export async function options(): Promise<void> {
+  await harness(xdpProgram, { backend: 'both', programs: ['a'], ignoreGlobals: ['stamp'], time: 5n, cpu: 1 })
+  // @ts-expect-error there is no such backend
+  await harness(xdpProgram, { backend: 'virtual' })
+  // @ts-expect-error time is in nanoseconds as a bigint
+  await harness(xdpProgram, { time: 5 })
+  // @ts-expect-error programs are named by text
+  await harness(xdpProgram, { programs: [xdpProgram] })
+  // @ts-expect-error nothing is known of a variable's type
+  const unknown: number = t.global('total')
+  await driveOwn(t, probe, { trigger: (link) => link.close() })
+  // @ts-expect-error something must trigger it
+  await driveOwn(t, probe, { pid: 1 })
+  void unknown
 }
 
 export function matchers(): void {

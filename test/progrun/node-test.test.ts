@@ -91,7 +91,16 @@ test('fails', async ({ bpf }) => {
   }
 
   test('runs what is asked for, writes coverage of BPF code', () => {
-    const { code, out, err } = run('user', '-t', 'passes', '--backend', 'emulator', '--coverage', 'cov')
+    const { code, out, err } = run(
+      'user',
+      '-t',
+      'passes',
+      '--backend',
+      'emulator',
+      '--coverage',
+      '--coverage-folder',
+      'cov',
+    )
     expect(code, out + err).toBe(0)
     expect(out).toMatch(/BPF coverage: \d+ of \d+ lines, \d+ of \d+ branches.* → cov\/index\.html/)
     expect(readFileSync(join(folder, 'cov/lcov.info'), 'utf8')).toMatch(/SF:.*xdp-count\.bpf\.ts/)

@@ -244,7 +244,7 @@ export class Harness {
    * `config` are called `state_dropped`.
    * @throws UsageError `progrun.global`; DifferenceError where two backends differ in it
    */
-  global<V = unknown>(name: string): V {
+  global(name: string): unknown {
     const variable = this.object?.variables.find((each) => each.name === name)
     const index = this.#fleet.maps.findIndex(({ section }) => section !== undefined && section === variable?.section)
     if (variable === undefined || index < 0) {
@@ -260,7 +260,7 @@ export class Harness {
     const value =
       this.#backends[0].map(index).get(new Uint8Array(4))?.[0] ?? new Uint8Array(variable.offset + variable.size)
     const layout = variableLayout(variable, this.object)
-    return decodeWith(layout, value.slice(variable.offset, variable.offset + variable.size)) as V
+    return decodeWith(layout, value.slice(variable.offset, variable.offset + variable.size))
   }
 
   /** Types of a map's keys and values: the builder's, else those of BTF, else plain integers and bytes. */
