@@ -4,6 +4,7 @@
  */
 export * from './attach-types.ts'
 export * from './bpf-commands.ts'
+export * from './errno.ts'
 export * from './flags.ts'
 export * from './helper-names.ts'
 export * from './helper-numbers.ts'

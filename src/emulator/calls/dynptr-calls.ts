@@ -1,5 +1,4 @@
-import { type ProgramType, programTypeName } from '../../uapi/index.ts'
-import { ERRNO } from '../errno.ts'
+import { ERRNO, type ProgramType, programTypeName } from '../../uapi/index.ts'
 import type { Machine } from '../machine.ts'
 import { RingMap } from '../maps/index.ts'
 import { SHADOW } from '../memory.ts'

@@ -1,4 +1,4 @@
-import { ERRNO } from '../errno.ts'
+import { ERRNO } from '../../uapi/index.ts'
 import { ExceptionSignal } from '../faults.ts'
 import type { Machine } from '../machine.ts'
 import { ArenaMap } from '../maps/index.ts'

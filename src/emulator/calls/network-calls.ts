@@ -1,5 +1,5 @@
+import { ERRNO } from '../../uapi/index.ts'
 import type { FibRoute } from '../environment.ts'
-import { ERRNO } from '../errno.ts'
 import type { Machine } from '../machine.ts'
 import { HandleMap, StorageMap } from '../maps/index.ts'
 import type { HelperTable } from './table.ts'

@@ -1,6 +1,6 @@
+import { ERRNO } from '../../uapi/index.ts'
 import { setField } from '../contexts/index.ts'
 import { SK_BUFF } from '../contexts/tables.ts'
-import { ERRNO } from '../errno.ts'
 import type { Machine } from '../machine.ts'
 import { adjustRoom } from './adjust-room.ts'
 import { packetAt } from './checksum.ts'

@@ -1,4 +1,4 @@
-import { ERRNO } from '../errno.ts'
+import { ERRNO } from '../../uapi/index.ts'
 import type { Machine } from '../machine.ts'
 import { StackTraceMap, UserRingMap } from '../maps/index.ts'
 import { FUNCTION_HIGH } from '../program.ts'

@@ -1,4 +1,4 @@
-import { ERRNO } from '../errno.ts'
+import { ERRNO } from '../../uapi/index.ts'
 import type { Machine } from '../machine.ts'
 import type { HelperTable } from './table.ts'
 

@@ -1,7 +1,6 @@
 import { InputError } from '../../errors/index.ts'
 import type { MapSpec } from '../../spec/index.ts'
-import { MAP_FLAGS, mapTypeName } from '../../uapi/index.ts'
-import { ERRNO } from '../errno.ts'
+import { ERRNO, MAP_FLAGS, mapTypeName } from '../../uapi/index.ts'
 import type { Machine } from '../machine.ts'
 import { SHADOW } from '../memory.ts'
 import type { LinkedMap } from '../program.ts'

@@ -1,5 +1,4 @@
-import { MAP_TYPES } from '../../uapi/index.ts'
-import { ERRNO } from '../errno.ts'
+import { ERRNO, MAP_TYPES } from '../../uapi/index.ts'
 import { EmulatedMap, type MapEntry } from './map.ts'
 
 const EXIST = 2

@@ -1,5 +1,5 @@
 import type { MapSpec } from '../../spec/index.ts'
-import { ERRNO } from '../errno.ts'
+import { ERRNO } from '../../uapi/index.ts'
 import type { Machine } from '../machine.ts'
 import { SHADOW } from '../memory.ts'
 import { EmulatedMap, type MapEntry } from './map.ts'
