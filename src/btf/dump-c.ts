@@ -66,6 +66,11 @@ export class CDump {
     }
   }
 
+  /** Characters of the text so far. */
+  get length(): number {
+    return this.#out.length
+  }
+
   /** The text so far, and starts anew. */
   take(): string {
     const text = this.#out
@@ -440,14 +445,23 @@ const ALIASES: Readonly<Record<string, string>> = {
   __Poly128_t: 'unsigned __int128',
 }
 
+/** Characters of text that are gathered before they become one string. */
+const FLAT = 1 << 13
+
 /** A header with all types of a BTF, or with those named and what they need. */
 export function dumpC(btf: Btf, roots?: readonly number[]): string {
   const dump = new CDump(btf)
   const parts = [
     '#ifndef __VMLINUX_H__\n#define __VMLINUX_H__\n\n#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n#pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)\n#endif\n\n',
   ]
-  if (roots === undefined) for (let id = 1; id < btf.endId; id++) dump.add(id)
-  else for (const id of roots) dump.add(id)
+  const [encoder, decoder] = [new TextEncoder(), new TextDecoder()]
+  const add = (id: number): void => {
+    dump.add(id)
+    // the text is a rope of small strings: flattened while it is young, the garbage collector need not copy it
+    if (dump.length > FLAT) parts.push(decoder.decode(encoder.encode(dump.take())))
+  }
+  if (roots === undefined) for (let id = 1; id < btf.endId; id++) add(id)
+  else for (const id of roots) add(id)
   parts.push(
     dump.take(),
     '#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n#pragma clang attribute pop\n#endif\n\n#endif /* __VMLINUX_H__ */\n',
