@@ -66,6 +66,11 @@ export function skeleton(object: ObjectSpec, name: string): string {
       .map((v) => `    ${identifier(v.name)}: { offset: ${v.offset}, layout: ${types.expression(v.typeId, v.size)} },`)
     return `  ${quoted(map.section as string)}: {\n${rows.join('\n')}\n  },`
   }
+  // functions of an object without programs have no type to be loaded with
+  const autoload = object.programs
+    .filter((program) => program.autoload !== false && program.section !== '.text')
+    .map((program) => quoted(program.name))
+    .join(', ')
   const bytes = Buffer.from(writeObject(object)).toString('base64')
   const lines = bytes.match(/.{1,120}/g) ?? []
   return `// Written by "typebpf gen skeleton": do not edit.
@@ -98,6 +103,21 @@ interface Place {
 const placesOf = (section: string): [string, Place][] =>
   Object.entries((VARIABLES as unknown as Record<string, Record<string, Place>>)[section] ?? {})
 
+/** An object with just these properties; another name is an error. */
+function accessors(
+  names: readonly string[],
+  get: (name: string) => unknown,
+  set: (name: string, value: unknown) => void,
+): object {
+  const property = (name: string) => ({ enumerable: true, get: () => get(name), set: (value: unknown) => set(name, value) })
+  return Object.freeze(Object.defineProperties({}, Object.fromEntries(names.map((name) => [name, property(name)]))))
+}
+const textOf = (value: unknown): string =>
+  JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? \`\${item}n\` : item))
+
+/** Programs that load by themselves. */
+const PROGRAMS: readonly string[] = [${autoload}]
+
 const BYTES = [
 ${lines.map((line) => `  '${line}',`).join('\n')}
 ].join('')
@@ -109,6 +129,7 @@ export class ${type} {
   #links: Link[] = []
   #globals: GlobalVariables | undefined
   #live: ${type}['variables'] | undefined
+  readonly #values = new Map<string, Map<string, unknown>>()
   /** First values of global variables, until the load; then see \`live\`. */
   readonly variables: { readonly [S in keyof Variables]: Values<Variables[S]> }
   readonly #sys: Sys
@@ -116,16 +137,25 @@ export class ${type} {
   private constructor(object: ObjectSpec, sys: Sys) {
     this.#object = object
     this.#sys = sys
-    const read = (section: string): Record<string, unknown> => {
-      const map = object.maps.find((candidate) => candidate.section === section) as MapSpec
-      const bytes = map.contents?.[0]?.[1] ?? new Uint8Array(map.valueSize)
-      return Object.fromEntries(
-        placesOf(section).map(([name, { offset, layout }]) => [name, decode(layout, bytes, 'little', offset)]),
-      )
+    const section = (name: string) => {
+      const values = new Map(placesOf(name).map(([variable, place]) => [variable, this.#first(name, place)]))
+      this.#values.set(name, values)
+      const set = (variable: string, value: unknown): void => {
+        if (this.#loaded !== undefined) throw new Error(\`\${variable}: the object is loaded, set it through live\`)
+        values.set(variable, value)
+      }
+      return accessors([...values.keys()], (variable) => values.get(variable), set)
     }
     this.variables = Object.fromEntries(
-      Object.keys(VARIABLES).map((section) => [section, read(section)]),
+      Object.keys(VARIABLES).map((name) => [name, section(name)]),
     ) as unknown as this['variables']
+  }
+
+  /** A variable's value in the object file. */
+  #first(section: string, { offset, layout }: Place): unknown {
+    const map = this.#object.maps.find((candidate) => candidate.section === section) as MapSpec
+    const bytes = map.contents?.[0]?.[1] ?? new Uint8Array(map.valueSize)
+    return decode(layout, bytes, 'little', offset)
   }
 
   static open(sys: Sys = realSys()): ${type} {
@@ -135,6 +165,7 @@ export class ${type} {
 
   /** Another size for a map, before the load. */
   resize(map: keyof Codecs, maxEntries: number): this {
+    if (!(map in MAPS)) throw new Error(\`there is no map \${String(map)}\`)
     this.#change((spec) => (spec.name === map ? { ...spec, maxEntries } : spec))
     return this
   }
@@ -144,17 +175,25 @@ export class ${type} {
     this.#object = { ...this.#object, maps: this.#object.maps.map(change) }
   }
 
-  /** Creates the maps and loads the programs. @throws the kernel's refusal of the first program that it refuses */
+  /** Creates all maps and loads the programs. @throws the kernel's refusal of the first program that it refuses */
   load(): this {
     this.#change((spec) => {
       const { section } = spec
       if (section === undefined || placesOf(section).length === 0) return spec
       const bytes = Uint8Array.from(spec.contents?.[0]?.[1] ?? new Uint8Array(spec.valueSize))
-      const values = (this.variables as Record<string, Record<string, unknown>>)[section]
-      for (const [name, { offset, layout }] of placesOf(section)) bytes.set(encode(layout, values[name]), offset)
+      for (const [name, place] of placesOf(section)) {
+        const value = this.#values.get(section)?.get(name)
+        // what nobody changed stays as it is, byte for byte
+        if (textOf(value) === textOf(this.#first(section, place))) continue
+        try {
+          bytes.set(encode(place.layout, value), place.offset)
+        } catch (cause) {
+          throw new Error(\`\${name} of \${section}: \${(cause as Error).message}\`, { cause })
+        }
+      }
       return { ...spec, contents: [[new Uint8Array(4), bytes]] }
     })
-    const loaded = loadObject(this.#sys, this.#object)
+    const loaded = loadObject(this.#sys, this.#object, { allMaps: true, programs: PROGRAMS })
     const failed = loaded.programs.find(({ result }) => result.program === undefined)
     if (failed !== undefined) {
       const error = failed.error ?? new Error(\`\${failed.spec.name} was refused: \${failed.result.message ?? failed.result.verdict}\`)
@@ -177,14 +216,15 @@ export class ${type} {
 
   #handle(name: string): ProgramHandle {
     const program = this.loaded.programs.find(({ spec }) => spec.name === name)?.result.program
-    if (program === undefined) throw new Error(\`\${name} is not loaded\`)
+    if (program === undefined)
+      throw new Error(\`\${name} is \${this.#object.programs.some((spec) => spec.name === name) ? 'not loaded' : 'no program of the object'}\`)
     return program
   }
 
   /** A live map with its types. */
   map<K extends keyof Codecs>(name: K): ${type}Maps[K] {
     const raw = this.loaded.maps.get(name)
-    if (raw === undefined) throw new Error(\`no loaded program uses the map \${name}\`)
+    if (raw === undefined) throw new Error(\`there is no map \${name}\`)
     return new BpfMap<unknown, unknown>(raw, MAPS[name] as never) as ${type}Maps[K]
   }
 
@@ -197,19 +237,13 @@ export class ${type} {
         sections.flatMap((section) => placesOf(section).map(([name, { layout }]) => [name, layout] as const)),
       )
       this.#globals = globals
-      const section = (names: string[]): unknown =>
-        Object.defineProperties(
-          {},
-          Object.fromEntries(
-            names.map((name) => [
-              name,
-              { enumerable: true, get: () => globals.get(name), set: (value: unknown) => globals.set(name, value) },
-            ]),
-          ),
+      const section = (name: string): object =>
+        accessors(
+          placesOf(name).map(([variable]) => variable),
+          (variable) => globals.get(variable),
+          (variable, value) => globals.set(variable, value),
         )
-      this.#live = Object.fromEntries(
-        sections.map((name) => [name, section(placesOf(name).map(([variable]) => variable))]),
-      ) as unknown as this['variables']
+      this.#live = Object.fromEntries(sections.map((name) => [name, section(name)])) as unknown as this['variables']
     }
     return this.#live
   }

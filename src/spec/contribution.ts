@@ -22,6 +22,8 @@ export interface Contribution {
   /** A .BTF section (see BtfBuilder), little endian. */
   readonly btf?: Uint8Array
   readonly license?: string
+  /** What takes part in the object with it, exported or not: programs that a map holds. */
+  readonly also?: readonly SpecContribution[]
 }
 
 /** A value that takes part in an object: `{ [CONTRIBUTION]: … }`, a property, a getter or a method without arguments. */
@@ -59,7 +61,11 @@ export function collectObject(moduleExports: object, options: CollectOptions = {
     if (seen.has(value)) return
     seen.add(value)
     if (Array.isArray(value)) for (const item of value) visit(item)
-    else if (isContribution(value)) parts.push(contributionOf(value))
+    else if (isContribution(value)) {
+      const part = contributionOf(value)
+      parts.push(part)
+      for (const more of part.also ?? []) visit(more)
+    }
   }
   for (const key of Object.keys(moduleExports)) visit((moduleExports as Record<string, unknown>)[key])
   const name = options.name ?? 'program'

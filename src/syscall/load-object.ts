@@ -2,6 +2,7 @@ import { Btf } from '../btf/index.ts'
 import { BpfError, NegativeError, UsageError } from '../errors/index.ts'
 import {
   findProgram,
+  imageBtf,
   type LinkProgramOptions,
   linkProgram,
   type MapSpec,
@@ -34,6 +35,8 @@ export interface LoadObjectOptions extends LoadImageOptions {
    * pinned. Absent: nothing is pinned.
    */
   readonly pinFolder?: string
+  /** Also the maps that no program uses, and an object of maps alone. */
+  readonly allMaps?: boolean
   /** Maps to use instead of the object's own, by name. Not closed. */
   readonly mapsByName?: ReadonlyMap<string, RawMap>
 }
@@ -78,8 +81,21 @@ function aimedAt(image: ProgramImage, target: { readonly fd: number } | undefine
 /** Lines of a refused program's log in the error. */
 const LOG_LINES = 12
 
+function mapBtf(sys: Sys, object: ObjectSpec): { bytes: Uint8Array; live: LiveBtf } | undefined {
+  const bytes = imageBtf(object)?.bytes()
+  try {
+    return bytes === undefined ? undefined : { bytes, live: loadBtf(sys, bytes) }
+  } catch {
+    // maps need no types: those that do are refused by the kernel with their own reason
+    return undefined
+  }
+}
+
+/** Made for every object, whoever uses it: configuration values and struct_ops come with the programs that have them. */
+const isPlain = ({ type, section }: MapSpec): boolean => type !== MAP_TYPES.struct_ops && section !== '.kconfig'
+
 /** The maps of an image and those that stand in their slots, by name. */
-function neededMaps(image: ProgramImage, object: ObjectSpec): MapSpec[] {
+function neededMaps(image: Pick<ProgramImage, 'maps'>, object: ObjectSpec): MapSpec[] {
   const needed = new Map(image.maps.map((spec) => [spec.name, spec]))
   for (const spec of needed.values()) {
     if (spec.type === MAP_TYPES.prog_array) continue
@@ -102,7 +118,8 @@ export function loadObject(sys: Sys, object: ObjectSpec, options: LoadObjectOpti
     options.programs === undefined
       ? object.programs.filter(({ autoload }) => autoload !== false)
       : options.programs.map((name) => findProgram(object, name))
-  if (specs.length === 0) throw new UsageError('load.no-program', `${object.name}: there is no program in it`)
+  if (specs.length === 0 && options.allMaps !== true)
+    throw new UsageError('load.no-program', `${object.name}: there is no program in it`)
   const maps = new Map<string, RawMap>(options.mapsByName ?? [])
   const programs: LoadedProgram[] = []
   let btf: { bytes: Uint8Array; live: LiveBtf } | undefined
@@ -150,6 +167,20 @@ export function loadObject(sys: Sys, object: ObjectSpec, options: LoadObjectOpti
         if (!(error instanceof BpfError)) throw error
         programs.push({ spec, image, result: refusal(error), error })
       }
+    }
+    if (options.allMaps === true) {
+      const rest = object.maps.filter((spec) => !maps.has(spec.name) && isPlain(spec))
+      if (btf === undefined && object.btf !== undefined && rest.length > 0) btf = mapBtf(sys, object)
+      const needed = [...new Set(rest.flatMap((spec) => [spec, ...neededMaps({ maps: [spec] }, object)]))]
+      const given = new Map(
+        needed.flatMap(({ name }, index) => (maps.has(name) ? [[index, maps.get(name) as RawMap]] : [])),
+      )
+      createMapSet(sys, needed, { given, btfFd: btf?.live.fd }).forEach((map, index) => {
+        const spec = needed[index]
+        if (!maps.has(spec.name) && spec.pinning === 'by_name' && options.pinFolder !== undefined)
+          pinByName(map, spec, options.pinFolder)
+        maps.set(spec.name, map)
+      })
     }
     fillProgramArrays(object, maps, programs)
   } catch (error) {

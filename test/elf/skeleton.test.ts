@@ -50,6 +50,44 @@ describe('skeleton', () => {
     expect(() => counter.map('events')).toThrow(/not loaded/)
   })
 
+  test('tells a wrong name, a wrong value and a change too early or too late', () => {
+    using counter = Counter.open()
+    const loose = counter as unknown as {
+      variables: Record<string, Record<string, unknown>>
+      resize(map: string, maxEntries: number): void
+      program(name: string): unknown
+    }
+    expect(() => {
+      loose.variables['.rodata']['limitt'] = 1
+    }).toThrow(/limitt/)
+    expect(() => loose.resize('evnts', 2)).toThrow('there is no map evnts')
+    expect(() => loose.program('count')).toThrow('the object is not loaded')
+    expect(() => counter.live).toThrow('the object is not loaded')
+    loose.variables['.rodata']['limit'] = 'many'
+    expect(() => counter.load()).toThrow(/limit of \.rodata: /)
+  })
+
+  testWith('bpf')('refuses changes after the load and names what is not there', () => {
+    using counter = Counter.open().load()
+    expect(() => {
+      counter.variables['.rodata'].limit = 1
+    }).toThrow('limit: the object is loaded, set it through live')
+    expect(() => counter.program('counts' as never)).toThrow('counts is no program of the object')
+    expect(() => counter.map('evnts' as never)).toThrow('there is no map evnts')
+    expect(() => counter.load()).toThrow(/loaded/)
+  })
+
+  testWith('bpf')('all maps of an object are made, also those that only user space uses', () => {
+    const object = readObject(readFileSync(new URL('../fixtures/objects/counter.el.o', import.meta.url)))
+    const spare = { name: 'spare', type: 1, keySize: 4, valueSize: 8, maxEntries: 2, flags: 0 }
+    using some = loadObject(realSys(), { ...object, maps: [...object.maps, spare] })
+    expect(some.maps.has('spare')).toBe(false)
+    using all = loadObject(realSys(), { ...object, maps: [...object.maps, spare] }, { allMaps: true })
+    expect([...all.maps.keys()].sort()).toEqual([...object.maps.map(({ name }) => name), 'spare'].sort())
+    using alone = loadObject(realSys(), { ...object, programs: [] }, { allMaps: true })
+    expect(alone.maps.size).toBe(object.maps.length)
+  })
+
   testWith('bpf')('attaches what its section places and leaves out what needs a choice', () => {
     const read = (name: string) =>
       readObject(readFileSync(new URL(`../fixtures/objects/${name}.el.o`, import.meta.url)))
