@@ -114,6 +114,7 @@ export function contributionOfUnit(
     externs: unit.externs,
     maps,
     license: unit.license,
+    also: used.flatMap((map) => map.programs ?? []),
     btf: btf.toBytes(),
   }
 }

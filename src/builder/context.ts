@@ -1,7 +1,7 @@
 import type { SourceLocation } from '../asm/index.ts'
 import { BtfBuilder } from '../btf/index.ts'
 import { UsageError } from '../errors/index.ts'
-import type { ExternSpec, MapSpec, VariableSpec } from '../spec/index.ts'
+import type { ExternSpec, MapSpec, SpecContribution, VariableSpec } from '../spec/index.ts'
 import { programTypeName } from '../uapi/index.ts'
 import { hasHelper, helperSince, PROFILE_GPL_ONLY, SLEEPABLE_ONLY } from './facts.ts'
 import { Emitter } from './ir/emitter.ts'
@@ -18,6 +18,8 @@ export interface UsedMap {
   readonly variables?: (btf: BtfBuilder) => readonly VariableSpec[]
   /** Maps that this one holds from the start. */
   readonly holds?: readonly UsedMap[]
+  /** Programs that it holds from the start. */
+  readonly programs?: readonly SpecContribution[]
 }
 
 /** What kind of program a unit is, for what depends on it. */

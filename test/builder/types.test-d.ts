@@ -14,6 +14,7 @@ import {
   config,
   currentTask,
   enumeration,
+  fentry,
   fn,
   globals,
   i32,
@@ -470,3 +471,109 @@ export const hookRules = [
   // @ts-expect-error a struct_ops program names its member
   structOpsMember('init', { struct: 'tcp_congestion_ops' }, () => 0),
 ]
+
+// What options take away, or bring.
+export const optionRules = [
+  xdp('licence', { license: 'MIT' }, (b) => {
+    // @ts-expect-error printing is for GPL-compatible programs
+    b.printk('x')
+    return b.PASS
+  }),
+  xdp('dual', { license: 'Dual MIT/GPL' }, (b) => {
+    b.printk('x')
+    return b.PASS
+  }),
+  kprobe('closed', { function: 'f', license: 'Proprietary' }, (b) => {
+    // @ts-expect-error reading the kernel too
+    b.readKernel(u32, b.arg(0))
+    return b.cpu()
+  }),
+  tc('old', { target: '5.1' }, (b) => {
+    // @ts-expect-error loops are of Linux 5.3
+    b.while(
+      () => b.cpu().eq(1),
+      () => {},
+    )
+    // @ts-expect-error redirection to a peer is of Linux 5.10
+    return b.redirectPeer(1)
+  }),
+  xdp('older', { target: '5.10' }, (b) => {
+    // @ts-expect-error callbacks are of Linux 5.17
+    b.loop(4, () => {})
+    b.while(
+      () => b.cpu().eq(1),
+      () => {},
+    )
+    return b.PASS
+  }),
+  xdp('newer', { target: '6.1' }, (b) => {
+    b.loop(4, () => {})
+    return b.PASS
+  }),
+  tpBtf('task', { attachTo: 'sched_switch', target: '5.10' }, (b) => {
+    // @ts-expect-error the current task as a typed pointer is of Linux 5.11
+    b.task(task)
+    return 0
+  }),
+  fentry('awake', { attachTo: 'f' }, (b) => {
+    // @ts-expect-error only sleepable programs bring pages in
+    b.copyFromUser(i32, b.arg(0))
+    return 0
+  }),
+  fentry('asleep', { attachTo: 'f', sleepable: true }, (b) => b.copyFromUser(u32, b.arg(0)).orReturn(0)),
+  lsm('asleep', { attachTo: 'file_open', sleepable: true }, (b) => {
+    b.copyFromUser(i32, b.arg(0)).orReturn(b.ALLOW)
+    return b.ALLOW
+  }),
+  // @ts-expect-error a misspelt option
+  kprobe('offset', { function: 'f', ofset: 8 }, () => 0),
+  // @ts-expect-error an LSM program has a hook, not a function
+  lsm('hook', { function: 'file_open' }, (b) => b.ALLOW),
+  // @ts-expect-error a uprobe has no event
+  uprobe('event', { binary: '/bin/sh', event: 'a:b' }, () => 0),
+]
+
+// Kernel structs may point to themselves; events may be found by CO-RE.
+const chain = kernelStruct('task_struct', {
+  tgid: i32,
+  get real_parent() {
+    return ptr(chain)
+  },
+})
+const Switch = kernelStruct('trace_event_raw_sched_switch', { next_pid: i32, next_comm: text(16) })
+export const shapeRules = [
+  tpBtf('chain', { attachTo: 'sched_switch' }, (b) => {
+    const one = b.pointer(1, chain).real_parent.real_parent
+    // @ts-expect-error only declared members, at any depth
+    one.pid
+    return one.tgid.to(u32)
+  }),
+  tracepoint('switch', { event: 'sched:sched_switch', args: Switch }, (b) => {
+    // @ts-expect-error only declared members of the event
+    b.args.prev_pid
+    // @ts-expect-error an event's members are read
+    b.args.next_pid.set(1)
+    return b.args.next_pid.to(u32)
+  }),
+  cgroupSockAddr('port', { hook: 'connect4' }, (b) => {
+    b.ctx.userPort.set(8080)
+    // @ts-expect-error a port has 16 bits in network order
+    b.ctx.userPort.set(b.cpu())
+    return b.ALLOW
+  }),
+  sockOps('events', (b) => {
+    b.setCallbacks(['rtt', 'state'])
+    // @ts-expect-error no such event
+    b.setCallbacks(['rtx'])
+    return b.ALLOW
+  }),
+]
+export const initRules = xdp('init', (b) => {
+  pairs.getOrInit(1, { a: 1 }).match((pair) => pair.small.set(2))
+  locked.getOrInit(1, { count: 7 }).match((cell) => cell.pad.set(1))
+  // @ts-expect-error a lock has no first value
+  locked.getOrInit(1, { lock: 1 })
+  // @ts-expect-error a new value is whole
+  pairs.set(1, { a: 1 })
+  return b.PASS
+})

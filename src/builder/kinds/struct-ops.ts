@@ -100,10 +100,10 @@ export class StructOps implements SpecContribution {
       contents: [[new Uint8Array(4), bytes]],
       structOps: { typeName: struct, legacy: !link, members: programs },
     }
-    return { programs: [], maps: [spec], btf: btf.toBytes() }
+    return { programs: [], maps: [spec], btf: btf.toBytes(), also: Object.values(members) }
   }
 }
-/** `structOps('my_cc', { struct: 'tcp_congestion_ops', members: { init, … }, fields: { name: text(16) }, values: { name: 'my_cc' } })`. Export the programs, too. */
+/** `structOps('my_cc', { struct: 'tcp_congestion_ops', members: { init, … }, fields: { name: text(16) }, values: { name: 'my_cc' } })`. */
 export function structOps<const V extends Readonly<Record<string, Type>> = Record<never, never>>(
   name: string,
   options: StructOpsOptions<V>,

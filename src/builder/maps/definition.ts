@@ -20,6 +20,7 @@ export abstract class MapDefinition implements SpecContribution, UsedMap {
   readonly keyType?: Type
   readonly valueType?: Type
   readonly holds?: readonly UsedMap[]
+  readonly programs?: readonly SpecContribution[]
 
   constructor(
     type: MapType,
@@ -72,7 +73,7 @@ export abstract class MapDefinition implements SpecContribution, UsedMap {
     const btf = new BtfBuilder()
     const spec = withTypes(this, btf)
     const held = (this.holds ?? []).map((map) => withTypes(map, btf))
-    return { programs: [], maps: [spec, ...held], btf: btf.toBytes() }
+    return { programs: [], maps: [spec, ...held], btf: btf.toBytes(), also: this.programs ?? [] }
   }
 }
 

@@ -19,6 +19,7 @@ export interface WithContext {
 
 /** Programs by index, for tail calls. */
 export class ProgramArray extends MapDefinition {
+  override readonly programs: readonly BpfProgram[]
   constructor(
     name: string,
     options: MapOptions & { readonly maxEntries: number; readonly programs?: Readonly<Record<number, BpfProgram>> },
@@ -29,6 +30,7 @@ export class ProgramArray extends MapDefinition {
       return [key, program.name] as const
     })
     super('prog_array', name, { keySize: 4, valueSize: 4, maxEntries: options.maxEntries }, { ...options, slots })
+    this.programs = Object.values(options.programs ?? {})
   }
   /** Goes on with another program of the same kind; comes back only when there is none at the index. */
   tailCall(b: WithContext, index: Like<'u32'>): void {
