@@ -68,7 +68,7 @@ const CAUSES: readonly Cause[] = [
     commands: ['task_fd_query'],
     text: 'the descriptor is no perf event or raw tracepoint that runs a program',
   },
-  { errno: ERRNO.EBUSY, commands: ['map_freeze'], text: 'the map is mapped for writing: unmap it first' },
+  { errno: ERRNO.EBUSY, commands: ['map_freeze'], text: 'the map is frozen already, or mapped for writing' },
   { errno: ERRNO.EBUSY, text: 'it is in use: another program, link or map holds it' },
   { errno: ERRNO.EOPNOTSUPP, text: 'this kernel, map type or device does not support it' },
   { errno: ERRNO.ENOTSUPP, commands: ['prog_test_run'], text: 'this program type has no test run in this kernel' },

@@ -70,13 +70,19 @@ const PROGRAM_NEEDS: { readonly [T in ProgramType]?: { attach?: number; flags?: 
   ext: {},
 }
 
-function imageFor(type: ProgramType, text: string): ProgramImage {
+/** @param padding how many instructions stand before those of the text */
+function imageFor(type: ProgramType, text: string, padding = 0): ProgramImage {
   const needs = PROGRAM_NEEDS[type]
+  const code = assembleBytes(text)
+  const insns = new Uint8Array(padding * 8 + code.length)
+  const nothing = assembleBytes('r0 = 0\n')
+  for (let at = 0; at < padding; at++) insns.set(nothing, at * 8)
+  insns.set(code, padding * 8)
   return {
     name: 'probe',
     type: PROGRAM_TYPES[type],
     expectedAttachType: needs?.attach ?? 0,
-    insns: assembleBytes(text),
+    insns,
     license: 'GPL',
     flags: needs?.flags ?? 0,
     maps: [],
@@ -315,18 +321,26 @@ export function attachTypeFeature(sys: Sys, type: ProgramType, attachType: numbe
   })
 }
 
+interface InstructionProbe {
+  readonly since: string
+  readonly text: string
+  /** Instructions before the text. */
+  readonly padding?: number
+}
+
 /** Instruction-set levels and limits: a program that only kernels with them take. */
 const INSTRUCTION_PROBES = {
   'cpu v2': { since: '4.14', text: 'r0 = 0\nif r0 < 1 goto +0\nexit\n' },
   'cpu v3': { since: '5.1', text: 'r0 = 0\nif w0 < 1 goto +0\nexit\n' },
   'cpu v4': { since: '6.6', text: 'r1 = 1\nr0 = (s8)r1\ngotol +0\nexit\n' },
   'bounded loops': { since: '5.3', text: 'r0 = 10\nr0 -= 1\nif r0 != 0 goto -2\nexit\n' },
-  'one million instructions': { since: '5.2', text: `${'r0 = 0\n'.repeat(4096)}exit\n` },
+  'one million instructions': { since: '5.2', text: 'exit\n', padding: 4096 },
   'atomic fetch and add': {
     since: '5.12',
     text: 'r1 = 1\n*(u64 *)(r10 - 8) = r1\nr1 = atomic_fetch_add((u64 *)(r10 - 8), r1)\nr0 = 0\nexit\n',
   },
-  may_goto: { since: '6.9', text: 'r0 = 0\nmay_goto +0\nexit\n' },
+  // A jump over nothing would be refused before 6.13.
+  may_goto: { since: '6.9', text: 'r0 = 0\nmay_goto +1\ngoto -2\nexit\n' },
   'load-acquire': {
     since: '6.15',
     text: 'r1 = 1\n*(u64 *)(r10 - 8) = r1\nr0 = load_acquire((u64 *)(r10 - 8))\nexit\n',
@@ -338,8 +352,8 @@ export const INSTRUCTION_FEATURES = Object.keys(INSTRUCTION_PROBES) as Instructi
 /** Whether the running kernel has an instruction set level or limit. */
 export function instructionFeature(sys: Sys, name: InstructionFeature): Feature {
   return cached(sys, `instructions ${name}`, () => {
-    const { since, text } = INSTRUCTION_PROBES[name]
-    using result = loadImage(sys, imageFor('socket_filter', text))
+    const { since, text, padding }: InstructionProbe = INSTRUCTION_PROBES[name]
+    using result = loadImage(sys, imageFor('socket_filter', text, padding))
     if (result.verdict === 'accept') return SUPPORTED
     if (result.verdict === 'denied') return refusedBy(result.errno)
     return { answer: 'unsupported', since }

@@ -1,6 +1,13 @@
 import { type BpfError, SystemError, UnsupportedError, UsageError } from '../errors/index.ts'
 import type { ProgramImage } from '../spec/index.ts'
-import { type AttrValues, BPF_ATTRS, PROGRAM_TYPES } from '../uapi/index.ts'
+import {
+  type AttrValues,
+  BPF_ATTRS,
+  PROGRAM_TYPES,
+  PROGRAM_TYPES_SINCE,
+  type ProgramType,
+  programTypeName,
+} from '../uapi/index.ts'
 import { type AttachTarget, resolveAttachTarget } from './attach-target.ts'
 import { type LiveBtf, loadBtf } from './btf.ts'
 import { attrOut, tryBpf } from './command.ts'
@@ -10,6 +17,7 @@ import { OwnedFd } from './fd.ts'
 import { kernelBtfFd } from './kernel-btf-fd.ts'
 import { createMapSet } from './map-set.ts'
 import { kernelName, type RawMap } from './raw-map.ts'
+import { newerThanThis } from './since.ts'
 import type { Block, Sys } from './sys.ts'
 import { type LogStatistics, logStatistics, reasonLine, type Verdict, verdictOf } from './verdict.ts'
 
@@ -231,7 +239,10 @@ function loadWithLog(sys: Sys, staging: Staging, values: LoadValues, level: numb
 
 /** Why the kernel refused without a word of the verifier. */
 function silentReason(errno: number, type: number): string {
-  const causes = errnoCauses('prog_load', errno, undefined, { type })
+  const name = programTypeName(type)
+  const since = name === undefined ? undefined : PROGRAM_TYPES_SINCE[name as ProgramType]
+  const hint = errno === ERRNO.EINVAL ? newerThanThis(`program type ${name}`, since) : undefined
+  const causes = errnoCauses('prog_load', errno, undefined, { type, hint })
   return [`prog_load: ${errnoName(errno)} without a reason in the log`, ...causes].join('; ')
 }
 

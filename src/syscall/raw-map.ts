@@ -1,12 +1,13 @@
 import { SystemError, UsageError } from '../errors/index.ts'
 import type { MapSpec } from '../spec/index.ts'
-import { BPF_COMMANDS, type BpfCommand, MAP_TYPES, mapTypeName } from '../uapi/index.ts'
+import { BPF_COMMANDS, type BpfCommand, MAP_TYPES, MAP_TYPES_SINCE, type MapType, mapTypeName } from '../uapi/index.ts'
 import { bpf, tryBpf } from './command.ts'
 import { possibleCpus } from './cpus.ts'
 import { ERRNO } from './errno.ts'
 import { explainErrno } from './explain.ts'
 import { OwnedFd } from './fd.ts'
 import { mapRefusal } from './map-operations.ts'
+import { newerThanThis } from './since.ts'
 import type { Block, Sys } from './sys.ts'
 import { traceCommand, tracing } from './trace.ts'
 
@@ -310,6 +311,11 @@ export function createMapFd(sys: Sys, spec: MapSpec, options: CreateMapOptions =
     const bare = tryBpf(sys, 'map_create', plain)
     if (bare >= 0) fd = bare
   }
-  if (fd < 0) throw explainErrno('map_create', -fd, what, { type: spec.type })
+  if (fd < 0) {
+    const name = mapTypeName(spec.type)
+    const since = name === undefined ? undefined : MAP_TYPES_SINCE[name as MapType]
+    const hint = fd === -ERRNO.EINVAL ? newerThanThis(`map type ${name}`, since) : undefined
+    throw explainErrno('map_create', -fd, what, { type: spec.type, hint })
+  }
   return fd
 }

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import { errnoCauses } from '../../src/syscall/explain.ts'
 import { bpf, createRawMap, ERRNO, FakeSys, readPrivileges, testRun } from '../../src/syscall/index.ts'
+import { newerThanThis } from '../../src/syscall/since.ts'
 import { ATTACH_TYPES, type BpfCommand, MAP_TYPES, PROGRAM_TYPES } from '../../src/uapi/index.ts'
 import { testWith } from '../requirements.ts'
 
@@ -161,4 +162,9 @@ describe('other errnos are explained by command', () => {
     expect(() => createRawMap(sys, spec)).toThrow('map_create of map counts (hash): ENOMEM')
     expect(() => testRun(new FakeSys(() => -133), 3)).toThrow(/errno 133/)
   })
+})
+
+test('what is newer than the running kernel is named with its version', () => {
+  expect(newerThanThis('it', '99.1')).toMatch(/^it came with Linux 99.1, this is \d+\./)
+  expect([newerThanThis('it', '3.18'), newerThanThis('it', undefined)]).toEqual([undefined, undefined])
 })

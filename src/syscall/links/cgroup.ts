@@ -15,6 +15,13 @@ export interface CgroupOptions extends Anchor {
   readonly type: AttachType
 }
 
+/** What came later than cgroup links themselves. */
+function neededKernel({ type, before, after, expectedRevision }: CgroupOptions): string {
+  if (before !== undefined || after !== undefined || expectedRevision !== undefined) return '6.17'
+  if (type.startsWith('cgroup_unix_')) return '6.7'
+  return type === 'lsm_cgroup' ? '6.0' : '5.7'
+}
+
 /** Runs a program for all processes of a cgroup and those below. Linux 5.7; ordering 6.17. */
 export function attachCgroup(program: ProgramHandle, options: CgroupOptions): Link {
   const attach_type = choice(CGROUP_TYPES, options.type, 'cgroup attach type')
@@ -26,7 +33,7 @@ export function attachCgroup(program: ProgramHandle, options: CgroupOptions): Li
   }
   try {
     const { flags, relativeFd, revision } = anchorAttributes(options)
-    return createLink(program, `${options.type} on ${options.cgroup}`, '5.7', {
+    return createLink(program, `${options.type} on ${options.cgroup}`, neededKernel(options), {
       target_fd: folder,
       attach_type,
       flags,

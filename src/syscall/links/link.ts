@@ -1,4 +1,3 @@
-import { release } from 'node:os'
 import { UsageError } from '../../errors/index.ts'
 import { type AttrValues, LINK_TYPES, type LinkType } from '../../uapi/index.ts'
 import { bpf, tryBpf } from '../command.ts'
@@ -7,6 +6,7 @@ import { type Circumstances, explainErrno } from '../explain.ts'
 import { OwnedFd } from '../fd.ts'
 import { type LinkInfo, linkInfo } from '../info.ts'
 import { openPinned, pin } from '../objects.ts'
+import { newerThanThis } from '../since.ts'
 import type { Sys } from '../sys.ts'
 
 /** Anything with a program's fd. */
@@ -57,12 +57,8 @@ export class Link extends OwnedFd {
 
 /** A kernel that is older than a hook says EINVAL, as it does for much else. */
 function circumstances(errno: number, needs: string, type: number): Circumstances {
-  const version = (text: string): number => {
-    const [major, minor] = text.split('.').map((part) => Number.parseInt(part, 10))
-    return major * 1000 + minor
-  }
-  const old = (errno === ERRNO.EINVAL || errno === ERRNO.EOPNOTSUPP) && version(release()) < version(needs)
-  return old ? { type, hint: `it came with Linux ${needs}, this is ${release()}` } : { type }
+  const unknown = errno === ERRNO.EINVAL || errno === ERRNO.EOPNOTSUPP
+  return { type, hint: unknown ? newerThanThis('it', needs) : undefined }
 }
 
 /** BPF_LINK_CREATE. @param needs the first kernel that has this link, for the error */
