@@ -1,10 +1,10 @@
-import type { Timer } from './calls/timer-calls.ts'
 import type { Environment } from './environment.ts'
 import { type Fault, type FaultCode, FaultSignal } from './faults.ts'
 import type { EmulatedMap } from './maps/map.ts'
 import { LinearMemory, REGISTERS, RESERVED_BYTES, SHADOW } from './memory.ts'
 import type { LinkedProgram } from './program.ts'
 import type { RunState } from './run-state.ts'
+import type { Timer } from './timer.ts'
 
 /** Bytes of stack a call frame has, and the distance between frames. */
 export const STACK_BYTES = 512

@@ -1,6 +1,6 @@
 import { ERRNO } from '../../uapi/index.ts'
+import { findMemory } from '../fake-memory.ts'
 import type { Machine } from '../machine.ts'
-import { findMemory } from './system-calls.ts'
 
 const MAX_TEXT = 4096
 

@@ -10,6 +10,7 @@ import { MAP_CALLS, tailTarget } from './map-calls.ts'
 import type { HelperArguments } from './mock.ts'
 import { NETWORK_CALLS } from './network-calls.ts'
 import { loadPacket } from './packet-load.ts'
+import { PROBE_CALLS } from './probe-calls.ts'
 import { SKB_CALLS } from './skb-calls.ts'
 import { SOCKET_CALLS } from './socket-calls.ts'
 import { SYSCTL_CALLS } from './sysctl-calls.ts'
@@ -26,6 +27,7 @@ export type { HelperFunction, HelperTable } from './table.ts'
 const BUILT_IN: HelperTable = {
   ...MAP_CALLS,
   ...SYSTEM_CALLS,
+  ...PROBE_CALLS,
   ...CHECKSUM_CALLS,
   ...XDP_CALLS,
   ...SKB_CALLS,

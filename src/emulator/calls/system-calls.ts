@@ -4,7 +4,7 @@ import { PerfArrayMap } from '../maps/index.ts'
 import { formatText, textBytes } from './format.ts'
 import type { HelperTable } from './table.ts'
 
-/** Times, random numbers, the current task and CPU, printing, memory of the fake kernel. */
+/** Times, random numbers, the current task and CPU, printing, texts. */
 export const SYSTEM_CALLS: HelperTable = {
   ktime_get_ns: (m) => m.environment.nowNs,
   ktime_get_boot_ns: (m) => m.environment.nowNs,
@@ -75,21 +75,6 @@ export const SYSTEM_CALLS: HelperTable = {
     }
     return 0
   },
-  probe_read: (m) => probe(m, eitherFault(m.get64(3))),
-  probe_read_kernel: (m) => probe(m, kernelFault(m.get64(3))),
-  probe_read_user: (m) => probe(m, ERRNO.EFAULT),
-  copy_from_user: (m) => probe(m, ERRNO.EFAULT),
-  probe_read_str: (m) => probeText(m, eitherFault(m.get64(3))),
-  probe_read_kernel_str: (m) => probeText(m, kernelFault(m.get64(3))),
-  probe_read_user_str: (m) => probeText(m, ERRNO.EFAULT),
-  probe_write_user: (m) => {
-    const size = m.low(3)
-    const from = m.readable(2, size)
-    const found = m.findForeign(m.get64(1), size)
-    if (found === undefined) return -ERRNO.EFAULT
-    m.memory.u8.copyWithin(found.linear, from, from + size)
-    return 0
-  },
   perf_event_output: (m) => {
     const size = m.size(5)
     const map = m.map(2)
@@ -140,62 +125,6 @@ function signal(m: Machine): number {
   new DataView(data.buffer).setUint32(0, m.low(1), true)
   m.run.events.push({ kind: 'signal', map: 'send_signal', data })
   return 0
-}
-
-/** Where `size` bytes at a 64-bit address are, when the program's memory or the fake kernel's has them. */
-export function findMemory(m: Machine, address: bigint, size: number): number | undefined {
-  const foreign = m.findForeign(address, size)
-  if (foreign !== undefined) return foreign.linear
-  if (address < 4096n || address + BigInt(size) > BigInt(m.memory.size)) return undefined
-  const at = Number(address)
-  for (let i = 0; i < size; i++) if (m.memory.u8[at + i + m.memory.size] === 0) return undefined
-  return at
-}
-
-/** The end of user addresses, and where the kernel's begin: 48-bit addresses, as x86-64 and arm64 have them. */
-const USER_END = 1n << 47n
-const KERNEL_START = 0xffff_8000_0000_0000n
-
-/** What reading at an address of the kernel fails with: one that can be none is refused without a try. */
-function kernelFault(address: bigint): number {
-  return address >= KERNEL_START ? ERRNO.EFAULT : ERRNO.ERANGE
-}
-/** bpf_probe_read of old decides by the address whose memory it means. */
-function eitherFault(address: bigint): number {
-  return address < USER_END ? ERRNO.EFAULT : kernelFault(address)
-}
-
-function probe(m: Machine, errno: number): number {
-  const size = m.low(2)
-  const to = m.writable(1, size)
-  const from = findMemory(m, m.get64(3), size)
-  if (from === undefined) {
-    m.memory.u8.fill(0, to, to + size)
-    return -errno
-  }
-  m.memory.u8.copyWithin(to, from, from + size)
-  return 0
-}
-
-function probeText(m: Machine, errno: number): number {
-  const size = m.low(2)
-  const to = m.writable(1, size)
-  if (size === 0) return 0
-  const { u8 } = m.memory
-  const address = m.get64(3)
-  let length = 0
-  while (length < size) {
-    const from = findMemory(m, address + BigInt(length), 1)
-    if (from === undefined) {
-      u8.fill(0, to, to + size)
-      return -errno
-    }
-    u8[to + length] = u8[from]
-    length++
-    if (u8[from] === 0) return length
-  }
-  u8[to + size - 1] = 0
-  return size
 }
 
 /** The kernel copies so much of a number's text. */

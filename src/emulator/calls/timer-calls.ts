@@ -1,16 +1,8 @@
 import { ERRNO } from '../../uapi/index.ts'
 import type { Machine } from '../machine.ts'
 import { FUNCTION_HIGH } from '../program.ts'
+import type { Timer } from '../timer.ts'
 import type { HelperTable } from './table.ts'
-
-/** A struct bpf_timer inside a map value. */
-export interface Timer {
-  readonly address: number
-  readonly map: number
-  callback: { program: number; slot: number } | undefined
-  /** When it fires, nanoseconds of the virtual clock. */
-  dueNs: bigint | undefined
-}
 
 function timerAt(m: Machine, register: number): Timer | undefined {
   return m.timers.get(m.readable(register, 16))

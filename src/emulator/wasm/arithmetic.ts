@@ -1,7 +1,7 @@
 import { OPERATION } from '../decode.ts'
 import { I32, I64, OP } from './encoder.ts'
-import type { FunctionCompiler } from './function.ts'
 import { LOCAL } from './layout.ts'
+import type { FunctionWriter } from './writer.ts'
 
 /** Wide and narrow opcodes by the high four bits of the BPF operation, for those that are one WebAssembly instruction. */
 const SIMPLE: Readonly<Record<number, readonly [wide: number, narrow: number]>> = {
@@ -36,7 +36,7 @@ export function isArithmetic(operation: number): boolean {
 }
 
 /** Pushes 1 when the branch is taken. */
-export function emitCondition(f: FunctionCompiler, slot: number): void {
+export function emitCondition(f: FunctionWriter, slot: number): void {
   const { code } = f.context.program
   const operation = code.operation[slot]
   const wide = (operation & 7) === 5
@@ -54,14 +54,14 @@ export function emitCondition(f: FunctionCompiler, slot: number): void {
   f.op(CONDITIONS[kind][wide ? 0 : 1])
 }
 
-function narrowOperand(f: FunctionCompiler, slot: number): void {
+function narrowOperand(f: FunctionWriter, slot: number): void {
   const { code } = f.context.program
   if (code.immediate[slot] === 1) f.i32(code.imm[slot])
   else f.operand(slot).op(OP.i32WrapI64)
 }
 
 /** Division and remainder: by zero gives 0 and the dividend; the smallest number by -1 wraps. */
-function divide(f: FunctionCompiler, slot: number, wide: boolean, signed: boolean, remainder: boolean): void {
+function divide(f: FunctionWriter, slot: number, wide: boolean, signed: boolean, remainder: boolean): void {
   const { code } = f.context.program
   const dst = code.dst[slot]
   const dividend = (): void => {
@@ -106,12 +106,12 @@ function divide(f: FunctionCompiler, slot: number, wide: boolean, signed: boolea
 }
 
 /** Reverses the bytes of the i32 in local `pointer` and leaves the result on the stack. */
-function swap32(f: FunctionCompiler): void {
+function swap32(f: FunctionWriter): void {
   f.get(LOCAL.pointer).i32(8).op(OP.i32Rotl).i32(0x00ff00ff).op(OP.i32And)
   f.get(LOCAL.pointer).i32(8).op(OP.i32Rotr).i32(0xff00ff00).op(OP.i32And, OP.i32Or)
 }
 
-function swapBytes(f: FunctionCompiler, dst: number, bits: number): void {
+function swapBytes(f: FunctionWriter, dst: number, bits: number): void {
   f.register(dst).op(OP.i32WrapI64).set(LOCAL.pointer)
   swap32(f)
   if (bits === 16) f.i32(16).op(OP.i32ShrU)
@@ -125,7 +125,7 @@ function swapBytes(f: FunctionCompiler, dst: number, bits: number): void {
   f.setRegister(dst)
 }
 
-function signExtend(f: FunctionCompiler, slot: number, wide: boolean): void {
+function signExtend(f: FunctionWriter, slot: number, wide: boolean): void {
   const { code } = f.context.program
   const bits = code.offset[slot]
   f.register(code.src[slot])
@@ -134,7 +134,7 @@ function signExtend(f: FunctionCompiler, slot: number, wide: boolean): void {
   f.setRegister(code.dst[slot])
 }
 
-export function emitArithmetic(f: FunctionCompiler, slot: number): void {
+export function emitArithmetic(f: FunctionWriter, slot: number): void {
   const { code } = f.context.program
   const operation = code.operation[slot]
   const dst = code.dst[slot]

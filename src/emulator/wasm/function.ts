@@ -1,41 +1,27 @@
 import { LD_IMM64 } from '../../uapi/index.ts'
 import { OPERATION } from '../decode.ts'
 import { MAY_GOTO_LIMIT } from '../interpreter.ts'
-import { FRAME_STRIDE, MAX_FRAMES, type Machine, STACK_BYTES } from '../machine.ts'
-import { REGISTERS, SHADOW } from '../memory.ts'
-import type { LinkedProgram } from '../program.ts'
+import { FRAME_STRIDE, MAX_FRAMES, STACK_BYTES } from '../machine.ts'
+import { SHADOW } from '../memory.ts'
 import { emitArithmetic, emitCondition, isArithmetic } from './arithmetic.ts'
 import type { Block, FunctionGraph } from './cfg.ts'
-import { OP, VOID, WasmBytes } from './encoder.ts'
-import { FAULT_KIND, FUEL_ADDRESS, type ImportName, importIndex, LOCAL, LOCAL_GROUPS } from './layout.ts'
+import { OP, VOID } from './encoder.ts'
+import { FAULT_KIND, FUEL_ADDRESS, LOCAL, LOCAL_GROUPS } from './layout.ts'
 import { emitAtomic, emitLoad, emitStore, isMemoryAccess } from './memory-access.ts'
-import { findSpans, type Span } from './spans.ts'
-
-/** What a function is compiled in. */
-export interface CompileContext {
-  readonly machine: Machine
-  readonly program: LinkedProgram
-  /** Function index by entry slot. */
-  readonly functions: ReadonlyMap<number, number>
-}
+import { findSpans } from './spans.ts'
+import { type CompileContext, FunctionWriter } from './writer.ts'
 
 type Label = { readonly kind: 'loop' | 'after' | 'if'; readonly block: number }
 
 /** Compiles one function: structured control flow from the dominator tree (Ramsey, "Beyond Relooper", 2022). */
-export class FunctionCompiler {
-  readonly context: CompileContext
+export class FunctionCompiler extends FunctionWriter {
   readonly graph: FunctionGraph
-  readonly out = new WasmBytes()
   readonly #children: number[][]
   readonly #labels: Label[] = []
   readonly usesStack: boolean
-  /** Spans of the current block. */
-  spans: ReadonlyMap<number, Span> = new Map()
-  /** Instructions of the current block that come after the current one: not executed yet but paid for. */
-  unpaid = 0
 
   constructor(context: CompileContext, graph: FunctionGraph) {
-    this.context = context
+    super(context)
     this.graph = graph
     this.#children = graph.blocks.map(() => [])
     for (let node = 1; node < graph.blocks.length; node++) this.#children[graph.dominator[node]].push(node)
@@ -84,77 +70,6 @@ export class FunctionCompiler {
   }
   #memoryFill(): void {
     this.out.bytes(0xfc, 0x0b, 0x00)
-  }
-
-  // Small pieces ----------------------------------------------------------------------------------------------------
-
-  get(local: number): this {
-    this.out.byte(OP.localGet).u32(local)
-    return this
-  }
-  set(local: number): this {
-    this.out.byte(OP.localSet).u32(local)
-    return this
-  }
-  i32(value: number): this {
-    this.out.byte(OP.i32Const).s32(value)
-    return this
-  }
-  i64(value: bigint): this {
-    this.out.byte(OP.i64Const).s64(value)
-    return this
-  }
-  op(...opcodes: readonly number[]): this {
-    this.out.bytes(...opcodes)
-    return this
-  }
-  /** A load or store with its alignment hint 0. */
-  memory(opcode: number, offset: number): this {
-    this.out.byte(opcode).u32(0).u32(offset)
-    return this
-  }
-  /** Pushes a BPF register. */
-  register(number: number): this {
-    if (number !== 10) return this.get(LOCAL.registers[number])
-    return this.get(LOCAL.stack).i32(STACK_BYTES).op(OP.i32Add, OP.i64ExtendI32U)
-  }
-  setRegister(number: number): this {
-    return this.set(LOCAL.registers[number])
-  }
-  /** Pushes the second operand of an arithmetic instruction or jump. */
-  operand(slot: number): this {
-    const { code } = this.context.program
-    return code.immediate[slot] === 1 ? this.i64(BigInt(code.imm[slot])) : this.register(code.src[slot])
-  }
-  /** Pushes the fuel as it is right after the current instruction. */
-  paidFuel(): this {
-    this.get(LOCAL.fuel)
-    if (this.unpaid > 0) this.i32(this.unpaid).op(OP.i32Add)
-    return this
-  }
-  callImport(name: ImportName): this {
-    this.out.byte(OP.call).u32(importIndex(name))
-    return this
-  }
-  fault(slot: number, kind: number): this {
-    this.i32(slot).i32(kind).get(LOCAL.frame).paidFuel().callImport('fault')
-    return this.op(OP.unreachable)
-  }
-  reloadFuel(unpaid: number): this {
-    this.i32(0).memory(OP.i32Load, FUEL_ADDRESS)
-    if (unpaid > 0) this.i32(unpaid).op(OP.i32Sub)
-    return this.set(LOCAL.fuel)
-  }
-  /** Writes a BPF register to its place in memory. */
-  spill(number: number): this {
-    return this.i32(0)
-      .register(number)
-      .memory(OP.i64Store, REGISTERS + 8 * number)
-  }
-  reload(number: number): this {
-    return this.i32(0)
-      .memory(OP.i64Load, REGISTERS + 8 * number)
-      .setRegister(number)
   }
 
   // Control flow ----------------------------------------------------------------------------------------------------

@@ -1,9 +1,8 @@
 import { OPERATION } from '../decode.ts'
 import { STACK_BYTES } from '../machine.ts'
 import { I32, I64, OP, VOID } from './encoder.ts'
-import type { FunctionCompiler } from './function.ts'
 import { FAULT_KIND, LOCAL } from './layout.ts'
-import type { Span } from './spans.ts'
+import type { FunctionWriter, Span } from './writer.ts'
 
 const SIZES = [4, 2, 1, 8]
 const LOADS: Readonly<Record<number, number>> = { 1: OP.i64Load8u, 2: OP.i64Load16u, 4: OP.i64Load32u, 8: OP.i64Load }
@@ -31,13 +30,13 @@ export function isMemoryAccess(operation: number): boolean {
 }
 
 /** `byte` in each of `size` bytes, pushed as i32 or i64. */
-function pattern(f: FunctionCompiler, size: number, byte: number): void {
+function pattern(f: FunctionWriter, size: number, byte: number): void {
   if (size === 8) f.i64(BigInt(byte) * 0x0101010101010101n)
   else f.i32(Number(BigInt.asIntN(32, BigInt(byte) * [0n, 1n, 0x0101n, 0n, 0x01010101n][size])))
 }
 
 /** Fills local `pointer` the careful way; the address is base register + offset. */
-function careful(f: FunctionCompiler, slot: number, base: number, size: number, write: boolean): void {
+function careful(f: FunctionWriter, slot: number, base: number, size: number, write: boolean): void {
   f.i32(slot)
   f.register(base).op(OP.i32WrapI64)
   f.register(base).i64(32n).op(OP.i64ShrU, OP.i32WrapI64)
@@ -50,7 +49,7 @@ function careful(f: FunctionCompiler, slot: number, base: number, size: number, 
 }
 
 /** Leaves the checked linear address in local `pointer`. */
-function checkedAddress(f: FunctionCompiler, slot: number, base: number, size: number, write: boolean): void {
+function checkedAddress(f: FunctionWriter, slot: number, base: number, size: number, write: boolean): void {
   const { code } = f.context.program
   const { size: shadow } = f.context.machine.memory
   const offset = code.offset[slot]
@@ -91,12 +90,12 @@ function stackOffset(base: number, offset: number, size: number): number {
   return base === 10 && offset >= -STACK_BYTES && offset <= -size ? STACK_BYTES + offset : -1
 }
 
-function sizeOf(f: FunctionCompiler, slot: number): number {
+function sizeOf(f: FunctionWriter, slot: number): number {
   return SIZES[(f.context.program.image.insns[slot * 8] >> 3) & 3]
 }
 
 /** Checks that every byte of a span is readable now; notes the answer and the span's address. */
-function checkSpan(f: FunctionCompiler, span: Span): void {
+function checkSpan(f: FunctionWriter, span: Span): void {
   const { size: shadow } = f.context.machine.memory
   const length = span.high - span.low
   f.register(span.base)
@@ -117,7 +116,7 @@ function checkSpan(f: FunctionCompiler, span: Span): void {
   f.set(LOCAL.spanPassed + span.base)
 }
 
-export function emitLoad(f: FunctionCompiler, slot: number): void {
+export function emitLoad(f: FunctionWriter, slot: number): void {
   const { code } = f.context.program
   const { machine } = f.context
   const size = sizeOf(f, slot)
@@ -151,7 +150,7 @@ export function emitLoad(f: FunctionCompiler, slot: number): void {
   f.get(LOCAL.stack).memory(load, at).setRegister(code.dst[slot])
 }
 
-export function emitStore(f: FunctionCompiler, slot: number): void {
+export function emitStore(f: FunctionWriter, slot: number): void {
   const { code } = f.context.program
   const { machine } = f.context
   const size = sizeOf(f, slot)
@@ -185,7 +184,7 @@ const FETCH: Readonly<Record<number, readonly [wide: number, narrow: number]>> =
 }
 
 /** Atomic operations: emulated programs run alone, so plain steps are atomic. */
-export function emitAtomic(f: FunctionCompiler, slot: number): void {
+export function emitAtomic(f: FunctionWriter, slot: number): void {
   const { code } = f.context.program
   const wide = code.operation[slot] === OPERATION.atomic64
   const size = wide ? 8 : 4

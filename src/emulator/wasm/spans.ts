@@ -3,19 +3,7 @@ import { OPERATION } from '../decode.ts'
 import type { LinkedProgram } from '../program.ts'
 import { isArithmetic } from './arithmetic.ts'
 import type { Block } from './cfg.ts'
-
-/**
- * Loads of one block through one unchanged base register: one check of the whole range covers them all, because nothing between
- * them can take a permission away. Where that check does not pass, each load is checked by itself as ever.
- */
-export interface Span {
-  readonly base: number
-  /** Offsets from the base: first byte, and the byte behind the last one. */
-  readonly low: number
-  readonly high: number
-  /** The first load's slot. */
-  readonly first: number
-}
+import type { Span } from './writer.ts'
 
 const MAX_SPAN_BYTES = 64
 /** One check of a range costs as much as about two of single loads. */
