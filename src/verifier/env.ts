@@ -6,7 +6,7 @@ import { instructionText } from './disassembly.ts'
 import { KERNEL_OBJECT, KernelTypes } from './kernel-types.ts'
 import type { Kfunc } from './kfunc-prototype.ts'
 import { Log, type LogPosition } from './log.ts'
-import { fieldsOfType, OBJECT_KINDS, type ObjectField } from './object-fields.ts'
+import { fieldsOfObject, type ObjectField } from './object-fields.ts'
 import { type Code, decodeProgram, type ProgramMap, type Subprogram } from './program.ts'
 import type { ProgramFacts, VerifierTables } from './prototype.ts'
 import type { StackLiveness } from './stack-liveness.ts'
@@ -216,8 +216,7 @@ export class Env {
   fieldsOf(id: number): readonly ObjectField[] {
     let fields = this.#objectFields.get(id)
     if (fields === undefined) {
-      const all = this.btf === undefined ? [] : fieldsOfType(this.btf, id)
-      fields = all.filter(({ kind }) => OBJECT_KINDS.has(kind))
+      fields = this.btf === undefined ? [] : fieldsOfObject(this.btf, id)
       this.#objectFields.set(id, fields)
     }
     return fields

@@ -1,6 +1,6 @@
 /** Objects that the program allocates, and the lists and trees that hold them (kfuncs of kernel/bpf/helpers.c in 6.18). */
 import { isConst, markKnown, valueNumber } from './bounds.ts'
-import { EFAULT, EINVAL, type Env } from './env.ts'
+import { EFAULT, type Env } from './env.ts'
 import { type KernelTypes, PROGRAM_OBJECT } from './kernel-types.ts'
 import type { KfuncCall } from './kfunc-arguments.ts'
 import { fieldText, type ObjectField } from './object-fields.ts'
@@ -80,9 +80,8 @@ function checkLocked(env: Env, register: number, fields: readonly ObjectField[],
   const held = state.references.some((r) => isLock(r) && r.id === id && r.owner === owner)
   if (state.activeLocks > 0 && held) return
   if (state.activeLocks > 0) env.say('held lock and object are not in the same allocation')
-  // Of a lock that may fail the kernel prints the offset of the one that is not there.
-  const offset = fields.find((f) => f.kind === 'bpf_spin_lock')?.offset ?? -EINVAL
-  env.reject(`bpf_spin_lock at off=${offset} must be held for ${kind}`)
+  const lock = fields.find((f) => f.kind === 'bpf_spin_lock')
+  env.reject(`bpf_spin_lock at off=${lock?.offset} must be held for ${kind}`)
 }
 
 /** The callback of a tree is running, under the tree's lock. */

@@ -9,6 +9,7 @@ import { checkFunction } from './engine.ts'
 import { Env, Rejection, Unmodelled } from './env.ts'
 import { markFastcallPatterns, removeFastcallSpills } from './fastcall.ts'
 import { KernelTypes } from './kernel-types.ts'
+import { hasFaultyObject } from './object-fields.ts'
 import { describeMap } from './program.ts'
 import { addInlinedStack, checkStackDepth, removeDeadFunctions } from './stack-depth.ts'
 import { addSubprograms, checkSubprograms, resolveImmediates } from './structure.ts'
@@ -164,7 +165,8 @@ function checkGlobals(env: Env): void {
 function parseBtf(image: ProgramImage): Btf | undefined | 'bad' {
   if (image.btf === undefined) return undefined
   try {
-    return new Btf(image.btf)
+    const btf = new Btf(image.btf)
+    return hasFaultyObject(btf) ? 'bad' : btf
   } catch {
     return 'bad'
   }

@@ -21,6 +21,7 @@ import { cornersGenerator } from './corners.ts'
 import { damage } from './damage.ts'
 import { KERNEL_OBJECT_GENERATORS } from './kernel-objects.ts'
 import { mutationGenerator } from './mutation.ts'
+import { ownObjectsGenerator } from './own-objects.ts'
 
 type Action = (w: Writer) => unknown
 type Weights = readonly (readonly [weight: number, action: Action])[]
@@ -288,6 +289,7 @@ export const GENERATORS: readonly Generator[] = [
   contextGenerator,
   cornersGenerator,
   ...KERNEL_OBJECT_GENERATORS,
+  ownObjectsGenerator,
   {
     name: 'structure',
     generate: (random) => damage(random, generateFamily(random.pick(FAMILIES), random, true)),
