@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { findFunctions } from 'typebpf/kernel'
 
 /** One frame of a stack. */
@@ -70,20 +70,27 @@ interface Place {
   readonly size: number
 }
 
-/** Functions of one file by file offset. Kept while the program runs: files do not change under a process. */
+/** Functions of one file by file offset, by the file itself: many processes run the same. */
 const files = new Map<string, readonly Place[]>()
 
 function functionsOf(path: string): readonly Place[] {
-  let places = files.get(path)
+  let file: string
+  try {
+    const { dev, ino, mtimeMs } = statSync(path)
+    file = `${dev}:${ino}:${mtimeMs}`
+  } catch {
+    return []
+  }
+  let places = files.get(file)
   if (places === undefined) {
     try {
       const all = findFunctions(path, () => true).map(({ name, offset, size }) => ({ name, start: offset, size }))
       places = all.sort((a, b) => a.start - b.start || b.size - a.size)
     } catch {
-      // gone, not readable or no ELF file: its frames have no names
+      // gone meanwhile, not readable or no ELF file: its frames have no names
       places = []
     }
-    files.set(path, places)
+    files.set(file, places)
   }
   return places
 }
@@ -102,6 +109,7 @@ function placeAt(places: readonly Place[], at: number): Place | undefined {
 export class ProcessSymbols {
   readonly #pid: number
   readonly #regions: readonly Region[]
+  readonly #files = new Map<string, readonly Place[]>()
   #generated: readonly Place[] | undefined
 
   constructor(pid: number) {
@@ -120,10 +128,20 @@ export class ProcessSymbols {
     if (region === undefined || address >= region.end) return unknown(address)
     if (!region.path.startsWith('/')) return this.#generatedFrame(address, region)
     const at = Number(address - region.start + region.fileOffset)
-    const own = `/proc/${this.#pid}/root${region.path}`
-    const place = placeAt(functionsOf(own), at) ?? placeAt(functionsOf(region.path), at)
+    const place = placeAt(this.#functionsIn(region), at)
     if (place === undefined) return unknown(address, region.path)
     return { address, name: place.name, offset: at - place.start, module: region.path }
+  }
+
+  /** As the process sees the file; where that is no longer there, as this process does. */
+  #functionsIn({ path }: Region): readonly Place[] {
+    let places = this.#files.get(path)
+    if (places === undefined) {
+      const own = functionsOf(`/proc/${this.#pid}/root${path}`)
+      places = own.length > 0 ? own : functionsOf(path)
+      this.#files.set(path, places)
+    }
+    return places
   }
 
   /** Code that a runtime made: it may have written /tmp/perf-PID.map (node --perf-basic-prof, Java agents). */
