@@ -26,4 +26,5 @@ export {
 export { readHeader } from './header.ts'
 export { type MergedBtf, type MergeInput, mergeBtf } from './merge.ts'
 export { minimalCoreBtf } from './minimal.ts'
+export { type SimplerBtf, simplerBtf } from './older.ts'
 export * from './types.ts'

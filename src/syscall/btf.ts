@@ -1,6 +1,7 @@
-import { SystemError } from '../errors/index.ts'
+import { Btf, simplerBtf } from '../btf/index.ts'
+import { BpfError, SystemError } from '../errors/index.ts'
 import { tryBpf } from './command.ts'
-import { errnoName } from './errno.ts'
+import { ERRNO, errnoName } from './errno.ts'
 import { errnoCauses } from './explain.ts'
 import { OwnedFd } from './fd.ts'
 import type { Sys } from './sys.ts'
@@ -8,10 +9,20 @@ import type { Sys } from './sys.ts'
 /** BTF that lives in the kernel. */
 export class LiveBtf extends OwnedFd {}
 
+/** What older kernels may take; none of bytes that do not read as BTF: the kernel says what is wrong with them. */
+function formsFor(bytes: Uint8Array): Uint8Array[] {
+  try {
+    return [...simplerBtf(new Btf(bytes))].map((form) => form.bytes)
+  } catch (error) {
+    if (error instanceof BpfError) return []
+    throw error
+  }
+}
+
 const LOG_BYTES = 64 * 1024
 
 /**
- * BPF_BTF_LOAD. Linux 4.18.
+ * BPF_BTF_LOAD. Linux 4.18. What a kernel does not know yet is said in its own terms where it can be, as libbpf does.
  * @throws SystemError with the kernel's own line when it does not take the types
  */
 export function loadBtf(sys: Sys, bytes: Uint8Array): LiveBtf {
@@ -19,6 +30,13 @@ export function loadBtf(sys: Sys, bytes: Uint8Array): LiveBtf {
   data.bytes.set(bytes)
   const fd = tryBpf(sys, 'btf_load', { btf: data.address, btf_size: bytes.length })
   if (fd >= 0) return new LiveBtf(sys, fd, 'BTF')
+  if (fd === -ERRNO.EINVAL)
+    for (const simpler of formsFor(bytes)) {
+      data.bytes.set(simpler)
+      const older = tryBpf(sys, 'btf_load', { btf: data.address, btf_size: bytes.length })
+      if (older >= 0) return new LiveBtf(sys, older, 'BTF')
+    }
+  data.bytes.set(bytes)
   using log = sys.alloc(LOG_BYTES)
   const again = tryBpf(sys, 'btf_load', {
     btf: data.address,
