@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { bundleCli } from './bundle-cli.mjs'
+import { bundleLibrary } from './bundle-library.mjs'
 import { bundleTools } from './bundle-tools.mjs'
 
 const root = resolve(import.meta.dirname, '..')
@@ -29,5 +30,6 @@ copy(join(root, 'src'))
 copy(join(root, 'programs'))
 await bundleCli(dist)
 await bundleTools(dist)
+await bundleLibrary(dist)
 chmodSync(join(dist, 'src/cli/bin.js'), 0o755)
 writeFileSync(join(dist, '.built'), '')
