@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { UsageError } from '../errors/index.ts'
 import { COMMANDS } from './commands.ts'
 import { FLAGS } from './words/arguments.ts'
-import type { Noun, Verb } from './words/noun.ts'
+import { legendOf, type Noun, type Verb } from './words/noun.ts'
 import { NOUNS } from './words/nouns.ts'
 
 /** One command's words, as completion needs them. */
@@ -33,6 +33,10 @@ function keywords(usage: string): string[] {
   return [...new Set(usage.match(/(?<![A-Za-z_])[a-z][a-z0-9_]*(?![A-Za-z_])/g) ?? [])]
 }
 
+/** A verb's usage with what its capital words stand for: choices in braces only, the rest is prose. */
+const usage = ({ words }: Verb): string =>
+  [words, ...legendOf(words).map(([, meaning]) => /^\{.*?\}/.exec(meaning)?.[0] ?? '')].join(' ')
+
 function nounNodes({ name: noun, verbs }: Noun): Node[] {
   const names = (verb: Verb): string[] => (verb.alias === undefined ? [verb.name] : [verb.name, verb.alias])
   const children = verbs.flatMap((verb) => names(verb).map((name) => ({ name, summary: verb.summary })))
@@ -42,7 +46,7 @@ function nounNodes({ name: noun, verbs }: Noun): Node[] {
     ...verbs.flatMap((verb) =>
       names(verb).map((name) => ({
         path: `${noun} ${name}`,
-        children: keywords(verb.words).map((word) => ({ name: word, summary: `${noun} ${name}` })),
+        children: keywords(usage(verb)).map((word) => ({ name: word, summary: `${noun} ${name}` })),
         options: GLOBAL,
       })),
     ),
@@ -170,7 +174,7 @@ export function register(program: Command): void {
   program
     .command('completion')
     .description('print a completion script for bash, zsh or fish')
-    .argument('<shell>', 'bash, zsh or fish')
+    .argument('<bash|zsh|fish>', 'the shell')
     .action(async (shell: string) => {
       process.stdout.write(await completionScript(shell))
     })

@@ -1,4 +1,5 @@
 import { writeFileSync } from 'node:fs'
+import { setFlagsFromString } from 'node:v8'
 import { type Btf, dumpC, dumpJson, dumpKernelTypes, dumpRaw, dumpTypeScript } from '../../btf/index.ts'
 import { NegativeError, UsageError } from '../../errors/index.ts'
 import { mapInfo, programInfo, realSys } from '../../syscall/index.ts'
@@ -102,6 +103,8 @@ function namedRoots(ids: readonly number[] | undefined): readonly number[] {
 
 /** `btf dump SOURCE [format raw|c|ts|ts-kernel] [root_id ID] [root NAME] [-o FILE]`. */
 export function dump(words: readonly string[], context: Context): void {
+  // all types stay alive to the end: room for young objects that grows at once saves copying them again and again
+  setFlagsFromString('--semi-space-growth-factor=16')
   const { btf, roots, rest } = source(words, context.baseBtf)
   let format: Format = 'raw'
   const ids = [...roots]

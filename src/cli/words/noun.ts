@@ -43,9 +43,31 @@ export interface Noun {
   readonly verbs: readonly Verb[]
 }
 
-/** How to name an object. */
-export const HANDLES = {
-  program: '{ id ID | tag TAG | name NAME | pinned PATH }',
-  map: '{ id ID | name NAME | pinned PATH }',
-  link: '{ id ID | pinned PATH }',
-} as const
+/** What the capital words of usage lines stand for. */
+export const LEGEND: Readonly<Record<string, string>> = {
+  PROG: '{ id ID | tag TAG | name NAME | pinned PATH }, or a bare id',
+  MAP: '{ id ID | name NAME | pinned PATH }, or a bare id',
+  LINK: '{ id ID | pinned PATH }, or a bare id',
+  DATA: 'bytes: 1 2 0x0f …, or hex 01 02 0f …',
+  VALUE: 'DATA; MAP in a map of maps; PROG in a program array',
+  ATTACH_TYPE:
+    "{ ingress | egress | sock_create | sock_release | sock_ops | device | bind4 | bind6 | connect4 | connect6 | post_bind4 | post_bind6 | getpeername4 | getpeername6 | getsockname4 | getsockname6 | sendmsg4 | sendmsg6 | recvmsg4 | recvmsg6 | sysctl | getsockopt | setsockopt }, or libbpf's name (cgroup_inet4_connect)",
+  SKB_TYPE: '{ sk_msg_verdict | sk_skb_verdict | sk_skb_stream_verdict | sk_skb_stream_parser | flow_dissector }',
+  NET_TYPE: '{ xdp | xdpgeneric | xdpdrv | xdpoffload | tcx_ingress | tcx_egress }',
+  CGROUP: 'a folder of the cgroup2 file system',
+}
+
+/** The capital words of a usage line, with those that they name in turn. */
+export function legendOf(words: string): readonly (readonly [word: string, meaning: string])[] {
+  const found = new Map<string, string>()
+  const look = (text: string): void => {
+    for (const [word] of text.matchAll(/[A-Z][A-Z_]+/g)) {
+      const meaning = LEGEND[word]
+      if (meaning === undefined || found.has(word)) continue
+      found.set(word, meaning)
+      look(meaning)
+    }
+  }
+  look(words)
+  return [...found]
+}

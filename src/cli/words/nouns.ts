@@ -1,4 +1,4 @@
-import { type Action, HANDLES, type Noun, type Verb } from './noun.ts'
+import type { Action, Noun, Verb } from './noun.ts'
 
 const show = (words: string, summary: string, load: () => Promise<Action>): Verb => ({
   name: 'show',
@@ -8,60 +8,52 @@ const show = (words: string, summary: string, load: () => Promise<Action>): Verb
   load,
 })
 
-const MAP_DATA = `${HANDLES.map} [key DATA]`
-const ATTACH_TYPES =
-  '{ sk_msg_verdict | sk_skb_verdict | sk_skb_stream_verdict | sk_skb_stream_parser | flow_dissector }'
-const CGROUP_PROG = `CGROUP ATTACH_TYPE PROG [multi | override]`
-const NET_TYPE = '{ xdp | xdpgeneric | xdpdrv | xdpoffload | tcx_ingress | tcx_egress }'
-
 const PROG: Noun = {
   name: 'prog',
   summary: 'the programs in the kernel',
   verbs: [
     show(
-      `[${HANDLES.program}]`,
+      '[PROG]',
       'list all programs, or those that the words name',
       async () => (await import('../prog/show.ts')).show,
     ),
     {
       name: 'dump',
-      words: `{ xlated | jited } ${HANDLES.program} [file FILE | opcodes | linum | visual]`,
+      words: '{ xlated | jited } PROG [file FILE | opcodes | linum | visual]',
       summary: 'the instructions as the verifier left them, or the machine code',
       load: async () => (await import('../prog/dump.ts')).dump,
     },
     {
       name: 'pin',
-      words: `${HANDLES.program} PATH`,
+      words: 'PROG PATH',
       summary: 'pin a program to a path of a BPF file system',
       load: async () => (await import('../objects/pin-words.ts')).pinWords('program'),
       silent: true,
     },
     {
       name: 'load',
-      words:
-        'OBJ PATH [type TYPE] [map { idx INDEX | name NAME } MAP] [{ dev | offload_dev | xdpmeta_dev } NAME] [pinmaps DIR] [autoattach]',
+      words: 'OBJ PATH [type TYPE] [map { idx INDEX | name NAME } MAP] [pinmaps DIR] [autoattach]',
       summary: 'load the first program of an object and pin it',
       load: async () => (await import('../prog/load.ts')).loadFirst,
       silent: true,
     },
     {
       name: 'loadall',
-      words:
-        'OBJ DIR [type TYPE] [map { idx INDEX | name NAME } MAP] [{ dev | offload_dev | xdpmeta_dev } NAME] [pinmaps DIR] [autoattach]',
+      words: 'OBJ DIR [type TYPE] [map { idx INDEX | name NAME } MAP] [pinmaps DIR] [autoattach]',
       summary: 'load all programs of an object and pin each below a folder',
       load: async () => (await import('../prog/load.ts')).loadAll,
       silent: true,
     },
     {
       name: 'attach',
-      words: `PROG ${ATTACH_TYPES} [MAP]`,
+      words: 'PROG SKB_TYPE [MAP]',
       summary: 'attach a program to a sockmap, or a flow dissector to this network namespace',
       load: async () => (await import('../prog/attach.ts')).attach,
       silent: true,
     },
     {
       name: 'detach',
-      words: `PROG ${ATTACH_TYPES} [MAP]`,
+      words: 'PROG SKB_TYPE [MAP]',
       summary: 'the reverse of attach',
       load: async () => (await import('../prog/attach.ts')).detach,
       silent: true,
@@ -86,99 +78,94 @@ const MAP: Noun = {
   name: 'map',
   summary: 'the maps in the kernel',
   verbs: [
-    show(
-      `[${HANDLES.map}]`,
-      'list all maps, or those that the words name',
-      async () => (await import('../map/show.ts')).show,
-    ),
+    show('[MAP]', 'list all maps, or those that the words name', async () => (await import('../map/show.ts')).show),
     {
       name: 'dump',
-      words: HANDLES.map,
+      words: 'MAP',
       summary: 'all entries, by their BTF types where the map has them',
       load: async () => (await import('../map/dump.ts')).dump,
     },
     {
       name: 'update',
-      words: `${HANDLES.map} [key DATA] [value VALUE] [any | exist | noexist]`,
+      words: 'MAP [key DATA] [value VALUE] [any | exist | noexist]',
       summary: 'write an entry; VALUE is DATA, a map (of a map of maps) or a program (of a program array)',
       load: async () => (await import('../map/entries.ts')).update,
       silent: true,
     },
     {
       name: 'lookup',
-      words: MAP_DATA,
+      words: 'MAP [key DATA]',
       summary: 'the entry of a key',
       load: async () => (await import('../map/entries.ts')).lookup,
     },
     {
       name: 'getnext',
-      words: MAP_DATA,
+      words: 'MAP [key DATA]',
       summary: 'the key after a key, or the first',
       load: async () => (await import('../map/entries.ts')).getnext,
     },
     {
       name: 'delete',
-      words: `${HANDLES.map} key DATA`,
+      words: 'MAP key DATA',
       summary: 'delete an entry',
       load: async () => (await import('../map/entries.ts')).remove,
       silent: true,
     },
     {
       name: 'pin',
-      words: `${HANDLES.map} PATH`,
+      words: 'MAP PATH',
       summary: 'pin a map to a path of a BPF file system',
       load: async () => (await import('../objects/pin-words.ts')).pinWords('map'),
       silent: true,
     },
     {
       name: 'event_pipe',
-      words: `${HANDLES.map} [cpu N index M]`,
+      words: 'MAP [cpu N index M]',
       summary: 'the events of a perf event array, as they come',
       load: async () => (await import('../map/event-pipe.ts')).eventPipe,
     },
     {
       name: 'peek',
-      words: HANDLES.map,
+      words: 'MAP',
       summary: 'the next value of a queue or stack, left there',
       load: async () => (await import('../map/entries.ts')).peek,
     },
     {
       name: 'push',
-      words: `${HANDLES.map} value VALUE`,
+      words: 'MAP value VALUE',
       summary: 'add a value to a stack',
       load: async () => (await import('../map/entries.ts')).push,
       silent: true,
     },
     {
       name: 'enqueue',
-      words: `${HANDLES.map} value VALUE`,
+      words: 'MAP value VALUE',
       summary: 'add a value to a queue',
       load: async () => (await import('../map/entries.ts')).push,
       silent: true,
     },
     {
       name: 'pop',
-      words: HANDLES.map,
+      words: 'MAP',
       summary: 'take the next value of a stack',
       load: async () => (await import('../map/entries.ts')).pop,
     },
     {
       name: 'dequeue',
-      words: HANDLES.map,
+      words: 'MAP',
       summary: 'take the next value of a queue',
       load: async () => (await import('../map/entries.ts')).pop,
     },
     {
       name: 'freeze',
-      words: HANDLES.map,
+      words: 'MAP',
       summary: 'make a map read-only for user space',
       load: async () => (await import('../map/entries.ts')).freeze,
       silent: true,
     },
     {
       name: 'create',
-      words:
-        'PATH type TYPE key BYTES value BYTES entries N name NAME [flags FLAGS] [inner_map MAP] [{ dev | offload_dev } NAME]',
+      words: 'PATH type TYPE key BYTES value BYTES entries N name NAME [flags FLAGS] [inner_map MAP]',
       summary: 'create a map and pin it',
       load: async () => (await import('../map/create.ts')).create,
       silent: true,
@@ -191,20 +178,20 @@ const LINK: Noun = {
   summary: 'the links in the kernel: what is attached where',
   verbs: [
     show(
-      `[${HANDLES.link}]`,
+      '[LINK]',
       'list all links, or the one that the words name',
       async () => (await import('../link/show.ts')).show,
     ),
     {
       name: 'pin',
-      words: `${HANDLES.link} PATH`,
+      words: 'LINK PATH',
       summary: 'pin a link to a path of a BPF file system',
       load: async () => (await import('../objects/pin-words.ts')).pinWords('link'),
       silent: true,
     },
     {
       name: 'detach',
-      words: HANDLES.link,
+      words: 'LINK',
       summary: 'detach a link: its program no longer runs there (Linux 5.9)',
       load: async () => (await import('../link/detach.ts')).detach,
       silent: true,
@@ -225,7 +212,7 @@ const CGROUP: Noun = {
     },
     {
       name: 'attach',
-      words: CGROUP_PROG,
+      words: 'CGROUP ATTACH_TYPE PROG [multi | override]',
       summary: 'attach a program to a cgroup',
       load: async () => (await import('../cgroup/attach.ts')).attach,
       silent: true,
@@ -259,14 +246,14 @@ const NET: Noun = {
     show('[dev NAME]', 'what is attached in this network namespace', async () => (await import('../net/show.ts')).show),
     {
       name: 'attach',
-      words: `${NET_TYPE} PROG dev NAME [overwrite | prepend]`,
+      words: 'NET_TYPE PROG dev NAME [overwrite | prepend]',
       summary: 'attach a program to an interface',
       load: async () => (await import('../net/attach.ts')).attach,
       silent: true,
     },
     {
       name: 'detach',
-      words: `${NET_TYPE} dev NAME`,
+      words: 'NET_TYPE dev NAME',
       summary: 'detach what is attached to an interface',
       load: async () => (await import('../net/attach.ts')).detach,
       silent: true,
@@ -280,7 +267,7 @@ const FEATURE: Noun = {
   verbs: [
     {
       name: 'probe',
-      words: '[kernel | dev NAME] [full] [unprivileged] [macros [prefix PREFIX]]',
+      words: '[kernel] [full] [unprivileged] [macros [prefix PREFIX]]',
       summary: 'ask the kernel for program types, map types, helpers, link types, attach types and instructions',
       load: async () => (await import('../feature.ts')).probeWords,
     },
@@ -378,7 +365,7 @@ const VERSION: Noun = {
   ],
 }
 
-/** In bpftool's order: the first one that a prefix fits is meant (`m s` is `map show`). */
+/** In bpftool's order: the first one that a prefix fits is meant ('m s' is 'map show'). */
 export const NOUNS: readonly Noun[] = [
   PROG,
   MAP,
