@@ -6,7 +6,7 @@ import { programTypeName } from '../uapi/index.ts'
 import { hasHelper, helperSince, PROFILE_GPL_ONLY, SLEEPABLE_ONLY } from './facts.ts'
 import { Emitter } from './ir/emitter.ts'
 import type { Operand, Reg } from './ir/ops.ts'
-import { captureSite, isOwnError } from './source.ts'
+import { captureSite, isOwnError, siteOfError } from './source.ts'
 import type { Type } from './types/types.ts'
 
 /** What the unit needs of a map that code refers to. */
@@ -257,10 +257,23 @@ export function building<T>(fn: FunctionContext, body: () => T): T {
   }
 }
 
-/** A value of the wrong kind, past the types, fails somewhere inside the builder: the mistake is the caller's. */
+/**
+ * A value of the wrong kind, past the types, fails somewhere inside the builder, or has no method of the name: the mistake is
+ * the caller's.
+ */
 function asUsage(error: unknown): unknown {
   if (!(error instanceof TypeError || error instanceof SyntaxError || error instanceof RangeError)) return error
-  if (!isOwnError(error)) return error
+  if (!isOwnError(error)) {
+    if (!/is not a function$/.test(error.message)) return error
+    const at = siteOfError(error)
+    return new UsageError('build.value', error.message, {
+      cause: error,
+      details: [
+        'what may be missing has no members before .orReturn(code) or .match(…), a variable is read by .get(); tsc --noEmit names what there is',
+        ...(at === undefined ? [] : [`at ${at.file}:${at.line}:${at.column}`]),
+      ],
+    })
+  }
   return new UsageError('build.value', `a value of the wrong kind was passed (${error.message})`, {
     cause: error,
     details: ['the type checker names it: run tsc --noEmit'],
@@ -281,10 +294,21 @@ export function inside(): FunctionContext | undefined {
   return current
 }
 
+let place: SourceLocation | undefined
+/** Mistakes that `body` finds are at this place, whatever called it. */
+export function placed<T>(at: SourceLocation | undefined, body: () => T): T {
+  place = at
+  try {
+    return body()
+  } finally {
+    place = undefined
+  }
+}
+
 /** A mistake in the user's program: one line, the fix, the user's place. */
 export function buildError(code: string, message: string, fix: string, at?: SourceLocation): UsageError {
-  const place = at ?? captureSite()
-  const where = place === undefined ? [] : [`at ${place.file}:${place.line}:${place.column}`]
+  const found = at ?? place ?? captureSite()
+  const where = found === undefined ? [] : [`at ${found.file}:${found.line}:${found.column}`]
   return new UsageError(code, message, { details: [fix, ...where] })
 }
 

@@ -100,6 +100,10 @@ function fromText(stack: string | undefined): SourceLocation | undefined {
   return undefined
 }
 
+/** The innermost place of an error's stack that is outside the builder. */
+export function siteOfError(error: Error): SourceLocation | undefined {
+  return fromText(error.stack)
+}
 /** Whether an error was thrown by the library's own code. */
 export function isOwnError(error: Error): boolean {
   const first = error.stack?.split('\n').find((line) => /^\s+at /.test(line))

@@ -1,7 +1,9 @@
 import {
   array,
   type BpfProgram,
+  be32,
   bytes,
+  core,
   fn,
   type Int,
   i32,
@@ -9,6 +11,7 @@ import {
   kfunc,
   kprobe,
   map,
+  netfilter,
   spinLock,
   struct,
   u8,
@@ -205,6 +208,76 @@ describe('mistakes that types do not hold name the line and the fix', () => {
       'build.sleepable',
       (b) => sleeps.call({ pid: 1 }) && b.PASS,
       /sleepable: true/,
+    ],
+    'a return code that a branch gives to nobody': [
+      'build.lost-code',
+      (b) => {
+        b.if(b.cpu().eq(1), (() => b.DROP) as never)
+        return b.PASS
+      },
+      /b\.return\(code\)/,
+    ],
+    'a code of another kind at the end': ['build.return', () => undefined, /return b\.PASS/],
+    'a method of something that may be missing': [
+      'build.value',
+      (b) => (counts.lookup(1) as unknown as Int<'u64'>).add(1) && b.PASS,
+      /orReturn/,
+    ],
+    'a number where memory is expected': [
+      'build.memory',
+      (b) => {
+        counts.set(1, 5)
+        b.local(struct('s', { name: bytes(8) })).name.swap(5 as never)
+        return b.PASS
+      },
+      /pass the member itself/,
+    ],
+    'no IPv4 address': [
+      'build.literal',
+      (b) =>
+        b.packet
+          .at(0, be32)
+          .orReturn(b.PASS)
+          .eq('1.2.3' as never) && b.PASS,
+      /10\.0\.0\.1/,
+    ],
+    'a number of the host where network order is expected': [
+      'build.operand',
+      (b) =>
+        b.packet
+          .at(0, be32)
+          .orReturn(b.PASS)
+          .eq(b.cpu() as never) && b.PASS,
+      /\.to\(be32\)/,
+    ],
+    'frames that are too large together': [
+      'build.stack',
+      (b) => {
+        const Big = struct('big', { data: bytes(280) })
+        const inner = fn('inner', { a: u32 }, u32, (f, { a }) => {
+          const big = f.local(Big)
+          big.data.at(5).set(a.to(u8))
+          return big.data.part(a, 1).orReturn(0).at(0).to(u32)
+        })
+        const big = b.local(Big)
+        big.data.at(7).set(b.cpu().to(u8))
+        const x = inner({ a: b.cpu() })
+        return big.data.part(x, 1).orReturn(b.DROP).at(0).to(u32)
+      },
+      /b\.scratch/,
+    ],
+    'a kernel struct with a member of your own': [
+      'build.kernel-member',
+      (b) => core.sizeOf(kernelStruct('cred', { uid: struct('kuid', { val: u32 }) } as never)).eq(1) && b.PASS,
+      /nested kernelStruct/,
+    ],
+    'a kind of program newer than its target': [
+      'build.target',
+      (b) => {
+        contributionOf(netfilter('nf', { family: 'ipv4', hook: 'input', priority: 0, target: '5.4' }, (n) => n.ACCEPT))
+        return b.PASS
+      },
+      /target: '6\.4'/,
     ],
     'a histogram of 65 powers of two': ['build.histogram', (b) => map.histogram('h', { slots: 65 }) && b.PASS, /./],
     'an async callback': ['build.async', async (b) => b.PASS, /plain function/],

@@ -568,6 +568,22 @@ export const shapeRules = [
     return b.ALLOW
   }),
 ]
+export const lostRules = xdp('lost', (b) => {
+  // @ts-expect-error a return code that a branch gives to nobody
+  b.if(b.cpu().eq(1), () => b.DROP)
+  // @ts-expect-error nor a case
+  b.switch(b.cpu(), [[1, () => b.DROP]])
+  // @ts-expect-error nor a match
+  counts.lookup(1).match(() => b.DROP)
+  // @ts-expect-error nor a round
+  b.range(4, () => b.DROP)
+  b.if(b.cpu().eq(2), () => b.return(b.DROP))
+  b.if(b.cpu().eq(3), () => counts.set(1, 1))
+  b.packet.at(0, be32).match((address) => b.if(address.eq('10.0.0.1'), () => b.return(b.DROP)))
+  // @ts-expect-error four numbers
+  b.packet.at(0, be32).orReturn(b.PASS).eq('10.0.0')
+  return b.PASS
+})
 export const initRules = xdp('init', (b) => {
   pairs.getOrInit(1, { a: 1 }).match((pair) => pair.small.set(2))
   locked.getOrInit(1, { count: 7 }).match((cell) => cell.pad.set(1))

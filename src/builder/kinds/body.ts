@@ -12,6 +12,7 @@ import { log2 } from '../values/log2.ts'
 import { Maybe, nullable } from '../values/maybe.ts'
 import type { Opaque } from '../values/opaque.ts'
 import { CONTEXT, type Place, placeOf } from '../values/place.ts'
+import { type Effect, effect } from '../values/value.ts'
 import { Variable } from '../values/variable.ts'
 import { type Init, type StructView, type View, view, zero } from '../values/views.ts'
 import { HelperCalls, helper } from './helper-calls.ts'
@@ -34,9 +35,9 @@ export abstract class Body<R> extends HelperCalls {
   }
 
   /** Runs `then` where the condition holds, else `otherwise`. */
-  if(condition: Bool, then: () => void, otherwise?: () => void): void {
+  if(condition: Bool, then: () => Effect, otherwise?: () => Effect): void {
     const { emitter } = here('b.if')
-    emitter.choose(conditionOf(condition), then, otherwise)
+    emitter.choose(conditionOf(condition), effect(then), otherwise && effect(otherwise))
   }
 
   /** Ends the program with this code. */
@@ -153,23 +154,23 @@ export abstract class Body<R> extends HelperCalls {
   }
 
   /** Runs `body` while the condition holds. The kernel must see that it ends: count something. Linux 5.3. */
-  while(condition: () => Bool, body: () => void): void {
+  while(condition: () => Bool, body: () => Effect): void {
     const fn = here('b.while')
     fn.unit.need(5, 3, 'a loop', 'unroll it with a JavaScript for loop')
-    fn.emitter.loop(() => conditionOf(condition()), body)
+    fn.emitter.loop(() => conditionOf(condition()), effect(body))
   }
 
   /**
    * Runs `body` with 0, 1, … `count` − 1. A running `count` needs `max`, which bounds it for the kernel. How it becomes BPF
    * code is chosen by `max` and the target, or by hand with `as` ({@link LoopForm}).
    */
-  range(count: number, body: (i: Int<'u32'>) => void): void
-  range(count: number, options: { readonly as?: LoopForm }, body: (i: Int<'u32'>) => void): void
-  range(count: Int<'u32'>, options: RangeOptions, body: (i: Int<'u32'>) => void): void
-  range(count: number | Int<'u32'>, options: unknown, last?: (i: Int<'u32'>) => void): void {
+  range(count: number, body: (i: Int<'u32'>) => Effect): void
+  range(count: number, options: { readonly as?: LoopForm }, body: (i: Int<'u32'>) => Effect): void
+  range(count: Int<'u32'>, options: RangeOptions, body: (i: Int<'u32'>) => Effect): void
+  range(count: number | Int<'u32'>, options: unknown, last?: (i: Int<'u32'>) => Effect): void {
     const fn = here('b.range')
-    const body = (typeof options === 'function' ? options : last) as (i: Int<'u32'>) => void
-    range(fn, count, typeof options === 'function' ? {} : (options as Partial<RangeOptions>), body)
+    const body = (typeof options === 'function' ? options : last) as (i: Int<'u32'>) => Effect
+    range(fn, count, typeof options === 'function' ? {} : (options as Partial<RangeOptions>), effect(body))
   }
 
   /**
@@ -177,9 +178,9 @@ export abstract class Body<R> extends HelperCalls {
    * once. Values and variables from around it are there; `b.break()`, `b.continue()` and `b.return(code)` do what they
    * do in any loop. Linux 5.17.
    */
-  loop(count: Like<'u32'>, body: (i: Int<'u32'>) => void): void {
+  loop(count: Like<'u32'>, body: (i: Int<'u32'>) => Effect): void {
     const fn = here('b.loop')
-    callbackLoop(fn, operandOf(fn, u32, count), body)
+    callbackLoop(fn, operandOf(fn, u32, count), effect(body))
   }
 
   /** Leaves the innermost loop. */
@@ -204,8 +205,8 @@ export abstract class Body<R> extends HelperCalls {
   /** Runs the case whose number equals the value, else `otherwise`. */
   switch<N extends IntName>(
     value: Int<N>,
-    cases: readonly (readonly [number | bigint | readonly (number | bigint)[], () => void])[],
-    otherwise?: () => void,
+    cases: readonly (readonly [number | bigint | readonly (number | bigint)[], () => Effect])[],
+    otherwise?: () => Effect,
   ): void {
     here('b.switch')
     const [first, ...rest] = cases

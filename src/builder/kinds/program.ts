@@ -2,14 +2,16 @@ import { UsageError } from '../../errors/index.ts'
 import { type AttachSpec, CONTRIBUTION, type Contribution, type SpecContribution } from '../../spec/index.ts'
 import { PROGRAM_FLAGS, type ProgramFlag } from '../../uapi/index.ts'
 import { contributionOfUnit } from '../compile.ts'
-import { buildError, building, FunctionContext, located, Unit } from '../context.ts'
+import { buildError, building, FunctionContext, located, placed, Unit } from '../context.ts'
 import { constant, type Operand } from '../ir/ops.ts'
 import { captureSite } from '../source.ts'
 import { Int, ownOperand } from '../values/int.ts'
+import { CODE } from '../values/place.ts'
 
 /** A return code of one kind of program. */
 export class ReturnCode<K extends string = string> {
   declare private readonly brand: K
+  readonly [CODE] = true
   readonly name: string
   readonly value: number
   constructor(name: string, value: number) {
@@ -108,7 +110,7 @@ export class BpfProgram<K extends string = string> implements SpecContribution {
         )
       // a constant at the end has no call of its own: its line is the program's
       if (!(result instanceof Int)) fn.emitter.site = unit.siteOf(this.#definedAt)
-      if (fn.emitter.isOpen) fn.leave(result)
+      if (fn.emitter.isOpen) placed(this.#definedAt, () => fn.leave(result))
     })
     return contributionOfUnit(unit, {
       fn,

@@ -8,6 +8,7 @@ import type { IntType, Type } from '../types/types.ts'
 import { i64 } from '../types/types.ts'
 import { Int, type Like } from '../values/int.ts'
 import { Maybe, nullable } from '../values/maybe.ts'
+import { type Effect, effect } from '../values/value.ts'
 import { type FirstOf, type InitOf, type View, view } from '../values/views.ts'
 import { MapDefinition, type MapOptions } from './definition.ts'
 import { materialize, zeroed } from './keys.ts'
@@ -71,13 +72,13 @@ export class LookupMap<K extends Type, V extends Type, T extends MapType = MapTy
    * Runs `body` with every entry (hash, array, LRU and per-CPU maps): its key read-only, its value in place. `b.break()` ends
    * it. Values and variables from around it are there. Linux 5.13.
    */
-  forEach(body: (key: View<K, 'read'>, value: View<V, 'shared'>) => void): void {
+  forEach(body: (key: View<K, 'read'>, value: View<V, 'shared'>) => Effect): void {
     const { fn, handle } = this.use('forEach')
     const target = helper('for_each_map_elem')
     const params = ['map', 'key', 'value'].map((name) => ({ name, type: { kind: 'void' } as const }))
     const { address, finish } = callback(fn, 'each', params, (inner, [, key, value]) => {
       const place = { fn: inner, region: 'map', offset: 0 } as const
-      body(
+      effect(body)(
         view<K, 'read'>(this.keyType, { ...place, base: key, access: 'read' }),
         view<V, 'shared'>(this.valueType, { ...place, base: value, access: 'shared' }),
       )

@@ -88,17 +88,17 @@ export function formatString(
 ): { address: Operand; size: number } {
   const found = format.match(texts ? /%(?:%|s|(?:l{0,2})[duxi])/g : /%(?:%|(?:l{0,2})[duxi])/g) ?? []
   const wanted = found.filter((it) => it !== '%%').length
-  if (wanted !== count)
-    throw buildError(
-      'build.format',
-      `${JSON.stringify(format)} prints ${wanted} values, ${count} are given`,
-      'one value a conversion',
-    )
   if ((format.match(/%/g) ?? []).length !== found.join('').split('%').length - 1)
     throw buildError(
       'build.format',
       `${JSON.stringify(format)}: a conversion that BPF does not have`,
       `use %d %u %x %i, with l or ll for 64 bits${texts ? ', %s for texts' : ''}`,
+    )
+  if (wanted !== count)
+    throw buildError(
+      'build.format',
+      `${JSON.stringify(format)} prints ${wanted} values, ${count} are given`,
+      'one value a conversion',
     )
   if (wanted > most) throw buildError('build.format', `${wanted} values, ${most} at most`, 'print them in two calls')
   const { unit } = fn

@@ -1,5 +1,6 @@
 import { buildError } from '../context.ts'
 import { constant, type LoadSize } from '../ir/ops.ts'
+import type { BytesType } from '../types/types.ts'
 import type { Place } from './place.ts'
 
 /** Pieces to copy bytes in, as wide as the verifier lets them be in all of the places. */
@@ -31,11 +32,11 @@ export function littleEndian(bytes: Uint8Array, at: number, size: number): bigin
   for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[at + i])
   return value
 }
-/** Bytes of "02:00:…", of hex, or as they are. */
-export function constantBytes(value: Uint8Array | string, length: number): Uint8Array {
+/** Bytes of "02:00:…" (not of texts), of a text, filled up with 0; or as they are. */
+export function constantBytes(value: Uint8Array | string, { length, form }: BytesType): Uint8Array {
   let out: Uint8Array
   if (typeof value !== 'string') out = value
-  else if (/^([0-9a-fA-F]{2}:)*[0-9a-fA-F]{2}$/.test(value))
+  else if (form !== 'text' && /^([0-9a-fA-F]{2}:)*[0-9a-fA-F]{2}$/.test(value))
     out = Uint8Array.from(value.split(':'), (it) => Number.parseInt(it, 16))
   else {
     out = new Uint8Array(length)

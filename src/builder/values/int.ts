@@ -8,7 +8,13 @@ import { Value } from './value.ts'
 
 /** What may stand where an integer of type N is expected: one of the same type, or a constant (bigint only for 64 bits). */
 export type Like<N extends IntName> = Int<N> | number | (N extends Wide ? bigint : never)
-export type LikeWire<N extends WireName> = Wire<N> | number | (N extends 'be64' ? bigint : never)
+export type LikeWire<N extends WireName> =
+  | Wire<N>
+  | number
+  | (N extends 'be64' ? bigint : never)
+  | (N extends 'be32' ? Ipv4Text : never)
+/** "10.0.0.1" */
+export type Ipv4Text = `${number}.${number}.${number}.${number}`
 
 const widthOf = (id: IntName): Width => (INT_FORMS[id].bits === 64 ? 64 : 32)
 
@@ -327,6 +333,7 @@ export function wireOperand<N extends WireName>(fn: FunctionContext, type: WireT
       throw buildError('build.width', `${value.type.id} where ${type.id} is expected`, 'convert both to numbers first')
     return ownOperand(fn, value)
   }
+  if (typeof value === 'string' && type.id === 'be32') return wireOperand(fn, type, ipv4(value) as LikeWire<N>)
   const given: unknown = value
   if (typeof value !== 'number' && typeof value !== 'bigint')
     throw buildError(
@@ -338,6 +345,13 @@ export function wireOperand<N extends WireName>(fn: FunctionContext, type: WireT
     )
   const { bits } = WIRE_FORMS[type.id]
   return fn.emitter.swap(bits, constant(literal(type.id, bits, false, value)))
+}
+/** An IPv4 address as its number. */
+function ipv4(text: string): number {
+  const parts = text.split('.')
+  if (parts.length !== 4 || !parts.every((part) => /^\d{1,3}$/.test(part) && Number(part) <= 255))
+    throw buildError('build.literal', `${JSON.stringify(text)} is no IPv4 address`, 'write it as 10.0.0.1')
+  return parts.reduce((sum, part) => sum * 256 + Number(part), 0)
 }
 const describe = (value: unknown): string =>
   value === null || value === undefined

@@ -1,5 +1,6 @@
 import { buildError, type FunctionContext, here } from '../context.ts'
 import { Bool } from './bool.ts'
+import { type Effect, effect, hostValue } from './value.ts'
 
 /**
  * Something that may be missing: a map entry, a packet header, an array element. Its value exists only where the program
@@ -56,9 +57,13 @@ export class Maybe<T> {
     return this.#value()
   }
   /** Runs `some` with the value, or `none`. */
-  match(some: (value: T) => void, none?: () => void): void {
+  match(some: (value: T) => Effect, none?: () => Effect): void {
     const fn = this.take('match')
-    fn.emitter.choose(this.#there.condition, () => some(this.#value()), none)
+    fn.emitter.choose(this.#there.condition, () => effect(some)(this.#value()), none && effect(none))
+  }
+  /** Host-language conversion is always a mistake. */
+  [Symbol.toPrimitive](hint: string): never {
+    return hostValue(hint)
   }
   /** Whether it is there; this alone does not give the value. */
   exists(): Bool {

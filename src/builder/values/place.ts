@@ -26,6 +26,9 @@ export const PLACE: unique symbol = Symbol('place')
 /** The property under which struct views keep their type (a member may be called `type`). */
 export const TYPE: unique symbol = Symbol('type')
 
+/** The property that return codes have. */
+export const CODE: unique symbol = Symbol('code')
+
 /** How a body gives its context to helpers that need it. */
 export const CONTEXT: unique symbol = Symbol('context')
 

@@ -3,6 +3,7 @@ import type { Reg } from '../ir/ops.ts'
 import type { IntName } from '../types/forms.ts'
 import type { IntType } from '../types/types.ts'
 import { Int, type Like, operandOf } from './int.ts'
+import { hostValue } from './value.ts'
 
 /** A variable of the running program. */
 export class Variable<N extends IntName = IntName> {
@@ -19,6 +20,10 @@ export class Variable<N extends IntName = IntName> {
   get(): Int<N> {
     const fn = here('get')
     return new Int(this.type, fn.readVariable(this.#fn, this.#reg), fn)
+  }
+  /** Host-language conversion is always a mistake. */
+  [Symbol.toPrimitive](hint: string): never {
+    return hostValue(hint)
   }
   set(value: Like<N>): void {
     const fn = here('set')

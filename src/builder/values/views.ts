@@ -111,7 +111,7 @@ export type InitOf<T> =
           : T extends EnumType<infer V>
             ? (keyof V & string) | Like<'i32' | 'u32'>
             : T extends BytesType<infer L>
-              ? BytesView<L, Access> | Uint8Array
+              ? BytesView<L, Access> | Uint8Array | string
               : T extends StructType<infer F>
                 ? StructView<F, Access> | Init<F>
                 : T extends PointerType
@@ -279,9 +279,10 @@ export class BytesView<L extends number = number, A extends Access = Access> ext
       return new BytesView<N, A>(type, { ...place, base })
     })
   }
-  /** Copies bytes of the same length in. */
-  set(value: (A extends 'read' ? never : BytesView<L, Access>) | Uint8Array): void {
+  /** Copies bytes of the same length in; or constants: a text, an address such as "02:00:00:00:00:01". */
+  set(given: (A extends 'read' ? never : BytesView<L, Access>) | Uint8Array | string): void {
     here('set')
+    const value = typeof given === 'string' ? constantBytes(given, this.type) : given
     if (value instanceof Uint8Array) {
       if (value.length > this.length)
         throw buildError(
@@ -325,7 +326,7 @@ export class BytesView<L extends number = number, A extends Access = Access> ext
     const fn = here('eq')
     const { emitter } = fn
     const place = placeOf(this)
-    const right = other instanceof BytesView ? undefined : constantBytes(other, this.length)
+    const right = other instanceof BytesView ? undefined : constantBytes(other, this.type)
     let all: Bool | undefined
     for (const [at, step] of chunks(this.length, place, ...(other instanceof BytesView ? [placeOf(other)] : []))) {
       const compare = (): Bool => {
