@@ -3,6 +3,7 @@ import { bytesToHex } from '../../src/bytes/index.ts'
 import { createEmulator, type Engine } from '../../src/emulator/index.ts'
 import type { ProgramImage } from '../../src/spec/index.ts'
 import { Random } from '../differential/emulator/random.ts'
+import { wildDifference } from '../differential/emulator/wild.ts'
 import { exit, image, type Slot, udpFrame } from './images.ts'
 
 const ARITHMETIC = [
@@ -61,4 +62,13 @@ test('both engines end unverified programs alike: result, fault, instruction, st
   }
   expect(wrong).toEqual([])
   expect(compared).toBeGreaterThan(400)
+})
+
+test('any helper, kfunc and map with any arguments ends in a result, the same one on both engines', () => {
+  const wrong: string[] = []
+  for (let seed = 1; seed <= 250; seed++) {
+    const found = wildDifference(seed)
+    if (found !== undefined) wrong.push(`seed ${seed}: ${found}`)
+  }
+  expect(wrong).toEqual([])
 })
