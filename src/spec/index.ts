@@ -24,4 +24,5 @@ export { btfKinds, compareVersions, type MinimumKernel, minimumKernel } from './
 export type { ObjectSpec } from './object.ts'
 export type { AttachTarget, FunctionSpec, ProgramSpec } from './program.ts'
 export { imageBtf } from './program-btf.ts'
+export { type MapChange, variableValue, withMaps, withPrograms, withVariables } from './rewrite.ts'
 export type { ExternSpec, VariableSpec } from './variable.ts'
