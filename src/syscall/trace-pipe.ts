@@ -68,10 +68,15 @@ function mustTrace(folder: string): void {
   } catch {
     return
   }
-  if (on === '0')
-    throw new SystemError('sys.tracing-off', 'tracing is turned off for the whole machine: bpf_printk prints nothing', {
-      details: [`echo 1 > ${folder}/tracing_on`],
-    })
+  if (on !== '0') return
+  // a mount of this process alone has no path that a shell could use
+  const mounted = folder.startsWith('/proc/self/') ? '/sys/kernel/tracing' : folder
+  throw new SystemError('sys.tracing-off', 'tracing is turned off for the whole machine: bpf_printk prints nothing', {
+    details: [
+      ...(mounted === folder ? [] : [`mount -t tracefs tracefs ${mounted}`]),
+      `echo 1 > ${mounted}/tracing_on (the kernel turns it off by itself after an oops: see dmesg)`,
+    ],
+  })
 }
 
 /** 0 when nothing is there now. */

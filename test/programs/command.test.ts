@@ -1,5 +1,6 @@
 // `typebpf tool` as people run it: help, lists, mistakes, Ctrl-C.
 import { execFileSync, spawnSync } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { TOOLS } from '../../programs/tools.ts'
@@ -135,6 +136,31 @@ describe('mistakes', () => {
   )
 })
 
+describe('what is not there', () => {
+  testWith('bpf')('interfaces and cgroups: one line, exit code 2 or 3', async () => {
+    for (const [args, message] of [
+      [['xdp-firewall', 'nope0'], /nope0/],
+      [['tc-shaper', 'nope0', '1mbit'], /nope0/],
+      [['cgroup-connect', '--cgroup', '/nonexistent', '-a', '10.0.0.0/8'], /\/nonexistent/],
+    ] as const) {
+      const { code, out, err } = await run(args)
+      expect(err).toMatch(message)
+      expect(err).not.toMatch(/ at .*\.ts:\d+/)
+      expect([2, 3]).toContain(code)
+      expect(out).toBe('')
+    }
+  })
+
+  testWith('bpf', 'program:unshare')('a kernel without the tracepoint: its name, what brings it, exit code 3', () => {
+    // an empty folder in place of the events of system calls, seen by this tool alone
+    const script = `mount -t tracefs tracefs /sys/kernel/tracing && mount -t tmpfs none /sys/kernel/tracing/events/syscalls && exec "$@"`
+    const { code, err } = spawned(['killsnoop'], ['unshare', '-m', 'sh', '-c', script, 'sh'])
+    expect(err).toMatch(/^typebpf: killsnoop needs the tracepoint syscalls:sys_enter_kill, this kernel has none\n/)
+    expect(err).toMatch(/CONFIG_FTRACE_SYSCALLS/)
+    expect(code).toBe(3)
+  })
+})
+
 describe('Ctrl-C', () => {
   testWith('bpf', 'program:bpftool')('ends opensnoop with code 0, all shown and nothing left attached', async () => {
     using folder = ownFolder()
@@ -154,6 +180,40 @@ describe('Ctrl-C', () => {
     expect(bpftoolIds('prog').filter((id) => held.programs.includes(id))).toEqual([])
   })
 
+  testWith('bpf', 'program:bpftool')('SIGTERM and SIGHUP end a tool just so', async () => {
+    for (const name of ['SIGTERM', 'SIGHUP'] as const) {
+      const tool = startTool(undefined, ['opensnoop', '-p', '1'])
+      await tool.said(/^PID +COMM/)
+      const { links } = heldBy(tool.pid)
+      expect(links).toHaveLength(4)
+      expect(await tool.interrupt(name)).toMatchObject({ code: 0, err: '' })
+      expect(bpftoolIds('link').filter((id) => links.includes(id))).toEqual([])
+    }
+  })
+
+  testWith('bpf', 'program:bpftool')('so does nobody who reads the output any more', async () => {
+    using child = waitingShell('while :; do : < /dev/null; sleep 0.01; done')
+    const tool = startTool(undefined, ['opensnoop', '-p', String(child.pid)])
+    await tool.said(/^PID +COMM/)
+    const { links } = heldBy(tool.pid)
+    void child.go()
+    await tool.said(/dev.null/)
+    expect(await tool.closeOutput()).toMatchObject({ code: 0, err: '' })
+    expect(bpftoolIds('link').filter((id) => links.includes(id))).toEqual([])
+  })
+
+  testWith('bpf')('says when the output cannot be written: exit code 3', () => {
+    const full = openSync('/dev/full', 'w')
+    const command = [...COMMAND, 'opensnoop', '-p', '1', '--duration', '30']
+    const { status, stderr } = spawnSync(process.execPath, command, {
+      stdio: ['ignore', full, 'pipe'],
+      encoding: 'utf8',
+    })
+    closeSync(full)
+    expect(stderr).toMatch(/^typebpf: the output cannot be written: ENOSPC/)
+    expect(status).toBe(3)
+  })
+
   testWith('bpf')('prints the summary of syscount', async () => {
     using child = waitingShell('sleep 5')
     const tool = startTool(undefined, ['syscount', '-p', String(child.pid), '--json'])
@@ -169,7 +229,10 @@ describe('Ctrl-C', () => {
     expect(code).toBe(0)
   })
 
-  testWith('bpf')('ends hello within a second although nothing happens', async () => {
+  testWith('bpf', 'program:unshare')('ends hello within a second although nothing happens', async () => {
+    // an oops of the kernel, by whomever, turns printing off for the whole machine until somebody turns it on again
+    const turnOn = 'mount -t tracefs tracefs /sys/kernel/tracing && echo 1 > /sys/kernel/tracing/tracing_on'
+    execFileSync('unshare', ['-m', 'sh', '-c', turnOn])
     const tool = startTool(undefined, ['hello'])
     await tool.said(/Tracing execve/)
     execFileSync('true')

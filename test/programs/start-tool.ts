@@ -15,8 +15,10 @@ export interface RunningTool {
   readonly pid: number
   /** Waits until the tool has said this on either stream. @throws Error with what it said instead */
   said(what: RegExp): Promise<void>
-  /** Ctrl-C, and what came of it. */
-  interrupt(): Promise<Ended>
+  /** Ctrl-C or another signal, and what came of it. */
+  interrupt(signal?: NodeJS.Signals): Promise<Ended>
+  /** Reads its output no more, as `head` does, and what came of it. */
+  closeOutput(): Promise<Ended>
   end(): Promise<Ended>
 }
 
@@ -44,8 +46,12 @@ export function startTool(netns: Netns | undefined, args: readonly string[]): Ru
       child.kill('SIGKILL')
       throw new Error(`the tool did not say ${what}; it said:\n${out}${err}`)
     },
-    interrupt() {
-      child.kill('SIGINT')
+    interrupt(signal = 'SIGINT') {
+      child.kill(signal)
+      return ended
+    },
+    closeOutput() {
+      child.stdout.destroy()
       return ended
     },
     end: () => ended,
