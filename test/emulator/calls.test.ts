@@ -44,6 +44,45 @@ for (const engine of ENGINES)
     const open = (type: ProgramType, text: string, map?: MapSpec) =>
       createEmulator(program(type, text, map), { engine, seed: 1 })
 
+    test('what is not implemented is named when it is called, and can be mocked', () => {
+      const image = program('sock_ops', 'call tcp_check_syncookie\nexit')
+      expect(createEmulator(image, { engine }).run().fault).toMatchObject({
+        code: 'unsupported',
+        message: 'the emulator does not implement bpf_tcp_check_syncookie; mock it',
+        insn: 0,
+      })
+      expect(createEmulator(image, { engine, mocks: { tcp_check_syncookie: 5 } }).run().r0).toBe(5n)
+      const kfunc = program('xdp', 'call 1\nexit')
+      kfunc.insns[1] = 0x20
+      const named = { ...kfunc, kfuncs: new Map([[0, 'bpf_cpumask_create']]) }
+      expect(createEmulator(named, { engine }).run().fault?.message).toMatch(/does not implement bpf_cpumask_create/)
+      expect(createEmulator(kfunc, { engine }).run().fault?.message).toMatch(/BTF id 1: its name is not known/)
+    })
+
+    test('failures by script: a full map, a full ring, memory that cannot be read, the second call only', () => {
+      const update = '*(u64 *)(r10 - 8) = 0\nmap r1\nr2 = r10\nr2 += -8\nr3 = r2\nr4 = 0\ncall map_update_elem\nexit'
+      const full = open('xdp', update, mapSpec('hash'))
+      full.mock('bpf_map_update_elem', ({ times, original }) => (times === 1 ? -7 : original()))
+      const answers = Array.from({ length: 3 }, () => BigInt.asIntN(64, full.run({ packet: u32(0) }).r0))
+      expect(answers).toEqual([0n, -7n, 0n])
+      const ring = mapSpec('ringbuf', { keySize: 0, valueSize: 0, maxEntries: 4096 })
+      const reserve = open(
+        'xdp',
+        'map r1\nr2 = 8\nr3 = 0\ncall ringbuf_reserve\nif r0 != 0 goto +2\nr0 = 9\nexit\nr1 = r0\nr2 = 0\ncall ringbuf_submit\nr0 = 1\nexit',
+        ring,
+      )
+      expect(reserve.run({ packet: u32(0) }).r0).toBe(1n)
+      reserve.mock('ringbuf_reserve', 0)
+      expect(reserve.run({ packet: u32(0) }).r0).toBe(9n)
+      const read = open(
+        'kprobe',
+        '*(u64 *)(r10 - 8) = 5\nr1 = r10\nr1 += -8\nr2 = 8\nr3 = r1\ncall probe_read_kernel\nexit',
+      )
+      expect(read.run().r0).toBe(0n)
+      read.mock('probe_read_kernel', -14n)
+      expect(BigInt.asIntN(64, read.run().r0)).toBe(-14n)
+    })
+
     test('dynptrs: a range that does not fit counts before bad flags; those of packets give slices, no data', () => {
       const memory =
         '*(u64 *)(r10 - 24) = 0\nr1 = r10\nr1 += -24\nr2 = 8\nr3 = 0\nr4 = r10\nr4 += -16\ncall dynptr_from_mem\nr1 = r10\nr1 += -16\n'
