@@ -1,6 +1,7 @@
 import { UsageError } from '../errors/index.ts'
 import { type AttrLayout, type AttrValues, attrSize, BPF_ATTRS, BPF_COMMANDS, type BpfCommand } from '../uapi/index.ts'
 import { explainErrno } from './explain.ts'
+import { liftMemlock } from './memlock.ts'
 import type { Block, Sys } from './sys.ts'
 import { traceCommand, tracing } from './trace.ts'
 
@@ -29,6 +30,9 @@ export function attrBlock(sys: Sys): Block {
   }
   return block
 }
+
+/** Commands that make what old kernels charge to RLIMIT_MEMLOCK. */
+const CHARGED: ReadonlySet<BpfCommand> = new Set(['map_create', 'prog_load', 'btf_load'])
 
 const ascii = new TextEncoder()
 
@@ -71,7 +75,9 @@ export function tryBpf<C extends BpfCommand>(sys: Sys, command: C, values: AttrV
   const block = attrBlock(sys)
   block.bytes.fill(0)
   writeAttr(block.view, block.bytes, prepared.layout, values)
-  const result = sys.bpf(prepared.number, block.address, prepared.size)
+  let result = sys.bpf(prepared.number, block.address, prepared.size)
+  if (result < 0 && CHARGED.has(command) && liftMemlock(sys, -result))
+    result = sys.bpf(prepared.number, block.address, prepared.size)
   if (tracing()) traceCommand(command, block.view, prepared.size, result, { sys })
   return result
 }

@@ -2,7 +2,9 @@ import { readFileSync, readlinkSync } from 'node:fs'
 import { bytesToHex } from '../bytes/index.ts'
 import { UsageError } from '../errors/index.ts'
 import { type AttrLayout, BTF_INFO, LINK_INFO, MAP_INFO, PROG_INFO } from '../uapi/index.ts'
-import { attrOut, bpf } from './command.ts'
+import { attrOut, bpf, tryBpf } from './command.ts'
+import { ERRNO } from './errno.ts'
+import { explainErrno } from './explain.ts'
 import { type RecordOf, readRecord } from './record.ts'
 import type { Block, Sys } from './sys.ts'
 
@@ -244,6 +246,9 @@ export interface BtfInfo {
   readonly size: number
 }
 
+/** Bytes of struct bpf_btf_info in Linux 4.18. */
+const BTF_INFO_FIRST = 16
+
 /** Linux 4.18; name and `kernel` 5.11. */
 export function btfInfo(sys: Sys, fd: number): BtfInfo {
   mustBe(sys, fd, 'btf')
@@ -251,7 +256,13 @@ export function btfInfo(sys: Sys, fd: number): BtfInfo {
   using name = sys.alloc(64)
   block.view.setBigUint64(BTF_INFO.name[0], BigInt(name.address), true)
   block.view.setUint32(BTF_INFO.name_len[0], name.size, true)
-  bpf(sys, 'obj_get_info_by_fd', { bpf_fd: fd, info_len: 32, info: block.address })
+  const asked = { bpf_fd: fd, info: block.address }
+  const result = tryBpf(sys, 'obj_get_info_by_fd', { ...asked, info_len: 32 })
+  if (result === -ERRNO.E2BIG) {
+    // Before 5.11 a BTF has no name, and nobody may ask for it.
+    block.bytes.fill(0)
+    bpf(sys, 'obj_get_info_by_fd', { ...asked, info_len: BTF_INFO_FIRST })
+  } else if (result < 0) throw explainErrno('obj_get_info_by_fd', -result)
   const raw = readRecord(BTF_INFO, block.view, attrOut(sys, 4))
   const end = name.bytes.indexOf(0)
   return {

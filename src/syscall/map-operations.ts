@@ -36,6 +36,11 @@ const REFUSALS: readonly Refusal[] = [
     text: 'the elements of an array are always there: write zeros instead',
   },
   {
+    types: ['hash', 'percpu_hash', 'lru_hash', 'lru_percpu_hash'],
+    commands: ['map_lookup_and_delete_elem'],
+    text: 'hash maps give and delete in one step from Linux 5.14',
+  },
+  {
     types: ['perf_event_array', 'cgroup_array', 'xskmap'],
     commands: READS,
     text: 'only programs see what stands in it',

@@ -1,6 +1,7 @@
-import { UsageError } from '../errors/index.ts'
+import { SystemError, UsageError } from '../errors/index.ts'
 import type { ProgramType } from '../uapi/index.ts'
 import { choice } from './choice.ts'
+import { ERRNO } from './errno.ts'
 import type { Sys } from './sys.ts'
 import { type TestRunOutput, testRun } from './test-run.ts'
 
@@ -184,8 +185,15 @@ const RUNS: { readonly [T in RunnableType]: Run<T> } = {
   xdp(program, { context, ...packet }) {
     const { length } = packet.data
     const bytes = encode(XDP, XDP_BYTES, { data_end: length, ...context })
-    const out = run(program, { ...packet, context: bytes })
-    return { ...out, context: decode(XDP, out.context) }
+    try {
+      const out = run(program, { ...packet, context: bytes })
+      return { ...out, context: decode(XDP, out.context) }
+    } catch (error) {
+      // Before Linux 5.15 an XDP run has no context.
+      if (context !== undefined || !(error instanceof SystemError && error.errno === ERRNO.EINVAL)) throw error
+      const out = run(program, packet)
+      return { ...out, context: decode(XDP, encode(XDP, XDP_BYTES, { data_end: out.dataSize })) }
+    }
   },
   sched_cls: skb,
   sched_act: skb,

@@ -55,6 +55,7 @@ export const SYSCALLS = {
   munmap: { x64: 11, arm64: 215, arm: 91 },
   getpid: { x64: 39, arm64: 172, arm: 20 },
   openat: { x64: 257, arm64: 56, arm: 322 },
+  prlimit64: { x64: 302, arm64: 261, arm: 369 },
   dup3: { x64: 292, arm64: 24, arm: 358 },
   capget: { x64: 125, arm64: 90, arm: 184 },
   capset: { x64: 126, arm64: 91, arm: 185 },

@@ -164,6 +164,45 @@ describe('other errnos are explained by command', () => {
   })
 })
 
+describe('locked memory', () => {
+  const spec = { name: 'm', type: 1, keySize: 4, valueSize: 4, maxEntries: 1, flags: 0 }
+  /** A kernel that makes maps when the limit is lifted. */
+  const old = (release: string, mayLift: boolean) => {
+    let lifted = 0
+    const sys = new FakeSys(
+      () => (lifted > 0 ? 5 : -ERRNO.EPERM),
+      (name, args, own) => {
+        if (name !== 'prlimit64') return 0
+        expect([args[1], [...own.at(args[2], 16)]]).toEqual([8, new Array(16).fill(255)])
+        if (mayLift) lifted++
+        return mayLift ? 0 : -ERRNO.EPERM
+      },
+      { '/proc/sys/kernel/osrelease': release },
+    )
+    const lifts = () => sys.calls.filter(({ name }) => name === 'prlimit64').length
+    return { sys, lifts }
+  }
+
+  test('its limit is lifted once on kernels that charge maps to it', () => {
+    const { sys, lifts } = old('5.10.0-46', true)
+    expect(createRawMap(sys, spec).fd).toBe(5)
+    expect(createRawMap(sys, spec).fd).toBe(5)
+    expect(lifts()).toBe(1)
+  })
+
+  test('what cannot be lifted stays an error, and no newer kernel is asked', () => {
+    for (const [release, mayLift, expected] of [
+      ['5.10.0-46', false, 1],
+      ['5.11.0', true, 0],
+      ['6.18.44', true, 0],
+    ] as const) {
+      const { sys, lifts } = old(release, mayLift)
+      for (let i = 0; i < 2; i++) expect(() => createRawMap(sys, spec)).toThrow(/EPERM/)
+      expect([release, lifts()]).toEqual([release, expected])
+    }
+  })
+})
+
 test('what is newer than the running kernel is named with its version', () => {
   expect(newerThanThis('it', '99.1')).toMatch(/^it came with Linux 99.1, this is \d+\./)
   expect([newerThanThis('it', '3.18'), newerThanThis('it', undefined)]).toEqual([undefined, undefined])

@@ -4,6 +4,7 @@ import { assembleBytes } from '../../src/asm/index.ts'
 import { u32, u64 } from '../../src/layout/index.ts'
 import {
   bpf,
+  btfInfo,
   capabilitiesReport,
   createJudge,
   createMap,
@@ -148,6 +149,21 @@ describe('refusals', () => {
       verdict: 'denied',
       message: expect.stringMatching(/map_create/),
     })
+  })
+
+  test('a kernel whose BTF has no name is asked without it', () => {
+    const lengths: number[] = []
+    const sys = new FakeSys((_, attr, own) => {
+      const length = attr.getUint32(4, true)
+      lengths.push(length)
+      const info = own.at(attr.getBigUint64(8, true), 32)
+      if (length > 16 && info.subarray(16).some((byte) => byte !== 0)) return -ERRNO.E2BIG
+      new DataView(info.buffer, info.byteOffset, 32).setUint32(8, 77, true)
+      new DataView(info.buffer, info.byteOffset, 32).setUint32(12, 5, true)
+      return 0
+    })
+    expect(btfInfo(sys, 3)).toEqual({ id: 5, name: '', kernel: false, size: 77 })
+    expect(lengths).toEqual([32, 16])
   })
 
   test('interrupted loads are repeated, a log that is too long is asked for again', () => {

@@ -1,9 +1,11 @@
 import { closeSync, openSync, readSync } from 'node:fs'
-import { UsageError } from '../../errors/index.ts'
+import { UnsupportedError, UsageError } from '../../errors/index.ts'
 import { ATTACH_TYPES } from '../../uapi/index.ts'
 import { choice } from '../choice.ts'
 import { bpf } from '../command.ts'
 import { OwnedFd } from '../fd.ts'
+import { kernelBtf } from '../kernel-btf.ts'
+import type { Sys } from '../sys.ts'
 import { createLink, type Link, type ProgramHandle } from './link.ts'
 
 /** Order of a walk over cgroups (enum bpf_cgroup_iter_order). `children` is newer than 6.18. */
@@ -23,11 +25,23 @@ export interface IteratorOptions {
   readonly cgroup?: { readonly path: string; readonly order?: keyof typeof CGROUP_ORDERS }
 }
 
+/**
+ * A kernel without a kind of target would walk everything and say nothing of it.
+ * @throws UnsupportedError `link.iterator-target`
+ */
+function mustKnow(sys: Sys, target: 'task' | 'cgroup' | 'map', options: IteratorOptions): void {
+  if (target === 'map' || sys.kind !== 'kernel' || Object.values(options).every((value) => value === undefined)) return
+  const targets = kernelBtf()?.find('bpf_iter_link_info', 'union')
+  if (targets?.kind !== 'union' || targets.members.some(({ name }) => name === target)) return
+  throw new UnsupportedError('link.iterator-target', `this kernel's iterators have no ${target} as target (Linux 6.1)`)
+}
+
 /** Links an iterator program; {@link readIterator} and {@link openIterator} then run it. Linux 5.9. */
 export function attachIterator(program: ProgramHandle, options: IteratorOptions = {}): Link {
   const { map, pid, tid, pidfd, cgroup } = options
   if ([map, pid, tid, pidfd, cgroup].filter((target) => target !== undefined).length > 1)
     throw new UsageError('link.iterator', 'an iterator has one target: a map, a process, a thread or a cgroup')
+  mustKnow(program.sys, cgroup !== undefined ? 'cgroup' : map === undefined ? 'task' : 'map', options)
   // union bpf_iter_link_info: map_fd; task { tid, pid, pid_fd }; cgroup { order, cgroup_fd, cgroup_id }
   using info = program.sys.alloc(16)
   const { view } = info

@@ -1,6 +1,6 @@
 import { Btf, type BtfComposite } from '../../btf/index.ts'
 import { UsageError } from '../../errors/index.ts'
-import type { MapSpec } from '../../spec/index.ts'
+import { imageBtf, type MapSpec } from '../../spec/index.ts'
 import { ATTACH_TYPES } from '../../uapi/index.ts'
 import { loadBtf } from '../btf.ts'
 import { kernelBtf } from '../kernel-btf.ts'
@@ -98,8 +98,8 @@ function filledMap(loaded: LoadedObject, name: string, legacy: boolean): RawMap 
   const { sys } = loaded
   const kernel = kernelStruct(spec.structOps.typeName)
   const value = kernelValue(spec, loaded, kernel)
-  // The kernel wants a BTF of the object with the map, although it looks at its own.
-  using btf = loadBtf(sys, loaded.object.btf ?? new Uint8Array())
+  // The kernel wants a BTF of the object with the map, although it looks at its own: as the programs have it, without externs.
+  using btf = loadBtf(sys, imageBtf(loaded.object)?.bytes() ?? new Uint8Array())
   const map = createRawMap(
     sys,
     { ...spec, valueSize: kernel.wrapperSize, btfValueTypeId: undefined },
