@@ -103,9 +103,9 @@ export function dump(words: readonly string[], context: Context): void {
     const pointer = (targetId: number, address: bigint): string | undefined => {
       const prototype = prototypeText(btf, targetId)
       if (prototype === undefined) return undefined
-      if (address === 0n) return '0'
+      if (address === 0n) return `${prototype} 0`
       const program = namedProgram(sys, Number(address))
-      return program === undefined ? `prog_id:${address}` : `${prototype} ${program.fullName}/prog_id:${address}`
+      return `${prototype} ${program?.fullName ?? '<unknown_prog_name>'}/prog_id:${address}`
     }
     documents.push(
       { bpf_map_info: head },
