@@ -1,6 +1,13 @@
 import type { Reference } from '../asm/index.ts'
 import { InputError } from '../errors/index.ts'
-import { ARENA_SECTION, type ExternSpec, type MapSpec, type ObjectSpec, type ProgramSpec } from '../spec/index.ts'
+import {
+  ARENA_SECTION,
+  type ExternSpec,
+  JUMP_TABLES,
+  type MapSpec,
+  type ObjectSpec,
+  type ProgramSpec,
+} from '../spec/index.ts'
 import { MAP_TYPES } from '../uapi/index.ts'
 import { type ElfSymbol, SECTION_INDEX, SYMBOL_TYPE } from './container/index.ts'
 import { finishBtf } from './finish-btf.ts'
@@ -122,11 +129,9 @@ function meaningOf(
       throw new InputError('elf.reference', `${where}: byte ${offset} of ${ARENA_SECTION}, which has ${size}`)
     return { kind: 'mapValue', name: arena, offset }
   }
-  if (placeOf(object, symbol) === '.jumptables')
-    throw new InputError(
-      'elf.jump-tables',
-      `${where}: it refers to a jump table (.jumptables of clang 21 and later), which is not supported: compile with -fno-jump-tables`,
-    )
+  // only the program that has it cannot be used
+  if (placeOf(object, symbol) === JUMP_TABLES)
+    return { kind: 'mapValue', name: JUMP_TABLES, offset: symbol.value + addend }
   if (role === 'data') {
     const { name, size } = object.file.sections[symbol.section]
     const offset = symbol.value + addend

@@ -1,7 +1,7 @@
 import { encodeInstructions, type Instruction, isJump, slotsOf } from '../asm/index.ts'
 import { type CoreInfo, type FuncInfo, type LineInfo, NOWHERE, writeBtfExt } from '../btf/index.ts'
 import { UsageError } from '../errors/index.ts'
-import { ARENA_SECTION, type FunctionSpec, type ObjectSpec } from '../spec/index.ts'
+import { ARENA_SECTION, type FunctionSpec, JUMP_TABLES, type ObjectSpec } from '../spec/index.ts'
 import { CLASS, JMP, LD_IMM64, PSEUDO_CALL, PSEUDO_LD, SLOT_BYTES } from '../uapi/index.ts'
 import { ElfWriter, RELOCATION, SECTION_FLAG, SECTION_TYPE, SYMBOL_BIND, SYMBOL_TYPE } from './container/index.ts'
 import { swapData } from './swap-data.ts'
@@ -222,7 +222,9 @@ class ObjectWriter {
         }
         throw new UsageError(
           'object.reference',
-          `${this.#object.name}: ${fn} takes the address of a value of ${reference.name}; object files have that for global data only`,
+          reference.name === JUMP_TABLES
+            ? `${this.#object.name}: ${fn} jumps by a table, which is not supported`
+            : `${this.#object.name}: ${fn} takes the address of a value of ${reference.name}; object files have that for global data only`,
         )
       }
       case 'ksym':

@@ -12,7 +12,7 @@ import { PSEUDO_LD } from '../uapi/index.ts'
 import type { ImageRelocation, ProgramImage } from './image.ts'
 import { kconfigContents } from './kconfig.ts'
 import { type LinkProgramOptions, linkKfunc, linkKsym, localBtf, stripFlavour } from './kernel-symbols.ts'
-import type { MapSpec } from './map.ts'
+import { JUMP_TABLES, type MapSpec } from './map.ts'
 import type { ObjectSpec } from './object.ts'
 import type { ProgramSpec } from './program.ts'
 import { imageBtf } from './program-btf.ts'
@@ -158,6 +158,11 @@ class MapTable {
   index(name: string, programName: string): number {
     const known = this.#indices.get(name)
     if (known !== undefined) return known
+    if (name === JUMP_TABLES)
+      throw new InputError(
+        'link.jump-tables',
+        `${programName} jumps by a table (clang 21 and later), which is not supported: compile it with -fno-jump-tables`,
+      )
     const map = this.#object.maps.find((candidate) => candidate.name === name)
     if (map === undefined)
       throw new InputError('link.map', `${programName} uses the map ${name}, which the object does not have`)

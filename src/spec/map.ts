@@ -1,6 +1,9 @@
 /** The section of variables that live in the object's one arena (clang's address space 1). */
 export const ARENA_SECTION = '.addr_space.1'
 
+/** The section of addresses for indirect jumps (clang 21 and later): code that refers to it is read and cannot be linked. */
+export const JUMP_TABLES = '.jumptables'
+
 /** A map as data: what BPF_MAP_CREATE needs plus its first contents. Immutable. */
 export interface MapSpec {
   /** At most 15 bytes reach the kernel. */

@@ -19,6 +19,7 @@ import {
   PSEUDO_LD,
   programTypeName,
 } from '../uapi/index.ts'
+import { JUMP_TABLES } from './map.ts'
 import type { ObjectSpec } from './object.ts'
 import type { FunctionSpec, ProgramSpec } from './program.ts'
 
@@ -62,6 +63,8 @@ export function minimumKernel(object: ObjectSpec, program: ProgramSpec): Minimum
       if (reference?.kind === 'function') {
         const callee = functions.get(reference.name)
         if (callee !== undefined) visit(callee)
+      } else if (reference?.kind === 'mapValue' && reference.name === JUMP_TABLES) {
+        needs.push(['6.19', 'jump tables'])
       } else if (reference?.kind === 'map' || reference?.kind === 'mapValue') {
         const type = object.maps.find(({ name }) => name === reference.name)?.type
         const name = type === undefined ? undefined : mapTypeName(type)

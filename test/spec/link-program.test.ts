@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { decodeInstructions } from '../../src/asm/index.ts'
 import { Btf, POISON_CALL } from '../../src/btf/index.ts'
-import { readObject } from '../../src/elf/index.ts'
+import { readObject, writeObject } from '../../src/elf/index.ts'
 import { linkProgram, minimumKernel } from '../../src/spec/index.ts'
 import { testWith } from '../requirements.ts'
 
@@ -12,6 +12,14 @@ const kernel = () => new Btf(readFileSync('/sys/kernel/btf/vmlinux'))
 const words = (bytes: Uint8Array) => new Uint32Array(bytes.slice().buffer)
 
 describe('a program linked into an image', () => {
+  test('a program that jumps by a table is refused, the others of its object are not', () => {
+    const object = fixture('jumps.el')
+    expect(() => linkProgram(object, 'by_table')).toThrow(/by_table jumps by a table .* -fno-jump-tables/)
+    expect(linkProgram(object, 'plain').insns.length / 8).toBe(2)
+    expect(minimumKernel(object, object.programs[0]).because).toEqual(['jump tables'])
+    expect(() => writeObject(object)).toThrow(/by_table jumps by a table/)
+  })
+
   test('functions follow in the order of their first call, maps are numbered in order of use', () => {
     const image = linkProgram(fixture('counter.el'), 'count')
     expect(image.insns.length / 8).toBe(78)
