@@ -12,7 +12,7 @@ import { isIterator, type Kfunc } from './kfunc-prototype.ts'
 import { checkResilientLock } from './locks.ts'
 import { markNotNull } from './nullness.ts'
 import type { ObjectField } from './object-fields.ts'
-import { markPrecise } from './precision.ts'
+import { KERNEL_FAULT, markPrecise } from './precision.ts'
 import * as R from './registers.ts'
 import type { StackLiveness } from './stack-liveness.ts'
 import { registerBase } from './state.ts'
@@ -224,7 +224,11 @@ function checkPointer(env: Env, liveness: StackLiveness, call: KfuncCall, i: num
     }
     if (MAPLESS.has(m[b + R.TYPE])) env.reject(`pointer in R${register} isn't map pointer`)
     if (!WITH_MAP.has(m[b + R.TYPE] & R.BASE_MASK)) env.unmodelled('map arguments that are no map pointers')
-    if (call.map !== 0 && (call.map !== m[b + R.AUX] || call.mapUid !== m[b + R.AUX2]))
+    const map = env.map(m[b + R.AUX])
+    // 6.18 asks the second map for its fields without looking whether it has any.
+    if (call.map !== 0 && map.fields.length === 0) env.unmodelled(KERNEL_FAULT)
+    const differs = call.map !== m[b + R.AUX] || call.mapUid !== m[b + R.AUX2]
+    if (call.map !== 0 && differs && map.fields.some(({ kind }) => kind === 'bpf_wq'))
       env.reject(
         `workqueue pointer in R1 map_uid=${call.mapUid} doesn't match map pointer in R2 map_uid=${m[b + R.AUX2]}`,
       )

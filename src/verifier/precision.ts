@@ -387,7 +387,7 @@ function enterFunction(env: Env, state: State): boolean {
 
 /** How the answer begins for programs that this kernel's own verifier does not survive: they must not be loaded. */
 export const KERNEL_FAULT =
-  "a fault of this kernel's verifier: it looks for a number's origin in a stack frame that is not there, and the loading thread dies; do not load this program on Linux 6.18"
+  "a fault of this kernel's verifier: it follows a pointer to nothing, and the loading thread dies; do not load this program on Linux 6.18"
 
 /** Marks what is wanted in a checkpoint and stops looking for what it marked before. */
 function markState(env: Env, state: State): boolean {

@@ -14,7 +14,7 @@ import {
   Rejection,
 } from './env.ts'
 import { depthsDiffer, ITER_STATE, isActiveAt } from './iterators.ts'
-import { forcePrecision, forgetPrecision, markWanted, pushHistory, want } from './precision.ts'
+import { forcePrecision, forgetPrecision, KERNEL_FAULT, markWanted, pushHistory, want } from './precision.ts'
 import { writeSourceLine, writeState } from './print.ts'
 import { isMayGoto } from './program.ts'
 import {
@@ -364,6 +364,7 @@ function addBackedge(env: Env, old: State, backedge: State): void {
 
 /** What was precise in the old state must be in the current one's past. */
 function propagatePrecision(env: Env, old: State, current: State): boolean {
+  if (old.frames.length === 0) env.unmodelled(KERNEL_FAULT)
   for (let index = old.current; index >= 0; index--) {
     const frame = old.frames[index]
     let first = true
