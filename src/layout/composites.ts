@@ -210,7 +210,25 @@ function place(
   return { fields, size: roundUp(Math.ceil(bit / 8), align), align }
 }
 
-/** The codec of a struct or union whose fields are already placed. Anonymous members ("") merge into their parent. */
+/** Members that only the kernel touches: who writes a value need not name them. */
+const KERNEL_OWNED: ReadonlySet<string> = new Set([
+  'bpf_spin_lock',
+  'bpf_res_spin_lock',
+  'bpf_timer',
+  'bpf_wq',
+  'bpf_task_work',
+  'bpf_list_head',
+  'bpf_list_node',
+  'bpf_rb_root',
+  'bpf_rb_node',
+  'bpf_refcount',
+])
+const isOptional = ({ layout }: Field): boolean => layout.size === 0 || KERNEL_OWNED.has(layout.name)
+
+/**
+ * The codec of a struct or union whose fields are already placed. Anonymous members ("") merge into their parent. A struct is
+ * written whole: a member that is missing is an error, except what only the kernel touches.
+ */
 export function composite(
   kind: 'struct' | 'union',
   name: string,
@@ -244,7 +262,7 @@ export function composite(
       if (typeof value !== 'object' || value === null) badValue(path, value, `an object (${kind} ${name})`)
       for (const field of fields) {
         const item = field.name === '' ? value : value[field.name]
-        if (item === undefined && (kind === 'union' || field.layout.size === 0)) continue
+        if (item === undefined && (kind === 'union' || isOptional(field))) continue
         const below = field.name === '' ? path : `${path}.${field.name}`
         if (field.bitOffset === undefined) field.layout.write(view, at + field.offset, item, order, below)
         else writeBits(field.layout, view, at + field.offset, shiftOf(field, order), item, order, below)

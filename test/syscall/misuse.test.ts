@@ -247,4 +247,7 @@ test('structs are written whole', () => {
   const Pair = struct('pair', { x: u32, y: u32 })
   expect(() => encode(Pair, any({ x: 1 }))).toThrow(code('layout.value'))
   expect(encode(Pair, { x: 1, y: 2 })).toEqual(new Uint8Array([1, 0, 0, 0, 2, 0, 0, 0]))
+  // A lock is the kernel's: nobody writes it.
+  const Locked = struct('locked', { lock: struct('bpf_spin_lock', { val: u32 }), count: u32 })
+  expect(encode(Locked, any({ count: 3 }))).toEqual(new Uint8Array([0, 0, 0, 0, 3, 0, 0, 0]))
 })
