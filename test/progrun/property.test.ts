@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { be16, bytes, struct, u16, xdp } from 'typebpf'
 import { describe, expect, test } from 'vitest'
 import { counts, KEYS, xdpCount } from '../../programs/xdp-count/xdp-count.bpf.ts'
 import {
@@ -9,6 +10,7 @@ import {
   harness,
   PropertyError,
 } from '../../src/progrun/index.ts'
+import { testWith } from '../requirements.ts'
 import { imageOf } from './cases.ts'
 
 const arbitraries = bpfArbitraries(fc)
@@ -85,4 +87,30 @@ describe('checkProgram', () => {
     expect((error as PropertyError).message).toMatch(/out of bounds/)
     expect((error as PropertyError).packet.length).toBeLessThanOrEqual(20)
   })
+
+  for (const backend of ['emulator', 'both'] as const)
+    testWith(...(backend === 'both' ? (['bpf'] as const) : []))(
+      `a header that ends too early is found, whatever the kernel refuses to run: ${backend}`,
+      async () => {
+        const Start = struct('start', { first: bytes(12), proto: be16 })
+        const careless = xdp('careless', (b) => {
+          const start = b.packet.at(0, Start).orReturn(b.PASS)
+          b.if(start.proto.ne(0x0800), () => b.return(b.PASS))
+          b.packet.at(14, u16).orReturn(b.ABORTED)
+          return b.PASS
+        })
+        using t = await harness(careless, { backend })
+        const error = await checkProgram(t, careless, ({ verdict }) => verdict !== 'XDP_ABORTED', {
+          seed: 1,
+          runs: 1000,
+        }).catch((thrown: unknown) => thrown)
+        expect(error).toBeInstanceOf(PropertyError)
+        const { packet: found, message } = error as PropertyError
+        // nothing smaller shows it
+        expect([...found]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0])
+        expect(message).toMatch(
+          /^careless: after \d+ packets \(seed 1\): the property does not hold: it returned XDP_ABORTED on /,
+        )
+      },
+    )
 })

@@ -1,7 +1,7 @@
 import type * as FastCheck from 'fast-check'
 import type { MapSpec } from '../../spec/index.ts'
 import { bytesToIpv4, bytesToIpv6, bytesToMac } from '../packets/address.ts'
-import { buildPacket, type Layer, type LayerFields, type Protocol } from '../packets/index.ts'
+import { buildPacket, decodePacket, type Layer, type LayerFields, type Protocol } from '../packets/index.ts'
 
 /** fast-check itself, by `import fc from` or `import * as fc from`. */
 type Fc = Omit<typeof FastCheck, 'default'>
@@ -119,7 +119,7 @@ export function bpfArbitraries(fc: Fc): BpfArbitraries {
       .map((list): Layer[] => list),
   )
   const network = fc.oneof(
-    ip,
+    { weight: 4, arbitrary: ip },
     fc
       .tuple(layer('arp', fc.record({ operation: fc.constantFrom(1, 2), senderIp: ipv4, targetIp: ipv4 })))
       .map((list): Layer[] => list),
@@ -130,7 +130,16 @@ export function bpfArbitraries(fc: Fc): BpfArbitraries {
   const layers = fc.tuple(link, tags, network).map(([first, vlans, rest]): Layer[] => [first, ...vlans, ...rest])
   const packet = layers.map((list) => buildPacket(list))
 
-  const cut = fc.tuple(packet, fc.nat(200)).map(([value, length]) => value.subarray(0, 1 + (length % value.length)))
+  const anywhere = fc
+    .tuple(packet, fc.nat(200))
+    .map(([value, length]) => value.subarray(0, 1 + (length % value.length)))
+  // where bounds checks go wrong: a byte before, at and behind the end of a header
+  const atHeader = fc.tuple(packet, fc.nat(31), fc.integer({ min: -1, max: 2 })).map(([value, index, more]) => {
+    const headers = decodePacket(value)
+    const { offset, length } = headers[index % headers.length]
+    return value.subarray(0, Math.max(1, offset + length + more))
+  })
+  const cut = fc.oneof({ weight: 3, arbitrary: atHeader }, { weight: 1, arbitrary: anywhere })
   const flipped = fc
     .tuple(packet, fc.array(fc.tuple(fc.nat(200), fc.nat(255)), { minLength: 1, maxLength: 4 }))
     .map(([value, edits]) => {
@@ -163,7 +172,12 @@ export function bpfArbitraries(fc: Fc): BpfArbitraries {
         { protocol: 'udp', fields: {} },
       ]),
     )
-  const malformedPacket = fc.oneof(cut, flipped, lying, chain)
+  const malformedPacket = fc.oneof(
+    { weight: 3, arbitrary: cut },
+    { weight: 1, arbitrary: flipped },
+    { weight: 1, arbitrary: lying },
+    { weight: 1, arbitrary: chain },
+  )
   return {
     mac,
     ipv4,
@@ -171,7 +185,11 @@ export function bpfArbitraries(fc: Fc): BpfArbitraries {
     layers,
     packet,
     malformedPacket,
-    anyPacket: fc.oneof(packet, malformedPacket, fc.uint8Array({ minLength: 1, maxLength: 128 })),
+    anyPacket: fc.oneof(
+      { weight: 2, arbitrary: packet },
+      { weight: 3, arbitrary: malformedPacket },
+      { weight: 1, arbitrary: fc.uint8Array({ minLength: 1, maxLength: 128 }) },
+    ),
     skbContext: fc.record({ mark: word, priority: word, cb: fc.array(word, { minLength: 5, maxLength: 5 }) }),
     mapState: ({ keySize, valueSize, maxEntries }) =>
       fc.uniqueArray(fc.tuple(bytes(keySize), bytes(valueSize)), {

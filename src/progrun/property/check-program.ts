@@ -23,10 +23,16 @@ export class PropertyError extends NegativeError {
   readonly packet: Uint8Array
   readonly seed: number
 
-  constructor(program: string, packet: Uint8Array, seed: number, runs: number, cause: unknown) {
-    const why = cause instanceof Error ? cause.message.split('\n')[0] : 'the property is false'
+  constructor(
+    program: string,
+    packet: Uint8Array,
+    found: { readonly seed: number; readonly runs: number; readonly answer?: string; readonly cause: unknown },
+  ) {
+    const { seed, runs, answer, cause } = found
+    const thrown = cause instanceof Error && !/returning false/.test(cause.message)
+    const why = thrown ? cause.message.split('\n')[0] : `the property does not hold${answer ?? ''}`
     super('progrun.property', `${program}: after ${runs} packets (seed ${seed}): ${why}`, {
-      cause,
+      ...(thrown ? { cause } : {}),
       details: [describePacket(packet), ...hexdump(packet).split('\n')],
     })
     this.packet = packet
@@ -45,6 +51,9 @@ async function fastCheck(): Promise<typeof FastCheck> {
   }
 }
 
+/** Beginnings up to this length are all tried, bytes. */
+const SCANNED = 256
+
 /** The shortest, then the emptiest packet made from this one for which the property still does not hold. */
 function smallest(packet: Uint8Array, holds: (packet: Uint8Array) => boolean): Uint8Array {
   const fails = (candidate: Uint8Array): boolean => {
@@ -59,6 +68,11 @@ function smallest(packet: Uint8Array, holds: (packet: Uint8Array) => boolean): U
   for (let step = Math.max(1, best.length >> 1); step >= 1; step >>= 1)
     while (best.length > step && fails(best.subarray(0, best.length - step)))
       best = best.subarray(0, best.length - step)
+  // what is between may hold: the shortest of all beginnings, as it is or of zeros
+  for (let length = 1; length < Math.min(best.length, SCANNED); length++) {
+    const shorter = [new Uint8Array(length), best.slice(0, length)].find(fails)
+    if (shorter !== undefined) best = shorter
+  }
   best = best.slice()
   for (let at = 0; at < Math.min(best.length, 512); at++) {
     const byte = best[at]
@@ -71,7 +85,8 @@ function smallest(packet: Uint8Array, holds: (packet: Uint8Array) => boolean): U
 
 /**
  * Runs a packet program on generated packets and holds a property against each result; a failure is shrunk to the smallest
- * packet. The emulator stopping the program, or two backends disagreeing, is a failure too.
+ * packet. The emulator stopping the program, or two backends disagreeing, is a failure too; packets that the kernel's test run
+ * does not take are left out where the backend is `kernel` or `both`.
  * @param property false or a throw says that it does not hold
  * @throws PropertyError
  */
@@ -84,10 +99,20 @@ export async function checkProgram<K extends string>(
   const fc = await fastCheck()
   const chosen = options.packets ?? 'anyPacket'
   const arbitrary = typeof chosen === 'string' ? bpfArbitraries(fc)[chosen] : chosen
+  let last: RunResult<TypeOfKind<K>> | undefined
   const holds = (packet: Uint8Array): boolean => {
     if (options.keepState !== true) t.reset()
-    const result = t.run(program, { packet } as unknown as RunOptions<TypeOfKind<K>>)
-    return property(result, packet) !== false
+    let result: RunResult<TypeOfKind<K>>
+    try {
+      result = t.run(program, { packet } as unknown as RunOptions<TypeOfKind<K>>)
+    } catch (error) {
+      // a frame that BPF_PROG_RUN never takes says nothing of the program
+      if (error instanceof UsageError && error.code === 'progrun.kernel-refuses') return true
+      throw error
+    }
+    const held = property(result, packet) !== false
+    if (!held) last = result
+    return held
   }
   const details = fc.check(fc.property(arbitrary, holds), {
     numRuns: options.runs ?? 200,
@@ -98,5 +123,10 @@ export async function checkProgram<K extends string>(
   const [found] = details.counterexample ?? [new Uint8Array(0)]
   // any bytes are legal input there, so that the search may leave the generator's own shapes
   const packet = chosen === 'anyPacket' && options.keepState !== true ? smallest(found, holds) : found
-  throw new PropertyError(name, packet, details.seed, details.numRuns, details.errorInstance)
+  throw new PropertyError(name, packet, {
+    seed: details.seed,
+    runs: details.numRuns,
+    answer: last === undefined ? undefined : `: it returned ${last.verdict ?? last.returnValue} on ${last.backend}`,
+    cause: details.errorInstance,
+  })
 }
