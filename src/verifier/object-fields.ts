@@ -237,8 +237,9 @@ class Search {
     const tag = btf.type(pointer.type)
     if (tag.kind !== 'type_tag') return []
     const target = btf.skipModifiers(tag.type)
-    if (!POINTERS.has(tag.name) || btf.kind(tag.type) === 'type_tag' || btf.kind(target) !== 'struct') throw new Fault()
-    if (!this.#wanted(tag.name)) return []
+    if (btf.kind(tag.type) === 'type_tag') throw new Fault()
+    if (!POINTERS.has(tag.name) || !this.#wanted(tag.name)) return []
+    if (btf.kind(target) !== 'struct') throw new Fault()
     return [{ ...NOWHERE, kind: tag.name as FieldKind, offset, size: POINTER_SIZE, target }]
   }
 

@@ -126,9 +126,9 @@ export function runCampaign(kernel: KernelJudge, options: CampaignOptions): Camp
       reports.set(generator, report)
     }
     report.programs++
-    // a program that the kernel's verifier does not survive takes the campaign with it, so the model goes first; the short
-    // form's programs are known, and its large ones are for the kernel only
-    const first = options.maxProcessed === undefined ? timed(program) : undefined
+    // a program that the kernel's verifier does not survive takes the campaign with it, so the model goes first; not in the
+    // short form, whose large programs are for the kernel only: there it goes first where no program is large
+    const first = options.maxProcessed === undefined || generator === 'objects' ? timed(program) : undefined
     if (first?.answer.message === KERNEL_FAULT) {
       report.kernelBugs++
       continue
