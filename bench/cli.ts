@@ -2,7 +2,7 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { assembleBytes } from '../src/asm/index.ts'
-import { loadImage, realSys, testRun } from '../src/syscall/index.ts'
+import { loadImage, objectIds, realSys, testRun } from '../src/syscall/index.ts'
 import { PROGRAM_TYPES } from '../src/uapi/index.ts'
 import { type Figure, interleaved } from './figure.ts'
 
@@ -67,13 +67,15 @@ async function topCost(): Promise<Figure> {
     for (const { program } of loaded) if (program !== undefined) testRun(sys, program.fd, { data: new Uint8Array(64) })
     const [before, start] = [cpuMs(pid), performance.now()]
     await sleep(20_000)
+    // programs of others count as well: what is measured is named
+    const present = [...objectIds(sys, 'program')].length
     const percent = ((cpuMs(pid) - before) / (performance.now() - start)) * 100
     return {
       area: 'cli',
-      name: 'top, 50 programs, an update a second',
+      name: `top, ${present} programs, an update a second`,
       value: percent,
       unit: '% of a core',
-      goal: '< 1',
+      goal: '< 1 with 50 programs',
       met: percent < 1,
     }
   } finally {

@@ -68,7 +68,7 @@ export function show(words: readonly string[], context: Context): void {
     rows.push({ id: info.id, name: info.name, kernel_struct_ops: struct })
     text += `${info.id}: ${info.name.padEnd(15)} ${struct.padEnd(32)}\n`
   })
-  if (context.json === true) printJson(words.length > 0 && rows.length === 1 ? rows[0] : rows, context)
+  if (context.json === true) printJson(rows, context)
   else print(text)
 }
 
