@@ -100,6 +100,19 @@ describe('what both backends are compared by', () => {
     expect([view.getUint16(0, true), view.getUint16(2, true), view.getUint8(9)]).toEqual([14, 34, 17])
   })
 
+  testWith('bpf')('a packet that grew by thousands of bytes comes out whole', async () => {
+    const grows = imageOf({
+      name: 'grows',
+      type: 'sched_cls',
+      text: 'r2 = 3000\n r3 = 0\n call bpf_skb_change_tail\n r0 = 0\n exit',
+      runs: [],
+    })
+    using t = await harness(grows, { backend: 'both' })
+    expect(t.run('grows', { packet: datagram }).packet).toHaveLength(3000)
+    using alone = await harness(grows, { backend: 'kernel' })
+    expect(alone.run('grows', { packet: datagram }).packet).toHaveLength(3000)
+  })
+
   test('flow keys are there without a kernel too', async () => {
     using t = await harness(dissector, { backend: 'emulator' })
     expect(t.run('dissects', { packet: datagram }).flowKeys).toHaveLength(56)

@@ -41,6 +41,9 @@ const KEYLESS: readonly number[] = [
 /** Kinds whose places are found in tracefs. */
 const TRACEFS_KINDS: ReadonlySet<string | undefined> = new Set(['tracepoint', 'kprobe_multi'])
 
+/** How much longer a packet may come out than it went in, bytes: what an skb may grow to. */
+const ROOM = 65_536
+
 const NO_KEY = new Uint8Array(0)
 /** Pages a CPU for records that one run sends. */
 const PERF_PAGES = 64
@@ -317,7 +320,7 @@ function runOnce(sys: Parameters<typeof testRun>[0], fd: number, input: RawRun, 
     context: args ?? input.context,
     // a raw tracepoint's test run takes neither repeat nor room for answers
     repeat: data === 'none' && args !== undefined ? 0 : input.repeat > 1 ? input.repeat : 0,
-    ...(data === 'packet' && input.data !== undefined ? { dataOutSize: input.data.length + 512 } : {}),
+    ...(data === 'packet' && input.data !== undefined ? { dataOutSize: input.data.length + ROOM } : {}),
     ...(data === 'keys' ? { dataOutSize: 56 } : {}),
     ...(data === 'in' || data === 'none' ? { dataOutSize: 0 } : {}),
     // raw tracepoints and syscall programs refuse room for a context
