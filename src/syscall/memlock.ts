@@ -7,7 +7,7 @@ const tried = new WeakSet<Sys>()
 /** Kernels before 5.11 charge maps and programs to RLIMIT_MEMLOCK. */
 function charges(sys: Sys): boolean {
   const [major, minor] = (sys.readText('/proc/sys/kernel/osrelease') ?? '').split('.').map(Number)
-  return major < 5 || (major === 5 && minor < 11)
+  return major > 0 && (major < 5 || (major === 5 && minor < 11))
 }
 
 /**
