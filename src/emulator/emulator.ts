@@ -363,6 +363,8 @@ export class Emulator {
     const m = this.machine
     for (const held of run.references.values()) {
       const message = `a ${held.kind} taken at instruction ${held.insn} is not given back`
+      // the place that took it is where a reader looks first
+      m.pc = held.insn
       m.finding(m.sanitizer.unreleasedReference, 'unreleased-reference', message)
     }
   }

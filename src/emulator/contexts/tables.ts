@@ -265,6 +265,9 @@ const SKB_WRITABLE = [
   'tc_classid',
   'tstamp',
 ]
+const SOCK_ADDR_WRITABLE = SOCK_ADDR.fields
+  .map(({ name }) => name)
+  .filter((name) => /^(?:user_ip|user_port|msg_src_ip)/.test(name))
 const CB = ['cb0', 'cb1', 'cb2', 'cb3', 'cb4']
 
 /** By program type: the context's table and the fields that the verifier lets programs write. `all`: every byte. */
@@ -276,7 +279,7 @@ export interface ContextRow {
 }
 
 export const CONTEXTS: Readonly<Record<string, ContextRow>> = {
-  xdp: { table: XDP_MD, writable: ['rx_queue_index'], packet: 'xdp' },
+  xdp: { table: XDP_MD, writable: [], packet: 'xdp' },
   sched_cls: { table: SK_BUFF, writable: SKB_WRITABLE, packet: 'l2' },
   sched_act: { table: SK_BUFF, writable: SKB_WRITABLE, packet: 'l2' },
   socket_filter: { table: SK_BUFF, writable: CB, packet: 'hidden' },
@@ -284,16 +287,16 @@ export const CONTEXTS: Readonly<Record<string, ContextRow>> = {
   lwt_in: { table: SK_BUFF, writable: ['mark', 'priority', ...CB], packet: 'l3' },
   lwt_out: { table: SK_BUFF, writable: ['mark', 'priority', ...CB], packet: 'l3' },
   lwt_xmit: { table: SK_BUFF, writable: ['mark', 'priority', ...CB], packet: 'l3' },
-  lwt_seg6local: { table: SK_BUFF, writable: CB, packet: 'l3' },
-  sk_skb: { table: SK_BUFF, writable: ['tc_index', 'priority', ...CB], packet: 'l3' },
+  lwt_seg6local: { table: SK_BUFF, writable: ['mark', 'priority', ...CB], packet: 'l3' },
+  sk_skb: { table: SK_BUFF, writable: ['tc_index', 'priority'], packet: 'l3' },
   flow_dissector: { table: SK_BUFF, writable: [], packet: 'l2' },
   sk_lookup: { table: SK_LOOKUP, writable: [] },
   sk_msg: { table: SK_MSG, writable: [], packet: 'message' },
   sk_reuseport: { table: SK_REUSEPORT, writable: [], packet: 'message' },
-  cgroup_sock_addr: { table: SOCK_ADDR, writable: 'all' },
+  cgroup_sock_addr: { table: SOCK_ADDR, writable: SOCK_ADDR_WRITABLE },
   cgroup_sock: { table: SOCK, writable: ['bound_dev_if', 'mark', 'priority'] },
   // args0 is the reply as well
-  sock_ops: { table: SOCK_OPS, writable: ['args0', 'args1', 'args2', 'args3', 'sk_txhash'] },
+  sock_ops: { table: SOCK_OPS, writable: ['args0', 'sk_txhash'] },
   cgroup_sockopt: { table: SOCKOPT, writable: ['level', 'optname', 'optlen', 'retval'] },
   cgroup_sysctl: { table: SYSCTL, writable: ['file_pos'] },
   cgroup_device: { table: CGROUP_DEVICE, writable: [] },
