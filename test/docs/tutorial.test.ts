@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
+import { collectObject, compareVersions, minimumKernel, type ObjectSpec } from '../../src/spec/index.ts'
 import { unmet } from '../requirements.ts'
 import { matches, type Place, runStep, shims, stepsOf, updateLesson, writeStep } from './lessons.ts'
 
@@ -59,6 +60,35 @@ describe('the tutorial', () => {
       ).toBe(true)
     }
   })
+
+  test('the kernel that a lesson names is new enough for its programs', async () => {
+    let checked = 0
+    for (const name of lessons) {
+      const text = readFileSync(join(tutorial, name), 'utf8')
+      const line = /^\*\*Minimum kernel:\*\* (.*?) \*\*/m.exec(text)?.[1] ?? ''
+      const said = [...line.matchAll(/\b\d\.\d+\b/g)].map(([version]) => version)
+      const place = placeOf(name)
+      for (const step of stepsOf(text)) {
+        if (step.kind !== 'file' || !step.name.endsWith('.bpf.ts')) continue
+        writeStep(place, step)
+        let object: ObjectSpec
+        try {
+          object = collectObject((await import(join(place.folder, step.name))) as object, { name: step.name })
+        } catch {
+          continue // a mistake that the lesson is about
+        }
+        for (const program of object.programs) {
+          const { version } = minimumKernel(object, program)
+          checked++
+          expect(
+            said.some((other) => compareVersions(other, version) >= 0),
+            `${name}, ${program.name}: ${version}`,
+          ).toBe(true)
+        }
+      }
+    }
+    expect(checked).toBeGreaterThan(12)
+  }, 60_000)
 
   test('every example compiles with strict types', () => {
     const folder = mkdtempSync(join(all, 'types-'))
