@@ -1,3 +1,4 @@
+import { rawTracepoint, tc, xdp } from 'typebpf'
 import { describe, expect, test } from 'vitest'
 import { counts, xdpCount } from '../../programs/xdp-count/xdp-count.bpf.ts'
 import { DifferenceError, eth, harness, ipv4, kernelUnavailable, packet, tcp } from '../../src/progrun/index.ts'
@@ -68,7 +69,7 @@ describe('the harness', () => {
     const bad: [object, RegExp][] = [
       [{}, /xdp programs run on a packet, and none is given/],
       [{ packet: [eth()], repeat: 0 }, /repeat is 0/],
-      [{ packet: [eth()], metadata: new Uint8Array(3) }, /a multiple of 4 up to 252/],
+      [{ packet: [eth()], metadata: new Uint8Array(3) }, /a multiple of 4 up to 216/],
       [{ packet: [eth()], ctx: { egress_ifindex: 1 } }, /cannot set the context field egress_ifindex/],
     ]
     for (const [options, message] of bad)
@@ -77,6 +78,26 @@ describe('the harness', () => {
       expect(() => t.run(xdpCount, { packet: new Uint8Array(5) })).toThrow(/takes at least 14 bytes, this one has 5/)
     expect(() => t.run('nothing', {} as never)).toThrow(/there is no program nothing/)
     expect(() => t.map('nothing')).toThrow(/there is no map nothing/)
+  })
+
+  testWith('bpf')('contexts that the kernel refuses are explained too', async () => {
+    const pass = xdp('pass', (b) => b.PASS)
+    const ok = tc('ok', (b) => b.OK)
+    const onEnter = rawTracepoint('on_enter', { event: 'sys_enter' }, () => 0)
+    using t = await harness([pass, ok, onEnter], { backend: 'kernel' })
+    const segment = packet(eth(), ipv4(), tcp())
+    const bad: [() => unknown, RegExp][] = [
+      [() => t.run(pass, { packet: segment, ctx: { rx_queue_index: 3 } }), /rx_queue_index is 3; .* ingress_ifindex/],
+      [() => t.run(pass, { packet: segment, metadata: new Uint8Array(220) }), /a multiple of 4 up to 216/],
+      [() => t.run(ok, { packet: segment, ctx: { wire_len: 53 } }), /wire_len is 53; .* length, 54, to 65536/],
+      [() => t.run(ok, { packet: segment, ctx: { gso_segs: 65_536 } }), /gso_segs is 65536; .* at most 65535/],
+      [() => t.run(onEnter, { cpu: 60_000 }), /CPU 60000 is not online here/],
+    ]
+    for (const [run, message] of bad) expect(run).toThrow(message)
+    // and what is said to fit is taken
+    expect(t.run(pass, { packet: segment, metadata: new Uint8Array(216) }).verdict).toBe('XDP_PASS')
+    const most = { mark: 1, priority: 2, ifindex: 1, cb: [1, 2, 3, 4, 5], tstamp: 6n, wire_len: 54, gso_segs: 65_535 }
+    expect(t.run(ok, { packet: segment, ctx: most }).ctx).toMatchObject(most)
   })
 
   test('types: what the kernel would refuse does not compile', async () => {

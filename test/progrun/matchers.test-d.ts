@@ -24,6 +24,8 @@ export function runs(): void {
   t.run(tcProgram, { packet, ctx: { mark: 7 } })
   // @ts-expect-error metadata is XDP's
   t.run(tcProgram, { packet, metadata: new Uint8Array(4) })
+  // @ts-expect-error the kernel does not let a test set the queue
+  t.run(tcProgram, { packet, ctx: { queue_mapping: 7 } })
   // @ts-expect-error __sk_buff has no ingress_queue
   t.run(tcProgram, { packet, ctx: { ingress_queue: 7 } })
   t.run(lookup, {

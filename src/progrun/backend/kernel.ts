@@ -1,5 +1,5 @@
 import { release } from 'node:os'
-import { NegativeError, SystemError, UnsupportedError } from '../../errors/index.ts'
+import { NegativeError, SystemError, UnsupportedError, UsageError } from '../../errors/index.ts'
 import type { MapSpec, ProgramSpec } from '../../spec/index.ts'
 import {
   type AttachOptions,
@@ -10,6 +10,7 @@ import {
   type Link,
   type LoadResult,
   missingPrivileges,
+  onlineCpus,
   PerfBuffer,
   type RawMap,
   RingBuffer,
@@ -256,6 +257,10 @@ export function openKernel(fleet: Fleet): KernelBackend {
             details: ['run it with the backend "emulator", or attach it to something of the test\'s own'],
           },
         )
+      if (input.cpu !== undefined && !onlineCpus().includes(input.cpu))
+        throw new UsageError('progrun.cpu', `${image.name}: CPU ${input.cpu} is not online here`, {
+          details: [`online: ${onlineCpus().join(', ')}`],
+        })
       const result = runOnce(judge.sys, fd, input, shape)
       return outlets.length === 0 ? result : { ...result, events: drain() }
     },

@@ -91,13 +91,14 @@ export const netfilterContext = struct('bpf_nf_ctx', { state: pointer(), skb: po
 export interface SkbContext {
   readonly mark?: number
   readonly priority?: number
-  readonly queue_mapping?: number
   readonly ingress_ifindex?: number
   readonly ifindex?: number
   /** Five words. */
   readonly cb?: readonly number[]
   readonly tstamp?: bigint
+  /** From the packet's length to 65536. */
   readonly wire_len?: number
+  /** At most 65535. */
   readonly gso_segs?: number
   readonly gso_size?: number
   readonly hwtstamp?: bigint
@@ -106,7 +107,6 @@ export interface SkbContext {
 export const SKB_SETTABLE = [
   'mark',
   'priority',
-  'queue_mapping',
   'ingress_ifindex',
   'ifindex',
   'cb',
@@ -120,6 +120,7 @@ export const SKB_SETTABLE = [
 /** Fields of struct xdp_md that a test may set. The interface and queue must exist in the kernel. */
 export interface XdpContext {
   readonly ingress_ifindex?: number
+  /** Of the interface that `ingress_ifindex` names: it must be given too. */
   readonly rx_queue_index?: number
 }
 

@@ -27,6 +27,30 @@ function ethertype(packet: Uint8Array): number {
 /** XDP programs that run for an entry of a devmap or cpumap. */
 const ENTRY_PROGRAMS: ReadonlySet<number> = new Set([ATTACH_TYPES.xdp_devmap, ATTACH_TYPES.xdp_cpumap])
 
+/** What stands in the way of a context that has the right fields. */
+function contextRefusal(type: ProgramType, given: unknown, packet: Uint8Array | undefined): string | undefined {
+  const { wire_len: wire, gso_segs: segments, rx_queue_index: queue, ingress_ifindex: device } = numbers(given)
+  const length = packet?.length ?? 0
+  if (wire !== undefined && wire !== 0 && (wire < length || wire > MAX_WIRE))
+    return `${type}: wire_len is ${wire}; BPF_PROG_RUN takes it from the packet's length, ${length}, to ${MAX_WIRE}`
+  if (segments !== undefined && segments > MAX_SEGMENTS)
+    return `${type}: gso_segs is ${segments}; BPF_PROG_RUN takes at most ${MAX_SEGMENTS}`
+  if (queue !== undefined && queue > 0 && !device)
+    return `${type}: rx_queue_index is ${queue}; BPF_PROG_RUN takes it only with the ingress_ifindex of an interface that has this queue`
+  return undefined
+}
+
+function numbers(given: unknown): Readonly<Partial<Record<string, number>>> {
+  if (typeof given !== 'object' || given === null || given instanceof Uint8Array) return {}
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => typeof value === 'number'))
+}
+
+/** GSO_LEGACY_MAX_SIZE and GSO_MAX_SEGS (include/linux/netdevice.h). */
+const [MAX_WIRE, MAX_SEGMENTS] = [65_536, 65_535]
+/** What the kernel leaves of the headroom in front of a test run's packet. */
+const MAX_METADATA = 216
+const MAX_CPUS = 65_536
+
 /** Why BPF_PROG_RUN would answer EINVAL for this packet. */
 function packetRefusal(type: ProgramType, shape: RunShape, packet: Uint8Array, metadata: number): string | undefined {
   const kind = ethertype(packet)
@@ -116,11 +140,13 @@ export function prepareRun(
     throw new UsageError('progrun.args', `${name}: ${args.length} arguments, a tracepoint has at most 12`)
   const packet = run.packet === undefined ? undefined : bytesOf(run.packet)
   const metadata = run.metadata ?? new Uint8Array(0)
-  if (metadata.length % 4 !== 0 || metadata.length > 252)
+  if (metadata.length % 4 !== 0 || metadata.length > MAX_METADATA)
     throw new UsageError(
       'progrun.metadata',
-      `${name}: metadata of ${metadata.length} bytes: a multiple of 4 up to 252 is needed`,
+      `${name}: metadata of ${metadata.length} bytes: a multiple of 4 up to ${MAX_METADATA} is needed`,
     )
+  if (run.cpu !== undefined && (!Number.isInteger(run.cpu) || run.cpu < 0 || run.cpu >= MAX_CPUS))
+    throw new UsageError('progrun.cpu', `${name}: there is no CPU ${run.cpu}`)
   let data = packet
   if (packet !== undefined && metadata.length > 0) {
     data = new Uint8Array(metadata.length + packet.length)
@@ -130,6 +156,7 @@ export function prepareRun(
   const parts = contextBytes(type, shape, run)
   let refuses =
     packet === undefined || shape === undefined ? undefined : packetRefusal(type, shape, packet, metadata.length)
+  refuses ??= contextRefusal(type, run.ctx, packet)
   if (shape === undefined) refuses = `${type} programs have no BPF_PROG_RUN`
   else if (repeat > 1 && !shape.repeat) refuses = `${type}: BPF_PROG_RUN takes no repeat`
   else if (run.cpu !== undefined && !shape.cpu) refuses = `${type}: BPF_PROG_RUN takes no cpu`

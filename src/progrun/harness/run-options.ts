@@ -13,7 +13,7 @@ interface Repeatable {
 export interface XdpRun extends Repeatable {
   readonly packet: PacketInput
   readonly ctx?: XdpContext
-  /** Bytes between data_meta and data, a multiple of 4 up to 252. Linux 5.15. */
+  /** Bytes between data_meta and data, a multiple of 4 up to 216. Linux 5.15. */
   readonly metadata?: Uint8Array
 }
 export interface SkbRun extends Repeatable {
