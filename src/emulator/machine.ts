@@ -314,10 +314,17 @@ export class Machine {
     return map ?? this.fail('invalid-argument', `R${register} is no map: 0x${this.get64(register).toString(16)}`)
   }
 
-  /** The NUL-terminated text at a linear address, at most `limit` bytes. */
+  /** The byte at a linear address, which must be readable. */
+  byteAt(address: number): number {
+    const { u8, size } = this.memory
+    if ((u8[address + size] & (SHADOW.read | SHADOW.freed)) !== SHADOW.read) this.access(address, 0, 1, false)
+    return u8[address]
+  }
+
+  /** The NUL-terminated text at a linear address, at most `limit` bytes, each of them checked. */
   text(address: number, limit: number): string {
     let end = address
-    while (end < address + limit && this.memory.u8[end] !== 0) end++
+    while (end < address + limit && this.byteAt(end) !== 0) end++
     return latin1(this.memory.bytes(address, end - address))
   }
 }

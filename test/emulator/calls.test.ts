@@ -44,6 +44,15 @@ for (const engine of ENGINES)
     const open = (type: ProgramType, text: string, map?: MapSpec) =>
       createEmulator(program(type, text, map), { engine, seed: 1 })
 
+    test('texts end inside their memory or the call is out of bounds', () => {
+      const compare =
+        '*(u64 *)(r10 - 8) = 0x41414141\nr1 = 0x4141414141414141 ll\n*(u64 *)(r10 - 8) = r1\n*(u64 *)(r10 - 16) = r1\nr1 = r10\nr1 += -16\nr2 = 16\nr3 = r10\nr3 += -8\ncall strncmp\nexit'
+      expect(open('xdp', compare).run({ packet: u32(0) }).fault?.code).toBe('out-of-bounds')
+      const print =
+        'r1 = 0x4141414141414141 ll\n*(u64 *)(r10 - 8) = r1\nr1 = r10\nr1 += -16\nr2 = 8\nr3 = r10\nr3 += -8\nr4 = 0\nr5 = 0\ncall snprintf\nexit'
+      expect(open('xdp', print).run({ packet: u32(0) }).fault?.code).toBe('out-of-bounds')
+    })
+
     test('what is not implemented is named when it is called, and can be mocked', () => {
       const image = program('sock_ops', 'call tcp_check_syncookie\nexit')
       expect(createEmulator(image, { engine }).run().fault).toMatchObject({

@@ -69,7 +69,7 @@ export const SYSTEM_CALLS: HelperTable = {
     const a = m.readable(1, size)
     const b = m.readable(3, 1)
     for (let i = 0; i < size; i++) {
-      const difference = u8[a + i] - u8[b + i]
+      const difference = u8[a + i] - m.byteAt(b + i)
       if (difference !== 0) return difference < 0 ? -1 : 1
       if (u8[a + i] === 0) break
     }
