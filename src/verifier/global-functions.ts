@@ -12,11 +12,13 @@ import type { ProgramFacts } from './prototype.ts'
 import { AUX, AUX2, CTX, DYNPTR, DYNPTR_LOCAL, ID, MAYBE_NULL, MEM, RDONLY, SCALAR, TYPE, WORDS } from './registers.ts'
 import type { StackLiveness } from './stack-liveness.ts'
 import { registerBase } from './state.ts'
+import { assumeObject, checkObjectArgument, describeObject, type ObjectArgument } from './tagged-arguments.ts'
 
 type Argument =
   | { readonly kind: 'scalar' }
   | { readonly kind: 'context' }
   | { readonly kind: 'dynptr' }
+  | ObjectArgument
   | { readonly kind: 'memory'; readonly size: number; readonly nullable: boolean }
 
 /** The context's struct as BTF names it, by program type. */
@@ -114,8 +116,8 @@ function isScalarType(btf: Btf, id: number): boolean {
 
 /** A pointer that is neither the context nor a dynptr: memory of the size that its type tells. */
 function describeMemory(env: Env, btf: Btf, tags: readonly Tag[], index: number, pointee: number): Argument {
-  const special = tags.find((tag) => tag === 'trusted' || tag === 'untrusted' || tag === 'arena')
-  if (special !== undefined) env.unmodelled(`arguments of functions that are tagged ${special}`)
+  if (tags.includes('trusted') || tags.includes('untrusted')) return describeObject(env, btf, tags, index, pointee)
+  if (tags.includes('arena')) env.unmodelled('arguments of functions that are tagged arena')
   if (tags.includes('nullable')) env.reject(`arg#${index} has invalid combination of tags`)
   const target = btf.skipModifiers(pointee)
   const type = btf.type(target)
@@ -227,6 +229,12 @@ function checkOne(env: Env, liveness: StackLiveness, argument: Argument, index: 
     if (m[b + TYPE] !== SCALAR) env.reject(`R${register} is not a scalar`)
     return
   }
+  if (argument.kind === 'untrusted' || argument.kind === 'untrusted-memory') return
+  if (argument.kind === 'trusted') {
+    checkObjectArgument(env, argument, register)
+    checkArgumentOffset(env, register, false)
+    return
+  }
   checkArgumentOffset(env, register, false)
   if (argument.kind === 'context') {
     if (m[b + TYPE] !== CTX) env.reject(`arg#${index} expects pointer to ctx`)
@@ -276,6 +284,10 @@ export function prepareGlobal(env: Env, index: number): void {
     const b = registerBase(i + 1)
     if (argument.kind === 'scalar') {
       markUnknown(m, b)
+      continue
+    }
+    if (argument.kind === 'trusted' || argument.kind === 'untrusted' || argument.kind === 'untrusted-memory') {
+      assumeObject(env, argument, i + 1)
       continue
     }
     markKnown(m, b, 0, 0)
