@@ -53,7 +53,7 @@ export class Packet<A extends Access> {
     return new Int(u32, fn.emitter.zext(32, fn.emitter.alu('sub', 64, this.end(), this.start())), fn)
   }
 
-  /** The thing of this type at a byte offset: constant, or a running number (below 65,536). */
+  /** The thing of this type at a byte offset: constant (below 65,536), or a running number, of which 15 bits count. */
   at<T extends Type>(offset: number | Int<'u32'> | Int<'u16'> | Int<'u8'>, type: T): Maybe<View<T, A>> {
     const fn = here('packet.at')
     const { emitter } = fn
