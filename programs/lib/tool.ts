@@ -25,6 +25,8 @@ export interface ToolContext {
 /** A row of the list of tools; its module is loaded only when the tool runs. */
 export interface ToolRow {
   readonly name: string
+  /** What it shows: events as they happen, counts and histograms, stacks; or that it acts on packets and connections. */
+  readonly topic: 'events' | 'counts' | 'stacks' | 'network'
   readonly summary: string
   /** The oldest Linux that it runs on. */
   readonly kernel: `${number}.${number}`

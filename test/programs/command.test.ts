@@ -42,13 +42,15 @@ describe('the list', () => {
     const text = await run(['--list'])
     expect(text.code).toBe(0)
     for (const { name, summary } of TOOLS)
-      expect(text.out).toMatch(new RegExp(`^${name} .*${summary.slice(0, 20)}`, 'm'))
+      expect(text.out).toMatch(new RegExp(`^  ${name} .*${summary.slice(0, 20)}`, 'm'))
     const rows = JSON.parse((await run(['--list', '--json'])).out) as {
       name: string
+      topic: string
       summary: string
       kernel: string
     }[]
     expect(rows.map(({ name }) => name)).toEqual(TOOLS.map(({ name }) => name))
+    expect(rows.every(({ topic }) => /^(events|counts|stacks|network)$/.test(topic))).toBe(true)
   })
 
   test('every tool has a help that names its flags and its kernel', async () => {

@@ -3,8 +3,17 @@ import { toolBundle } from './bundle.ts'
 import { type LoadedTool, runLoaded, type ToolInfo } from './loaded.ts'
 
 interface ToolRow extends ToolInfo {
+  readonly topic: keyof typeof TOPICS
   readonly load: () => Promise<Pick<LoadedTool, 'tool'>>
 }
+
+/** Headings of the list. */
+const TOPICS = {
+  events: 'Events as they happen',
+  counts: 'Counts and histograms',
+  stacks: 'Stacks',
+  network: 'Packets and connections, filtered, spread or limited',
+} as const
 
 const EXTENSION = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
 const PROGRAMS = new URL('../../../programs/', import.meta.url)
@@ -36,14 +45,21 @@ export async function runNamedTool(name: string, args: readonly string[], json: 
   return runLoaded(row, { tool, runTool }, args, json)
 }
 
-/** The list of tools, as text or JSON. */
+/** The list of tools by topic, as text or JSON. */
 export async function listTools(json: boolean): Promise<void> {
   const rows = await tools()
   if (json) {
-    process.stdout.write(`${JSON.stringify(rows.map(({ name, summary, kernel }) => ({ name, summary, kernel })))}\n`)
+    const list = rows.map(({ name, topic, summary, kernel }) => ({ name, topic, summary, kernel }))
+    process.stdout.write(`${JSON.stringify(list)}\n`)
     return
   }
   const width = Math.max(...rows.map(({ name }) => name.length))
-  for (const { name, summary, kernel } of rows)
-    process.stdout.write(`${name.padEnd(width)}  ${summary} (Linux ${kernel})\n`)
+  const lines = Object.entries(TOPICS).flatMap(([topic, heading]) => [
+    heading,
+    ...rows
+      .filter((row) => row.topic === topic)
+      .map(({ name, summary, kernel }) => `  ${name.padEnd(width)}  ${summary} (Linux ${kernel})`),
+    '',
+  ])
+  process.stdout.write(`${lines.join('\n')}\ntypebpf tool NAME --help says more of one.\n`)
 }
