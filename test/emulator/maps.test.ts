@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { BtfBuilder } from '../../src/btf/index.ts'
 import { createEmulator } from '../../src/emulator/index.ts'
+import { UseOrder } from '../../src/emulator/maps/use-order.ts'
 import type { MapSpec } from '../../src/spec/index.ts'
+import { Random } from '../differential/emulator/random.ts'
 import { add, call, exit, image, ldMap, mapSpec, mov, movReg, type Slot, udpFrame } from './images.ts'
 
 const open = (...maps: MapSpec[]) => createEmulator(image([mov(0, 0), exit], { maps }), { cpus: 2, cpu: 1 })
@@ -59,6 +61,30 @@ test('lru_hash evicts what was used longest ago', () => {
       .map(({ key }) => key[0])
       .sort(),
   ).toEqual([1, 3])
+})
+
+test('a large lru_hash evicts in the order of last use, quickly', () => {
+  const map = open(mapSpec('lru_hash', { maxEntries: 20_000 })).map('m')
+  const start = performance.now()
+  for (let i = 0; i < 60_000; i++) expect(map.set(u32(i), u64(i))).toBe(0)
+  expect(performance.now() - start).toBeLessThan(20_000)
+  const keys = new Set(map.entries().map(({ key }) => new DataView(key.slice().buffer).getUint32(0, true)))
+  expect([keys.size, keys.has(39_999), keys.has(40_000), keys.has(59_999)]).toEqual([20_000, false, true, true])
+})
+
+test('use order against a plain list under random operations', () => {
+  const order = new UseOrder(8)
+  let list: number[] = []
+  const random = new Random(5)
+  for (let i = 0; i < 5000; i++) {
+    const slot = random.below(8)
+    list = list.filter((one) => one !== slot)
+    if (random.chance(60)) {
+      order.use(slot)
+      list.push(slot)
+    } else order.remove(slot)
+    expect(order.oldest).toBe(list[0])
+  }
 })
 
 test('array: bounds, no deletion, no NOEXIST', () => {

@@ -3,6 +3,7 @@ import { ERRNO, MAP_TYPES } from '../../uapi/index.ts'
 import type { Machine } from '../machine.ts'
 import { SHADOW } from '../memory.ts'
 import { EmulatedMap, type MapEntry, roundUp8 } from './map.ts'
+import { UseOrder } from './use-order.ts'
 
 /** Entries of one map never take more than this; a larger map answers ENOMEM when it is full. */
 const MAX_MAP_BYTES = 128 << 20
@@ -37,9 +38,8 @@ export class HashMap extends EmulatedMap {
   readonly #hashes: Int32Array
   /** 0 free, 1 used, 2 deleted during this run. */
   readonly #state: Uint8Array
-  /** When an entry was last used, for the LRU. */
-  readonly #used: Float64Array
-  #clock = 0
+  /** The order of last use, for the LRU. */
+  readonly #order: UseOrder | undefined
   #free: number[] = []
   #quarantine: number[] = []
   #fresh = 0
@@ -63,7 +63,7 @@ export class HashMap extends EmulatedMap {
     this.#next = new Int32Array(this.#capacity)
     this.#hashes = new Int32Array(this.#capacity)
     this.#state = new Uint8Array(this.#capacity)
-    this.#used = new Float64Array(this.#lru ? this.#capacity : 0)
+    this.#order = this.#lru ? new UseOrder(this.#capacity) : undefined
   }
 
   override get copies(): number {
@@ -106,7 +106,7 @@ export class HashMap extends EmulatedMap {
     if (cpu >= this.#copies) return 0
     const slot = this.#find(key, this.#hash(key))
     if (slot < 0) return 0
-    if (this.#lru) this.#used[slot] = ++this.#clock
+    this.#order?.use(slot)
     return this.#value(slot, cpu)
   }
 
@@ -118,10 +118,8 @@ export class HashMap extends EmulatedMap {
   }
 
   #evict(): boolean {
-    let oldest = -1
-    for (let slot = 0; slot < this.#fresh; slot++)
-      if (this.#state[slot] === 1 && (oldest < 0 || this.#used[slot] < this.#used[oldest])) oldest = slot
-    if (oldest < 0) return false
+    const oldest = this.#order?.oldest
+    if (oldest === undefined) return false
     this.#unlink(oldest)
     return true
   }
@@ -159,7 +157,7 @@ export class HashMap extends EmulatedMap {
     this.#hashes[slot] = hash
     this.#next[slot] = this.#buckets[hash & this.#mask]
     this.#buckets[hash & this.#mask] = slot + 1
-    if (this.#lru) this.#used[slot] = ++this.#clock
+    this.#order?.use(slot)
     this.#count++
     return 0
   }
@@ -174,6 +172,7 @@ export class HashMap extends EmulatedMap {
       this.#next[at] = this.#next[slot]
     }
     this.#state[slot] = 2
+    this.#order?.remove(slot)
     this.#count--
     this.#quarantine.push(slot)
     for (let copy = 0; copy < this.#copies; copy++) {

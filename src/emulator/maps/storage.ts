@@ -7,6 +7,8 @@ import { EmulatedMap, type MapEntry } from './map.ts'
 /** Storage of sockets, tasks, inodes and cgroups: values by the owner's address; `cgroup_storage` has one owner per run. */
 export class StorageMap extends EmulatedMap {
   readonly #byOwner = new Map<bigint, number>()
+  /** Given up during this run. */
+  #dead: number[] = []
 
   constructor(machine: Machine, spec: MapSpec, index: number) {
     super(machine, spec, index)
@@ -30,7 +32,13 @@ export class StorageMap extends EmulatedMap {
     if (at === undefined) return -ERRNO.ENOENT
     this.#byOwner.delete(owner)
     this.machine.memory.protect(at, this.spec.valueSize, SHADOW.freed)
+    this.#dead.push(at)
     return 0
+  }
+
+  override endRun(): void {
+    for (const at of this.#dead) this.machine.memory.release(at, this.spec.valueSize)
+    this.#dead = []
   }
 
   /** Keys are the owners' addresses, eight bytes. */
