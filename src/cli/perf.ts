@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs'
-import { SystemError } from '../errors/index.ts'
+import { SystemError, UsageError } from '../errors/index.ts'
 import { queryTaskFd, realSys, type TaskFd } from '../syscall/index.ts'
 import type { Json } from './objects/json.ts'
 import { printJson } from './objects/options.ts'
@@ -52,7 +52,8 @@ function rowText({ pid, fd, task }: Row): string {
 }
 
 /** `perf show`: BPF_TASK_FD_QUERY of every open file of every process. */
-export function show(_words: readonly string[], context: Context): void {
+export function show(words: readonly string[], context: Context): void {
+  if (words.length > 0) throw new UsageError('cli.words', `nothing is expected behind perf show: ${words.join(' ')}`)
   const sys = realSys()
   const rows: Row[] = []
   let denied: SystemError | undefined

@@ -9,12 +9,17 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: 'it may not be read',
 }
 
+/** What an error of node:fs says of a path, in words. */
+export function readFailure(cause: unknown): string {
+  const { code, message } = cause as NodeJS.ErrnoException
+  return REASONS[code ?? ''] ?? message
+}
+
 /** The bytes of a file (`-`: standard input). @throws UsageError `input.missing` that says why it cannot be read */
 export function readInput(path: string): Uint8Array {
   try {
     return readFileSync(path === '-' ? 0 : path)
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException
-    throw new UsageError('input.missing', `${path}: ${REASONS[code ?? ''] ?? message}`, { cause })
+    throw new UsageError('input.missing', `${path}: ${readFailure(cause)}`, { cause })
   }
 }

@@ -1,4 +1,4 @@
-import { closeSync, type Dirent, lstatSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, constants, type Dirent, lstatSync, openSync, readdirSync, readFileSync, statfsSync } from 'node:fs'
 import { BpfError, SystemError, UsageError } from '../../errors/index.ts'
 import { queryAttached, realSys, type Sys } from '../../syscall/index.ts'
 import { ATTACH_TYPES, type AttachType } from '../../uapi/index.ts'
@@ -7,6 +7,7 @@ import { liveBtf } from '../objects/live-btf.ts'
 import { printJson } from '../objects/options.ts'
 import { namedProgram } from '../objects/program-name.ts'
 import { fullWord } from '../objects/select.ts'
+import { readFailure } from '../read-input.ts'
 import type { Context } from '../words/noun.ts'
 import { print } from '../words/output.ts'
 
@@ -136,14 +137,19 @@ function isEffective(words: readonly string[]): boolean {
   return words.length === 1
 }
 
+const CGROUP2_MAGIC = 0x63677270
+
 /** @throws UsageError `cgroup.path` */
 export function openCgroup(path: string): number {
+  let fd: number
   try {
-    if (!lstatSync(path).isDirectory()) throw new Error('it is no folder')
-    return openSync(path, 'r')
+    fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
   } catch (cause) {
-    throw new UsageError('cgroup.path', `cgroup ${path}: ${(cause as Error).message}`, { cause })
+    throw new UsageError('cgroup.path', `cgroup ${path}: ${readFailure(cause)}`, { cause })
   }
+  if (statfsSync(path).type === CGROUP2_MAGIC) return fd
+  closeSync(fd)
+  throw new UsageError('cgroup.path', `${path} is no cgroup: no folder of the cgroup2 file system`)
 }
 
 /** `cgroup show CGROUP [effective]`. */

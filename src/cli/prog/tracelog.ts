@@ -1,12 +1,14 @@
 import { createReadStream } from 'node:fs'
-import { SystemError } from '../../errors/index.ts'
+import { SystemError, UsageError } from '../../errors/index.ts'
 import { tracefs } from '../../syscall/index.ts'
 import { toJson } from '../objects/json.ts'
 import type { Context } from '../words/noun.ts'
 import { print } from '../words/output.ts'
 
 /** `prog tracelog`: lines as trace_pipe gives them, until the reader goes or Ctrl-C; in JSON one array of them. */
-export async function tracelog(_words: readonly string[], { json }: Context): Promise<void> {
+export async function tracelog(words: readonly string[], { json }: Context): Promise<void> {
+  if (words.length > 0)
+    throw new UsageError('cli.words', `nothing is expected behind prog tracelog: ${words.join(' ')}`)
   const path = `${tracefs()}/trace_pipe`
   const stop = new AbortController()
   const end = (): void => stop.abort()

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { BpfError, InputError, UsageError } from '../../errors/index.ts'
 import { toJson } from '../objects/json.ts'
+import { readInput } from '../read-input.ts'
 import { findNoun } from './main.ts'
 import type { Context } from './noun.ts'
 import { print } from './output.ts'
@@ -42,14 +42,6 @@ export function parseBatch(text: string): Line[] {
   return commands
 }
 
-function read(path: string): string {
-  try {
-    return readFileSync(path === '-' ? 0 : path, 'utf8')
-  } catch (cause) {
-    throw new UsageError('batch.file', `${path}: ${(cause as Error).message}`, { cause })
-  }
-}
-
 /** The failure of one line, with its number. */
 class LineError extends BpfError {
   override readonly name = 'LineError'
@@ -65,7 +57,7 @@ class LineError extends BpfError {
 export async function batch(words: readonly string[], context: Context): Promise<number> {
   if (words.length !== 1) throw new UsageError('batch.words', 'batch file needs one path (or - for standard input)')
   const json = context.json === true
-  const commands = parseBatch(read(words[0]))
+  const commands = parseBatch(new TextDecoder().decode(readInput(words[0])))
   let code = 0
   let done = 0
   if (json) print('[')
