@@ -29,16 +29,18 @@ async function test(files: readonly string[], options: Options): Promise<void> {
   const folder = options.coverage === true ? options.coverageFolder : undefined
   const {
     passed,
+    tests,
     coverage,
     withoutLines = [],
   } = await runTests({
     files,
     backend,
+    quiet: options.json === true,
     ...(folder === undefined ? {} : { coverage: folder }),
     ...(options.junit === undefined ? {} : { junit: options.junit }),
     ...(options.name === undefined ? {} : { namePattern: options.name }),
   })
-  if (options.json === true) process.stdout.write(`${JSON.stringify({ passed, backend, coverage })}\n`)
+  if (options.json === true) process.stdout.write(`${JSON.stringify({ passed, backend, tests, coverage })}\n`)
   else if (coverage !== undefined) {
     const { lines, linesHit, linesDead, branches, branchesHit } = coverage
     const dead = linesDead === 0 ? '' : `, ${linesDead} lines proved dead`
@@ -68,6 +70,6 @@ export function register(program: Command): void {
     .option('--junit <file>', 'write a JUnit report')
     .option('-t, --name <pattern>', 'only tests whose name matches')
     .option('--kernel <list>', 'other kernels in virtual machines (not there yet)')
-    .option('-j, --json', 'print JSON')
+    .option('-j, --json', 'print JSON: each test with its state, backend and errors')
     .action(test)
 }

@@ -123,6 +123,22 @@ test('fails', async ({ bpf }) => {
     )
   }, 180_000)
 
+  test('JSON is all that it prints when asked for it: every test with its backend and its errors', () => {
+    const { code, out } = run('user', '--backend', 'emulator', '--json')
+    expect(code).toBe(1)
+    const { passed, backend, tests } = JSON.parse(out) as {
+      passed: boolean
+      backend: string
+      tests: Record<string, unknown>[]
+    }
+    expect({ passed, backend }).toEqual({ passed: false, backend: 'emulator' })
+    expect(tests).toMatchObject([
+      { file: 'user.test.ts', name: 'passes', state: 'passed', backend: 'emulator' },
+      { file: 'user.test.ts', name: 'fails', state: 'failed', backend: 'emulator' },
+    ])
+    expect(tests[1]['errors']).toEqual([expect.stringMatching(/^expected 1 to be 2.*\n\[emulator; .*kernel \d+/)])
+  }, 180_000)
+
   test('bad usage: exit 2', () => {
     expect(run('--backend', 'moon')).toMatchObject({
       code: 2,

@@ -18,10 +18,24 @@ export interface RunTestsOptions {
   readonly junit?: string
   /** Only tests whose name matches. */
   readonly namePattern?: string
+  /** Nothing is printed while tests run: {@link RunTestsAnswer.tests} says it all. */
+  readonly quiet?: boolean
+}
+
+/** One test, as `typebpf test --json` prints it. */
+export interface TestRow {
+  readonly file: string
+  readonly name: string
+  readonly state: 'passed' | 'failed' | 'skipped' | 'pending'
+  readonly durationMs?: number
+  /** Where its harness ran, when it took one from the fixture `bpf`. */
+  readonly backend?: string
+  readonly errors?: readonly string[]
 }
 
 export interface RunTestsAnswer {
   readonly passed: boolean
+  readonly tests: readonly TestRow[]
   /** Where coverage was asked for and a program ran in the emulator. */
   readonly coverage?: CoverageSummary
   /** Programs that ran without line information: they are in no report. */
@@ -41,6 +55,26 @@ async function loadVitest(folder: string): Promise<typeof VitestNode> {
   throw new UsageError('test.vitest', 'typebpf test runs vitest, and it is not installed here', {
     details: ['npm install --save-dev vitest'],
   })
+}
+
+function rowsOf(module: VitestNode.TestModule): TestRow[] {
+  const file = module.relativeModuleId
+  const rows = [...module.children.allTests()].map((test): TestRow => {
+    const { state, errors } = test.result()
+    const durationMs = test.diagnostic()?.duration
+    const { backend } = test.meta() as { backend?: string }
+    return {
+      file,
+      name: test.fullName,
+      state,
+      ...(durationMs === undefined ? {} : { durationMs }),
+      ...(backend === undefined ? {} : { backend }),
+      ...(errors === undefined || errors.length === 0 ? {} : { errors: errors.map(({ message }) => message) }),
+    }
+  })
+  // a file that does not load has no tests
+  const broken = module.errors().map(({ message }) => message)
+  return broken.length === 0 ? rows : [{ file, name: '', state: 'failed', errors: broken }, ...rows]
 }
 
 /**
@@ -68,9 +102,10 @@ export async function runTests(options: RunTestsOptions): Promise<RunTestsAnswer
         ...(counted === undefined ? {} : { TYPEBPF_COVERAGE: counted }),
       },
       reporters: [
-        'default',
+        // an object without methods reports nothing; an empty list would mean the default
+        options.quiet === true ? {} : 'default',
         ...(options.junit === undefined ? [] : ['junit']),
-        ...(process.env['GITHUB_ACTIONS'] === 'true' ? ['github-actions'] : []),
+        ...(process.env['GITHUB_ACTIONS'] === 'true' && options.quiet !== true ? ['github-actions'] : []),
       ],
       ...(options.junit === undefined ? {} : { outputFile: { junit: options.junit } }),
       ...(options.namePattern === undefined ? {} : { testNamePattern: options.namePattern }),
@@ -79,12 +114,13 @@ export async function runTests(options: RunTestsOptions): Promise<RunTestsAnswer
     const failed = running.state.getCountOfFailedTests() > 0 || running.state.getUnhandledErrors().length > 0
     const modules = running.state.getTestModules()
     const passed = !failed && modules.length > 0 && modules.every((module) => module.ok())
-    if (counted === undefined || options.coverage === undefined) return { passed }
+    const tests = modules.flatMap(rowsOf)
+    if (counted === undefined || options.coverage === undefined) return { passed, tests }
     const recorder = readCoverage(counted)
     const files = coverageByFile(recorder)
     writeCoverage(resolve(folder, options.coverage), files)
     const bare = recorder.programs.filter(({ sources }) => sources.size === 0).map(({ program }) => program)
-    return { passed, coverage: summarize(files), withoutLines: [...new Set(bare)].sort() }
+    return { passed, tests, coverage: summarize(files), withoutLines: [...new Set(bare)].sort() }
   } finally {
     if (counted !== undefined) rmSync(counted, { recursive: true, force: true })
   }
