@@ -9,6 +9,8 @@ import { unmet } from '../requirements.ts'
 import { matches, type Place, runStep, shims, stepsOf, updateLesson, writeStep } from './lessons.ts'
 
 // TYPEBPF_UPDATE_LESSONS=1 writes what the commands print into the lessons.
+// TYPEBPF_LESSONS_PACKAGE=FOLDER runs them with a package that was packed and unpacked there, as users have it.
+const installed = process.env['TYPEBPF_LESSONS_PACKAGE']
 const update = process.env['TYPEBPF_UPDATE_LESSONS'] === '1'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const tutorial = join(root, 'docs/tutorial')
@@ -20,17 +22,22 @@ afterAll(() => rmSync(all, { recursive: true, force: true }))
 writeFileSync(join(all, 'package.json'), JSON.stringify({ type: 'module' }))
 // where npm install puts it
 mkdirSync(join(all, 'node_modules'))
-symlinkSync(root, join(all, 'node_modules/typebpf'))
+symlinkSync(installed ?? root, join(all, 'node_modules/typebpf'))
 for (const name of ['vitest', '@types']) symlinkSync(join(root, 'node_modules', name), join(all, 'node_modules', name))
 
 const tsx = import.meta.resolve('tsx')
-const run = `exec ${process.execPath} --conditions=typebpf-source --import ${tsx}`
+const condition = installed === undefined ? '--conditions=typebpf-source ' : ''
+const run = `exec ${process.execPath} ${condition}--import ${tsx}`
+const command =
+  installed === undefined
+    ? `${run} ${join(root, 'src/cli/bin.ts')}`
+    : `exec ${process.execPath} ${join(installed, 'dist/src/cli/bin.js')}`
 const PATH = shims(join(all, 'bin'), {
   // what an installed package and its dependencies bring
   npx: `name=$1; shift; case $name in
-typebpf) ${run} ${join(root, 'src/cli/bin.ts')} "$@";;
+typebpf) ${command} "$@";;
 tsx) ${run} "$@";;
-tsc) exec ${process.execPath} ${join(root, 'node_modules/typescript/bin/tsc')} --customConditions typebpf-source "$@";;
+tsc) exec ${process.execPath} ${join(root, 'node_modules/typescript/bin/tsc')} ${installed === undefined ? '--customConditions typebpf-source ' : ''}"$@";;
 *) echo "npx $name: not part of the lessons" >&2; exit 127;; esac`,
   node: `${run} "$@"`,
   sudo: 'exec "$@"',
@@ -41,7 +48,9 @@ function placeOf(lesson: string): Place {
   writeFileSync(join(folder, 'package.json'), '{ "name": "lessons", "private": true, "type": "module" }\n')
   writeFileSync(
     join(folder, 'vitest.config.ts'),
-    "const resolve = { conditions: ['typebpf-source', 'node'] }\nexport default { resolve, ssr: { resolve } }\n",
+    installed === undefined
+      ? "const resolve = { conditions: ['typebpf-source', 'node'] }\nexport default { resolve, ssr: { resolve } }\n"
+      : 'export default {}\n',
   )
   return { folder, env: { PATH } }
 }
