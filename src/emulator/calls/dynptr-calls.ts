@@ -88,6 +88,37 @@ export function adjustDynptr(m: Machine): number {
   return 0
 }
 
+/** A second dynptr over the same bytes. */
+export function cloneDynptr(m: Machine): number {
+  const pointer = dynptrAt(m, 1)
+  const to = m.writable(2, BYTES)
+  m.memory.u8.copyWithin(to, pointer.at, pointer.at + BYTES)
+  return pointer.data === 0 ? -ERRNO.EINVAL : 0
+}
+
+/** Copies between dynptrs, which may overlap. */
+export function copyDynptr(m: Machine): number {
+  const [to, from] = [dynptrAt(m, 1), dynptrAt(m, 3)]
+  const size = m.low(5)
+  const target = to.readOnly ? -ERRNO.EINVAL : range(to, m.low(2), size)
+  const source = range(from, m.low(4), size)
+  if (target < 0 && source < 0) return -ERRNO.E2BIG
+  if (target < 0 || source < 0) return Math.min(target, source)
+  m.memory.u8.copyWithin(target, source, source + size)
+  return 0
+}
+
+/** Fills a range of a dynptr with one byte. */
+export function fillDynptr(m: Machine): number {
+  const pointer = dynptrAt(m, 1)
+  const size = m.low(3)
+  if (pointer.readOnly) return -ERRNO.EINVAL
+  const at = pointer.data === 0 ? -ERRNO.E2BIG : range(pointer, m.low(2), size)
+  if (at < 0) return at
+  m.memory.u8.fill(m.low(4), at, at + size)
+  return 0
+}
+
 /** A dynptr over the packet of the context in r1: bpf_dynptr_from_xdp and _from_skb. */
 export function packetDynptr(m: Machine): number {
   const at = m.writable(3, BYTES)

@@ -2,8 +2,17 @@ import { ERRNO } from '../../uapi/index.ts'
 import { ExceptionSignal } from '../faults.ts'
 import type { Machine } from '../machine.ts'
 import { ArenaMap } from '../maps/index.ts'
-import { adjustDynptr, dynptrAt, packetDynptr, sliceDynptr } from './dynptr-calls.ts'
+import {
+  adjustDynptr,
+  cloneDynptr,
+  copyDynptr,
+  dynptrAt,
+  fillDynptr,
+  packetDynptr,
+  sliceDynptr,
+} from './dynptr-calls.ts'
 import type { HelperTable } from './table.ts'
+import { TEXT_KFUNCS } from './text-kfuncs.ts'
 
 /** bpf_iter_num: current and end as ints in the iterator's eight bytes. */
 function numNew(m: Machine): number {
@@ -84,6 +93,7 @@ function arenaOf(m: Machine): ArenaMap {
 
 /** Kernel functions by name without `bpf_`. */
 export const KFUNCS: HelperTable = {
+  ...TEXT_KFUNCS,
   rcu_read_lock: () => 0,
   res_spin_lock: resilientLock,
   res_spin_unlock: resilientUnlock,
@@ -113,6 +123,9 @@ export const KFUNCS: HelperTable = {
   dynptr_slice: (m) => sliceDynptr(m, false),
   dynptr_slice_rdwr: (m) => sliceDynptr(m, true),
   dynptr_adjust: adjustDynptr,
+  dynptr_clone: cloneDynptr,
+  dynptr_copy: copyDynptr,
+  dynptr_memset: fillDynptr,
   dynptr_size: (m) => dynptrAt(m, 1).size,
   dynptr_is_null: (m) => (dynptrAt(m, 1).data === 0 ? 1 : 0),
   dynptr_is_rdonly: (m) => (dynptrAt(m, 1).readOnly ? 1 : 0),

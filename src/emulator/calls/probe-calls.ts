@@ -8,7 +8,7 @@ const USER_END = 1n << 47n
 const KERNEL_START = 0xffff_8000_0000_0000n
 
 /** What reading at an address of the kernel fails with: one that can be none is refused without a try. */
-function kernelFault(address: bigint): number {
+export function kernelFault(address: bigint): number {
   return address >= KERNEL_START ? ERRNO.EFAULT : ERRNO.ERANGE
 }
 /** bpf_probe_read of old decides by the address whose memory it means. */

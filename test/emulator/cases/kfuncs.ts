@@ -11,6 +11,36 @@ const one = (calls: string, text: string, answer: number | bigint, rest: Partial
 const PACKET = (name: string): string =>
   `r2 = 0\nfp r3 -32\nkfunc ${name}\nr7 = r0\nfp r1 -32\nr2 = 12\nfp r3 -8\nr4 = 2\nkfunc dynptr_slice\nif r0 == 0 goto out\nr0 = *(u16 *)(r0 + 0)\nr7 += r0\nout:\nr0 = r7`
 
+/** r1 = "aBcabc", r2 = "bc", r3 = "abCx" on the stack, before a call. */
+const TEXTS =
+  'r1 = 0x636261634261 ll\n*(u64 *)(r10 - 8) = r1\n*(u64 *)(r10 - 16) = 0x6362\n*(u64 *)(r10 - 24) = 0x78436261\nfp r1 -8'
+const text = (name: string, args: string, answer: number): Case =>
+  one(name, `${TEXTS}\n${args}\nkfunc ${name}`, answer, { type: 'raw_tracepoint', run: {} })
+const SECOND = 'fp r2 -16'
+const TEXT_CASES: readonly Case[] = [
+  text('strlen', '', 6),
+  text('strnlen', 'r2 = 4', 4),
+  text('strnlen', 'r2 = 40', 6),
+  text('strlen', 'r1 = 0', -34),
+  text('strcmp', 'fp r2 -24', -1),
+  text('strcasecmp', 'fp r2 -24', -1),
+  text('strcmp', 'fp r2 -8', 0),
+  text('strchr', 'r2 = 0x63', 2),
+  text('strchr', 'r2 = 0', 6),
+  text('strchr', 'r2 = 0x7a', -2),
+  text('strnchr', 'r2 = 2\nr3 = 0x63', -2),
+  text('strnchr', 'r2 = 3\nr3 = 0x63', 2),
+  text('strchrnul', 'r2 = 0x7a', 6),
+  text('strrchr', 'r2 = 0x63', 5),
+  text('strrchr', 'r2 = 0', 6),
+  text('strspn', 'fp r2 -24', 1),
+  text('strcspn', SECOND, 2),
+  text('strstr', SECOND, 4),
+  text('strstr', 'fp r2 -24', -2),
+  text('strnstr', `${SECOND}\nr3 = 6`, 4),
+  text('strnstr', `${SECOND}\nr3 = 5`, -2),
+]
+
 /** Kernel functions. */
 export const KFUNC_CASES: readonly Case[] = [
   one('rcu_read_lock rcu_read_unlock', 'kfunc rcu_read_lock\nkfunc rcu_read_unlock\nr0 = 3', 3),
@@ -53,6 +83,16 @@ export const KFUNC_CASES: readonly Case[] = [
     'dynptr_adjust dynptr_size',
     'r2 = 0\nfp r3 -32\nkfunc dynptr_from_xdp\nfp r1 -32\nr2 = 4\nr3 = 20\nkfunc dynptr_adjust\nr7 = r0\nfp r1 -32\nr2 = 0\nr3 = 17\nkfunc dynptr_adjust\nr7 += r0\nfp r1 -32\nkfunc dynptr_size\nr0 += r7',
     16 - 34,
+  ),
+  ...TEXT_CASES,
+  one(
+    'dynptr_clone dynptr_copy dynptr_memset',
+    'r2 = 0\nfp r3 -32\nkfunc dynptr_from_xdp\nfp r1 -32\nfp r2 -48\nkfunc dynptr_clone\nr7 = r0\nfp r1 -48\nr2 = 40\nfp r3 -32\nr4 = 12\nr5 = 2\nkfunc dynptr_copy\nr7 += r0\nfp r1 -48\nr2 = 50\nr3 = 3\nr4 = 7\nkfunc dynptr_memset\nr7 += r0\nfp r1 -48\nr2 = 60\nr3 = 5\nr4 = 7\nkfunc dynptr_memset\nr7 += r0\nfp r1 -48\nr2 = 63\nfp r3 -32\nr4 = 0\nr5 = 2\nkfunc dynptr_copy\nr0 += r7',
+    -7 - 7,
+    {
+      look: ({ packet }) => [packet?.[40], packet?.[41], packet?.[50], packet?.[52], packet?.[53]],
+      seen: [8, 0, 7, 7, 0],
+    },
   ),
   one('cast_to_kern_ctx', 'r1 = r6\nkfunc cast_to_kern_ctx\nr0 -= r6', 0),
   one('rdonly_cast', 'r1 = r6\nr2 = 1\nkfunc rdonly_cast\nr0 -= r6', 0, { own: true }),
