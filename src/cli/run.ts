@@ -141,7 +141,7 @@ async function run(file: string, options: Options): Promise<void> {
       throw new SystemError('progrun.no-kernel', `--backend ${backend} needs bpf(2)`, { details: missing })
     }
   }
-  using t = await harness(object, { backend })
+  using t = await harness(object, { backend, programs: [program] })
   const rows = packets.map((packet) => runOne(t, program, packet, ctx, repeat))
   if (options.json === true) process.stdout.write(`${JSON.stringify(rows)}\n`)
   else for (const [index, row] of rows.entries()) process.stdout.write(`${text(row, index, rows.length > 1)}\n`)
