@@ -1,11 +1,10 @@
 import { BpfError, InputError, UsageError } from '../../errors/index.ts'
 import { toJson } from '../objects/json.ts'
 import { readInput } from '../read-input.ts'
-import { findNoun } from './main.ts'
-import type { Context } from './noun.ts'
+import type { Action, Context, Noun } from './noun.ts'
 import { print } from './output.ts'
 import { failureOf } from './report.ts'
-import { runNoun } from './run.ts'
+import { findNoun, runNoun } from './run.ts'
 
 /** A command of a batch file and the line that it begins on. */
 interface Line {
@@ -53,8 +52,13 @@ class LineError extends BpfError {
   }
 }
 
-/** `typebpf batch file FILE`. The first command that fails ends it. */
-export async function batch(words: readonly string[], context: Context): Promise<number> {
+/** `typebpf batch file FILE` with commands of these nouns. The first command that fails ends it. */
+export const batch =
+  (nouns: readonly Noun[]): Action =>
+  (words, context) =>
+    runBatch(nouns, words, context)
+
+async function runBatch(nouns: readonly Noun[], words: readonly string[], context: Context): Promise<number> {
   if (words.length !== 1) throw new UsageError('batch.words', 'batch file needs one path (or - for standard input)')
   const json = context.json === true
   const commands = parseBatch(new TextDecoder().decode(readInput(words[0])))
@@ -64,7 +68,7 @@ export async function batch(words: readonly string[], context: Context): Promise
   for (const { number, words: line } of commands) {
     if (json) print(`${done > 0 ? ',' : ''}{"command":${toJson(line)},"output":`)
     try {
-      const noun = findNoun(line[0])
+      const noun = findNoun(nouns, line[0])
       if (noun === undefined || noun.name === 'batch')
         throw new UsageError('batch.command', `${JSON.stringify(line[0])} cannot run in a batch`)
       code = await runNoun(noun, line.slice(1), context)

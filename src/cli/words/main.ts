@@ -5,15 +5,7 @@ import type { Noun } from './noun.ts'
 import { NOUNS } from './nouns.ts'
 import { print } from './output.ts'
 import { debugStack, failureOf, failureText } from './report.ts'
-import { findVerb, isHelp, runNoun } from './run.ts'
-
-/** The noun that a word means: its name, or the first one that it begins. */
-export function findNoun(word: string): Noun | undefined {
-  return (
-    NOUNS.find(({ name }) => name === word) ??
-    (word === '' ? undefined : NOUNS.find(({ name }) => name.startsWith(word)))
-  )
-}
+import { findNoun, findVerb, isHelp, runNoun } from './run.ts'
 
 /** An error to stderr, or as JSON on stdout: `error` is the message, as in bpftool; code and details are ours. */
 function report(error: unknown, { flags }: Arguments): number {
@@ -54,11 +46,12 @@ export async function wordsMain(argv: readonly string[]): Promise<number | undef
     args = parseArguments(argv)
   } catch (error) {
     args = { words: argv.filter((word) => !word.startsWith('-')), flags: new Set() }
-    if (findNoun(args.words[0] ?? '') === undefined) return undefined
+    if (findNoun(NOUNS, args.words[0] ?? '') === undefined) return undefined
     return report(error, args)
   }
   const first = args.words[0]
-  const noun = first === undefined ? (args.flags.has('version') ? findNoun('version') : undefined) : findNoun(first)
+  const noun =
+    first === undefined ? (args.flags.has('version') ? findNoun(NOUNS, 'version') : undefined) : findNoun(NOUNS, first)
   if (noun === undefined) return undefined
   try {
     return await run(noun, args)

@@ -347,7 +347,7 @@ const BATCH: Noun = {
       name: 'file',
       words: 'FILE',
       summary: 'run a command a line (- is standard input); # begins a comment, \\ continues a line',
-      load: async () => (await import('./batch.ts')).batch,
+      load: async () => (await import('./batch.ts')).batch(NOUNS),
     },
   ],
 }

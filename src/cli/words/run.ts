@@ -2,6 +2,14 @@ import { EXIT, UsageError } from '../../errors/index.ts'
 import type { Action, Context, Noun, Verb } from './noun.ts'
 import { print } from './output.ts'
 
+/** The noun that a word means: its name, or the first one that it begins. */
+export function findNoun(nouns: readonly Noun[], word: string): Noun | undefined {
+  return (
+    nouns.find(({ name }) => name === word) ??
+    (word === '' ? undefined : nouns.find(({ name }) => name.startsWith(word)))
+  )
+}
+
 /** The verb that a word means: its name, or the first one that it begins. */
 export function findVerb(noun: Noun, word: string): Verb | undefined {
   const named = ({ name, alias }: Verb): boolean => name === word || alias === word
