@@ -34,8 +34,6 @@ export function attrBlock(sys: Sys): Block {
 /** Commands that make what old kernels charge to RLIMIT_MEMLOCK. */
 const CHARGED: ReadonlySet<BpfCommand> = new Set(['map_create', 'prog_load', 'btf_load'])
 
-const ascii = new TextEncoder()
-
 function noNumber(name: string, value: unknown, bits: number): never {
   throw new UsageError('bpf.attribute', `${name}: ${String(value)} is no whole number of ${bits} bits`)
 }
@@ -54,7 +52,9 @@ export function writeAttr(view: DataView, bytes: Uint8Array, layout: AttrLayout,
     const size = field[1]
     if (typeof value === 'string') {
       if (size < 16) noNumber(name, value, size * 8)
-      bytes.set(ascii.encode(value).subarray(0, size - 1), offset)
+      // Names are ASCII (kernelName): encoding them would cost more than the rest of the attributes.
+      const end = Math.min(value.length, size - 1)
+      for (let i = 0; i < end; i++) bytes[offset + i] = value.charCodeAt(i)
     } else if (size === 4) {
       const number = Number(value)
       if (number >>> 0 !== number && (number | 0) !== number) noNumber(name, value, 32)
