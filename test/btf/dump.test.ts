@@ -99,6 +99,23 @@ describe('TypeScript definitions', () => {
   })
 })
 
+test('a declaration and the definition that a module adds share their name', () => {
+  const builder = new BtfBuilder()
+  const member = (name: string, type: number) => ({ name, type, bitOffset: 0, bitSize: 0 })
+  const pointer = builder.pointer(builder.add({ kind: 'fwd', name: 'later', union: false }))
+  builder.add({ kind: 'struct', name: 'holder', size: 8, members: [member('to', pointer)] })
+  const base = new Btf(builder.toBytes())
+  const module = new BtfBuilder(base)
+  const struct = { kind: 'struct', name: 'later', size: 8, members: [member('own', pointer)] } as const
+  module.add(struct)
+  const text = dumpC(new Btf(module.toBytes(), { base }))
+  expect(text).toContain('struct later;')
+  expect(text).toContain('struct later {')
+  // two definitions are told apart
+  module.add({ ...struct, size: 16 })
+  expect(dumpC(new Btf(module.toBytes(), { base }))).toContain('struct later___2 {')
+})
+
 test('a type that contains itself is an error, not a hang', () => {
   const builder = new BtfBuilder()
   const id = builder.declare()
