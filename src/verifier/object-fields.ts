@@ -105,8 +105,9 @@ export function hasFaultyObject(btf: Btf): boolean {
 
 function isObjectPointer(btf: Btf, id: number): boolean {
   const pointer = btf.type(id)
-  if (pointer.kind !== 'ptr' || !btf.has(pointer.type) || btf.kind(pointer.type) !== 'type_tag') return false
-  return OBJECT_KINDS.has(btf.name(pointer.type) as FieldKind)
+  const tag = pointer.kind === 'ptr' && btf.has(pointer.type) ? btf.type(pointer.type) : undefined
+  if (tag?.kind !== 'type_tag' || btf.kind(tag.type) === 'type_tag') return false
+  return OBJECT_KINDS.has(tag.name as FieldKind) && btf.kind(btf.skipModifiers(tag.type)) === 'struct'
 }
 
 /** Special fields that an object of the program may have; others are plain bytes there. */

@@ -1,4 +1,5 @@
 import { KERNEL_OBJECT_ROWS } from './kernel-objects.ts'
+import { RARER_MESSAGES } from './rarer-messages.ts'
 
 /** The seven groups that Linux 7.3 sorts its reports into. */
 export type DiagnosisCategory =
@@ -356,5 +357,8 @@ export const OTHER: DiagnosisRow = {
 
 /** The row of a reason line. */
 export function rowFor(message: string): DiagnosisRow {
-  return CATALOGUE.find(({ pattern }) => pattern.test(message)) ?? OTHER
+  const row = CATALOGUE.find(({ pattern }) => pattern.test(message))
+  if (row !== undefined) return row
+  const code = RARER_MESSAGES.find(([pattern]) => pattern.test(message))?.[1]
+  return CATALOGUE.find((known) => known.code === code) ?? OTHER
 }
