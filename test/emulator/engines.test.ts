@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { createEmulator, type Engine } from '../../src/emulator/index.ts'
+import { createEmulator, type Engine, RingMap } from '../../src/emulator/index.ts'
 import { add, call, exit, image, ldMap, mapSpec, mov, movReg, type Slot, udpFrame } from './images.ts'
 
 const ENGINES: readonly Engine[] = ['interpreter', 'wasm']
@@ -92,6 +92,10 @@ describe.each(ENGINES)('%s', (engine) => {
     // 16 bytes a record with its header: one byte of the ring always stays free
     for (let i = 1; i < 255; i++) expect(emulator.run({ packet: udpFrame() }).r0).toBe(0n)
     expect(BigInt.asIntN(64, emulator.run({ packet: udpFrame() }).r0)).toBe(-11n)
+    const ring = emulator.map('m')
+    expect(ring instanceof RingMap && ring.consume().length).toBe(255)
+    expect(emulator.run({ packet: udpFrame() }).r0).toBe(0n)
+    expect(ring instanceof RingMap && ring.consume()).toEqual([u64(5)])
   })
 
   test('bpf_loop calls back with the index and the context', () => {
