@@ -375,5 +375,11 @@ export function createMap<Key, Value>(
   codec: MapCodec<Key, Value>,
   options?: CreateMapOptions,
 ): BpfMap<Key, Value> {
-  return new BpfMap(createRawMap(sys, spec, options), codec)
+  const raw = createRawMap(sys, spec, options)
+  try {
+    return new BpfMap(raw, codec)
+  } catch (error) {
+    raw.close()
+    throw error
+  }
 }

@@ -4,7 +4,7 @@ import { type Layout, layoutFromBtf } from '../layout/index.ts'
 import { btfBytes, mapInfo } from './info.ts'
 import { BpfMap, type MapCodec, rawBytes } from './map.ts'
 import { openById, openPinned } from './objects.ts'
-import { RawMap } from './raw-map.ts'
+import { type RawMap, rawMapOf } from './raw-map.ts'
 import type { Sys } from './sys.ts'
 
 /** Which map: by id (needs CAP_SYS_ADMIN) or where it is pinned. */
@@ -17,7 +17,7 @@ export function openRawMap(sys: Sys, place: MapPlace): RawMap {
   try {
     const info = mapInfo(sys, fd.fd)
     const { name, type, key_size: keySize, value_size: valueSize, max_entries: maxEntries, map_flags: flags } = info
-    return new RawMap(sys, fd.release(), { name, type, keySize, valueSize, maxEntries, flags })
+    return rawMapOf(sys, fd.release(), { name, type, keySize, valueSize, maxEntries, flags })
   } finally {
     fd.close()
   }

@@ -4,7 +4,7 @@ import { MAP_FLAGS, MAP_TYPES } from '../uapi/index.ts'
 import { mapInfo } from './info.ts'
 import { sizedSpec } from './map-set.ts'
 import { openPinned, pin } from './objects.ts'
-import { RawMap } from './raw-map.ts'
+import { type RawMap, rawMapOf } from './raw-map.ts'
 import type { Sys } from './sys.ts'
 
 const DEVICE_MAPS: ReadonlySet<number> = new Set([MAP_TYPES.devmap, MAP_TYPES.devmap_hash])
@@ -49,7 +49,7 @@ export function reusePinnedMap(sys: Sys, spec: MapSpec, folder: string): RawMap 
           'remove the file, or give the map another name',
         ],
       })
-    return new RawMap(sys, fd.release(), wanted)
+    return rawMapOf(sys, fd.release(), wanted)
   } finally {
     fd.close()
   }

@@ -271,7 +271,17 @@ export interface CreateMapOptions {
  * @throws SystemError with the errno explained
  */
 export function createRawMap(sys: Sys, spec: MapSpec, options: CreateMapOptions = {}): RawMap {
-  return new RawMap(sys, createMapFd(sys, spec, options), spec)
+  return rawMapOf(sys, createMapFd(sys, spec, options), spec)
+}
+
+/** A map around an fd that is its own from now on: also when there is no memory for its values, then it is closed. */
+export function rawMapOf(sys: Sys, fd: number, shape: MapShape): RawMap {
+  try {
+    return new RawMap(sys, fd, shape)
+  } catch (error) {
+    sys.call('close', fd)
+    throw error
+  }
 }
 
 /** The fd of a new map, for who makes the object around it. @throws as {@link createRawMap} */

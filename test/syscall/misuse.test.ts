@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { encode, struct, u32, u64, union } from '../../src/layout/index.ts'
 import {
@@ -94,6 +95,17 @@ describe('maps', () => {
       expect(() => createRawMap(sys(), spec('hash', rest))).toThrow(code('sys.e2big'))
     expect(() => sys().mmap(2 ** 40, 1, 1, -1, 0)).toThrow(code('sys.mmap'))
     expect(() => sys().alloc(2 ** 32)).toThrow(code('sys.enomem'))
+  })
+
+  bpfTest('layouts that do not fit leave no descriptor', () => {
+    const open = (): number => readdirSync('/proc/self/fd').length
+    const before = open()
+    for (const [key, value] of [
+      [u64, u64],
+      [u32, u32],
+    ] as const)
+      expect(() => createMap(sys(), spec('hash'), { key, value } as never)).toThrow(code('map.layout'))
+    expect(open()).toBe(before)
   })
 
   bpfTest('a closed map says so and touches no memory that others have now', () => {
