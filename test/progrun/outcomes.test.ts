@@ -68,6 +68,32 @@ describe('what both backends are compared by', () => {
     }
   })
 
+  testWith('bpf')('perf events with bytes of the packet behind them', async () => {
+    const samples = (length: number) =>
+      imageOf({
+        name: 'samples',
+        type: 'xdp',
+        maps: perf.maps,
+        text: `
+  *(u32 *)(r10 - 8) = 0x44434241
+  r2 = map[out]
+  r3 = ${`0x${length.toString(16)}ffffffff`} ll
+  r4 = r10
+  r4 += -8
+  r5 = 4
+  call bpf_perf_event_output
+  exit`,
+        runs: [],
+      })
+    using t = await harness(samples(20), { backend: 'both' })
+    const { events, returnValue } = t.run('samples', { packet: datagram })
+    expect(returnValue).toBe(0)
+    expect([...events[0].data]).toEqual([...new TextEncoder().encode('ABCD'), ...datagram.subarray(0, 20)])
+    // more than there is: both say EFAULT and send nothing
+    using far = await harness(samples(2000), { backend: 'both' })
+    expect(far.run('samples', { packet: datagram })).toMatchObject({ returnValue: -14, events: [] })
+  })
+
   testWith('bpf')('a perf event that only one of them sends is a difference', async () => {
     using t = await harness(perf, { backend: 'both', helpers: { perf_event_output: 0 } })
     expect(() => t.run('sends', { packet: datagram })).toThrow(DifferenceError)

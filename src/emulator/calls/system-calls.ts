@@ -80,7 +80,17 @@ export const SYSTEM_CALLS: HelperTable = {
     const map = m.map(2)
     if (!(map instanceof PerfArrayMap)) return m.fail('invalid-argument', `R2: map ${map.name} is no perf event array`)
     const at = m.readable(4, size)
-    return map.output(m.get64(3), m.memory.u8.slice(at, at + size))
+    const { u8 } = m.memory
+    const flags = m.get64(3)
+    const { packet } = m.run
+    // BPF_F_CTXLEN_MASK: so many bytes of the packet behind the record
+    const more = Number((flags >> 32n) & 0xfffffn)
+    if (more === 0 || packet === undefined) return map.output(flags, u8.slice(at, at + size))
+    if (more > packet.dataEnd - packet.data) return -ERRNO.EFAULT
+    const record = new Uint8Array(size + more)
+    record.set(u8.subarray(at, at + size))
+    record.set(u8.subarray(packet.data, packet.data + more), size)
+    return map.output(flags & ~(0xfffffn << 32n), record)
   },
   perf_event_read: (m) => {
     const map = m.map(1)
