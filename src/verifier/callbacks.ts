@@ -82,8 +82,9 @@ export function runLater(
   state.branches = 1
   state.sleepable = sleepable
   state.frames.push(callee)
-  state.firstInsn = subprogram.start
   env.queue(state, subprogram.start, insn)
+  // A frame was made: everything is printed again.
+  env.scratchAll()
   callee.asyncEntries = caller.asyncEntries + 1
   setup(caller, callee)
   callee.inAsyncCallback = true

@@ -262,7 +262,6 @@ function giveSpecial(env: Env, call: KfuncCall): boolean {
       const m = pointer(env, R.MEM | flags)
       m[R.AUX] = Number(constant & 0xffffffffn)
       m[R.AUX2] = dynptr.id
-      m[R.REF] = dynptr.reference
       return true
     }
     case 'bpf_obj_new_impl':

@@ -151,6 +151,8 @@ function dynptrText(frame: Frame, slot: number, name: string): string {
   const b = slotBase(slot)
   if (m[b + AUX2] !== 1) return ''
   const parts = [...(m[b + ID] === 0 ? [] : [`id=${m[b + ID]}`]), ...(m[b + REF] === 0 ? [] : [`ref_id=${m[b + REF]}`])]
+  // 6.18 reads the mark of a dynptr's first slot as an id.
+  parts.push('dynptr_id=1')
   return `${name}=dynptr_${dynptrName(m[b + AUX])}(${parts.join(',')})`
 }
 
