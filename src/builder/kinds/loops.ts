@@ -26,7 +26,8 @@ function chosen(fn: FunctionContext, max: number, isConstant: boolean): LoopForm
   const { unit } = fn
   if (!unit.atLeast(5, 3)) return isConstant ? 'unrolled' : 'bounded'
   if (max <= WALKED) return 'bounded'
-  if (unit.atLeast(6, 4)) return 'iterator'
+  // the verifier of Linux 6.18 does not survive iterators inside some callbacks
+  if (unit.atLeast(6, 4) && fn.closure === undefined) return 'iterator'
   return unit.atLeast(5, 17) ? 'callback' : 'bounded'
 }
 

@@ -7,6 +7,8 @@ import { CONTEXT } from '../values/place.ts'
 import type { Socket } from '../values/socket.ts'
 import type { InitOf, StructView, View } from '../values/views.ts'
 import { Body } from './body.ts'
+import type { ContextField } from './context.ts'
+import { XDP_DEVMAP_MD, XDP_MD } from './contexts.ts'
 import { define, split } from './define.ts'
 import { type FibLookup, fibLookup } from './fib.ts'
 import type { Gated, Only } from './gates.ts'
@@ -23,8 +25,8 @@ const PASS = new ReturnCode<'xdp'>('PASS', 2)
 const TX = new ReturnCode<'xdp'>('TX', 3)
 const REDIRECT = new ReturnCode<'xdp'>('REDIRECT', 4)
 
-/** struct xdp_md (include/uapi/linux/bpf.h): offsets in bytes. */
-const MD = { data: 0, dataEnd: 4, dataMeta: 8, ingressIfindex: 12, rxQueueIndex: 16, egressIfindex: 20 } as const
+/** struct xdp_md (include/uapi/linux/bpf.h): where its pointers are, in bytes. */
+const MD = { data: 0, dataEnd: 4, dataMeta: 8 } as const
 
 /** What an XDP program works with. */
 export class XdpBody extends Body<XdpCode | Int<'u32'>> {
@@ -45,16 +47,16 @@ export class XdpBody extends Body<XdpCode | Int<'u32'>> {
     this.packet = new Packet(fn, context, MD)
     this.metadata = new Packet(fn, context, { data: MD.dataMeta, dataEnd: MD.data })
   }
-  protected field(offset: number): Int<'u32'> {
+  protected field({ offset }: ContextField<typeof u32>): Int<'u32'> {
     const fn = here('a context field')
     return new Int(u32, fn.emitter.load('ctx', 4, this[CONTEXT](), offset), fn)
   }
   /** The interface the packet came in on. */
   get ingressIfindex(): Int<'u32'> {
-    return this.field(MD.ingressIfindex)
+    return this.field(XDP_MD.ingressIfindex)
   }
   get rxQueueIndex(): Int<'u32'> {
-    return this.field(MD.rxQueueIndex)
+    return this.field(XDP_MD.rxQueueIndex)
   }
 
   /** Moves the packet's start: below 0 makes room for a header, above 0 takes one away. 0 or a negative errno. Linux 4.10. */
@@ -156,7 +158,7 @@ export const xdp: XdpKind<XdpBody> = xdpKind({ hook: '', attachType: 'xdp' }, (f
 export class XdpDevmapBody extends XdpBody {
   /** The interface that the packet goes out at. */
   get egressIfindex(): Int<'u32'> {
-    return this.field(MD.egressIfindex)
+    return this.field(XDP_DEVMAP_MD.egressIfindex)
   }
 }
 /** A program of a device map's entry: it runs where the packet goes out (Linux 5.8). */
