@@ -30,14 +30,15 @@ const PAUSE_MS = 20
 /**
  * Lines of bpf_printk as they come, until the signal aborts. trace_pipe is one for the whole kernel and reading takes lines
  * away: it is for debugging.
- * @throws SystemError `sys.no-tracefs`; `sys.tracing-off` when somebody turned tracing off: no line would ever come
+ * @throws SystemError `sys.no-tracefs`; `sys.tracing-off` when somebody turned tracing off: no line would ever come;
+ * `sys.ebusy` while another process reads it
  */
 export async function* tracePipe(options: { signal?: AbortSignal; tracefs?: string } = {}): AsyncGenerator<TraceLine> {
   const { signal } = options
   // a read that waits would keep the process alive until the next line: never wait in the kernel
   const folder = tracefs(options.tracefs)
   mustTrace(folder)
-  const fd = openSync(`${folder}/trace_pipe`, constants.O_RDONLY | constants.O_NONBLOCK)
+  const fd = openPipe(folder)
   const buffer = Buffer.alloc(65_536)
   const decoder = new StringDecoder('utf8')
   let rest = ''
@@ -77,6 +78,24 @@ function mustTrace(folder: string): void {
       `echo 1 > ${mounted}/tracing_on (the kernel turns it off by itself after an oops: see dmesg)`,
     ],
   })
+}
+
+function openPipe(folder: string): number {
+  try {
+    return openSync(`${folder}/trace_pipe`, constants.O_RDONLY | constants.O_NONBLOCK)
+  } catch (cause) {
+    const { code, errno } = cause as NodeJS.ErrnoException
+    if (code === undefined) throw cause
+    throw new SystemError(`sys.${code.toLowerCase()}`, `trace_pipe cannot be opened: ${code}`, {
+      cause,
+      errno: -(errno ?? 0),
+      details: [
+        code === 'EBUSY'
+          ? 'another process reads it: there is one for the whole machine'
+          : 'tracefs lets only root read it, unless it was mounted otherwise',
+      ],
+    })
+  }
 }
 
 /** 0 when nothing is there now. */

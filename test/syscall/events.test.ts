@@ -1,4 +1,5 @@
-import { readdirSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { describe, expect, test } from 'vitest'
 import { array, be32, bool, bytes, i8, i16, i64, struct, u8, u16, u64 } from '../../src/layout/index.ts'
 import { compileReader } from '../../src/syscall/compiled-reader.ts'
@@ -12,6 +13,7 @@ import {
   RingBuffer,
   realSys,
   testRun,
+  tracePipe,
   UserRingBuffer,
 } from '../../src/syscall/index.ts'
 import { MAP_TYPES } from '../../src/uapi/index.ts'
@@ -311,6 +313,16 @@ describe('perf buffers', () => {
     setTimeout(() => buffer.close(), 30)
     for await (const _ of buffer) expect.unreachable()
   })
+})
+
+test('a trace_pipe that cannot be read says why', async () => {
+  const folder = mkdtempSync(`${tmpdir()}/typebpf-trace-`)
+  mkdirSync(`${folder}/events`)
+  const first = () => tracePipe({ tracefs: folder }).next()
+  await expect(first()).rejects.toMatchObject({ code: 'sys.enoent', errno: 2 })
+  writeFileSync(`${folder}/tracing_on`, '0\n')
+  await expect(first()).rejects.toMatchObject({ code: 'sys.tracing-off', details: [`echo 1 > ${folder}/tracing_on`] })
+  rmSync(folder, { recursive: true })
 })
 
 test('lines of trace_pipe', () => {
