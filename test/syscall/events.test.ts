@@ -321,7 +321,10 @@ test('a trace_pipe that cannot be read says why', async () => {
   const first = () => tracePipe({ tracefs: folder }).next()
   await expect(first()).rejects.toMatchObject({ code: 'sys.enoent', errno: 2 })
   writeFileSync(`${folder}/tracing_on`, '0\n')
-  await expect(first()).rejects.toMatchObject({ code: 'sys.tracing-off', details: [`echo 1 > ${folder}/tracing_on`] })
+  await expect(first()).rejects.toMatchObject({
+    code: 'sys.tracing-off',
+    details: [expect.stringContaining(`echo 1 > ${folder}/tracing_on`)],
+  })
   rmSync(folder, { recursive: true })
 })
 
