@@ -1,6 +1,7 @@
+import { release } from 'node:os'
 import { type BpfError, NegativeError, SystemError, type UsageError } from 'typebpf'
 import type { LoadResult } from 'typebpf/kernel'
-import type { ProgramSpec } from 'typebpf/spec'
+import { compareVersions, minimumKernel, type ObjectSpec, type ProgramSpec } from 'typebpf/spec'
 
 /** How a kernel comes to have the events of a category, for those that a configuration can leave out. */
 const CONFIGURATION: Readonly<Record<string, string>> = {
@@ -9,8 +10,24 @@ const CONFIGURATION: Readonly<Record<string, string>> = {
   sock: 'CONFIG_NET and CONFIG_EVENT_TRACING',
 }
 
-/** The kernel did not take a program of a tool. */
-export function refused(tool: string, spec: ProgramSpec, result: LoadResult, error?: BpfError): BpfError {
+export interface Refusal {
+  readonly object: ObjectSpec
+  readonly spec: ProgramSpec
+  readonly result: Pick<LoadResult, 'verdict' | 'message' | 'errno'>
+  readonly error?: BpfError
+  /** `uname -r`. */
+  readonly kernel?: string
+}
+
+/** The kernel did not take a program of a tool: it is too old for it, or somebody made a mistake. */
+export function refused(tool: string, { object, spec, result, error, kernel = release() }: Refusal): BpfError {
+  const { version, because } = minimumKernel(object, spec)
+  const running = /^\d+\.\d+/.exec(kernel)?.[0]
+  // asked only now: distributions bring new features to old kernels
+  if (running !== undefined && compareVersions(running, version) < 0)
+    return new SystemError('tool.kernel', `${tool} needs Linux ${version} or newer, this is ${kernel}`, {
+      details: [`because of: ${because.join(', ')}`],
+    })
   const message = `${tool}: the kernel ${result.verdict === 'reject' ? 'rejects' : 'refuses'} ${spec.name}: ${result.message ?? result.verdict}`
   if (result.verdict === 'reject')
     return new NegativeError('tool.rejected', message, {

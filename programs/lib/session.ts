@@ -155,7 +155,7 @@ export class Session implements Disposable {
     })
     try {
       for (const { spec, result, error } of this.loaded.programs) {
-        if (result.program === undefined) throw refused(options.name, spec, result, error)
+        if (result.program === undefined) throw refused(options.name, { object, spec, result, error })
         if (options.attachAll !== false && spec.attach !== undefined) this.#attach(result.program, spec, options)
       }
     } catch (error) {
