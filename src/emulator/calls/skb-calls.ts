@@ -110,6 +110,7 @@ export const SKB_CALLS: HelperTable = {
     const minimum = Math.max(0, (transport > packet.data ? transport : headers(m).net) - packet.data)
     if (m.get64(3) !== 0n || length > MAX_LENGTH || length < minimum || packet.data + length > packet.end)
       return -ERRNO.EINVAL
+    if (m.run.extra.has('encapsulated')) return -ERRNO.ENOTSUPP
     if (packet.data + length > packet.dataEnd) m.memory.u8.fill(0, packet.dataEnd, packet.data + length)
     packet.dataEnd = packet.data + length
     m.run.moved()

@@ -149,6 +149,12 @@ export const PACKET_CASES: readonly Case[] = [
     'r2 = 8\nr3 = 0\nr4 = 0\ncall skb_adjust_room\nr7 = *(u32 *)(r6 + 0)\nr1 = r6\nr2 = 5000\nr3 = 0\nr4 = 0\ncall skb_adjust_room\nr0 += r7',
     72 - 14,
   ),
+  // what was encapsulated keeps its length
+  tc(
+    'skb_adjust_room skb_change_tail',
+    'r2 = 40\nr3 = 1\nr4 = 4\ncall skb_adjust_room\nr7 = r0\nr1 = r6\nr2 = 60\nr3 = 0\ncall skb_change_tail\nr0 += r7',
+    -524,
+  ),
   // an outer IPv6 and UDP header around IPv4, once; then the outer header is taken off again
   tc(
     'skb_adjust_room',
