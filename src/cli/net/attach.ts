@@ -1,4 +1,4 @@
-import { UsageError } from '../../errors/index.ts'
+import { SystemError, UsageError } from '../../errors/index.ts'
 import { bpf, interfaceIndex, realSys, type Sys } from '../../syscall/index.ts'
 import { ATTACH_TYPES } from '../../uapi/index.ts'
 import { fullWord, selectOne } from '../objects/select.ts'
@@ -16,6 +16,7 @@ const TYPES = {
 type TypeName = keyof typeof TYPES
 
 const XDP_IF_NOEXIST = 1
+const EBUSY = 16
 const F_BEFORE = 1 << 3
 const IFLA_XDP = 43
 const XDP_FD = 1
@@ -54,7 +55,15 @@ function setXdp(sys: Sys, index: number, fd: number, flags: number): void {
   new DataView(message.buffer).setInt32(4, index, true)
   message.set(nested, 16)
   using netlink = new Netlink(sys)
-  netlink.request(RTM.setLink, message)
+  try {
+    netlink.request(RTM.setLink, message)
+  } catch (error) {
+    if (!(error instanceof SystemError) || error.errno !== EBUSY) throw error
+    throw new SystemError('net.busy', 'another program is attached there already (EBUSY)', {
+      errno: EBUSY,
+      details: ["'overwrite' takes its place, unless a link holds it"],
+    })
+  }
 }
 
 /** `net attach TYPE PROG dev NAME [overwrite|prepend]`. */
