@@ -233,14 +233,16 @@ export class CDump {
   /** The second type of a name gets `___2`, the third `___3`. */
   #unique(id: number, name: string, taken: Map<string, number>): string {
     if (name === '') return ''
-    const type = this.#type(id)
-    // a declaration means the definition of that name
-    if (type.kind === 'fwd' || (type.kind === 'enum' && type.values.length === 0)) return name
     let own = this.#names[id]
     if (own === undefined) {
-      const count = (taken.get(name) ?? 0) + 1
-      taken.set(name, count)
-      own = count > 1 ? `${name}___${count}` : name
+      own = name
+      const type = this.#type(id)
+      // a declaration means the definition of that name
+      if (type.kind !== 'fwd' && (type.kind !== 'enum' || type.values.length > 0)) {
+        const count = (taken.get(name) ?? 0) + 1
+        taken.set(name, count)
+        if (count > 1) own = `${name}___${count}`
+      }
       this.#names[id] = own
     }
     return own
