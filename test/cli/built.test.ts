@@ -1,6 +1,6 @@
 // The command line as users get it: bundled. What only a bundle can get wrong is tested here.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { testWith } from '../requirements.ts'
 
@@ -18,8 +18,9 @@ const piped = (...args: string[]) =>
 
 describe('the built command line', () => {
   beforeAll(() => {
-    // npm test has built it; a single run of vitest may come before the first build
-    if (!existsSync(BIN)) spawnSync(process.execPath, [`${root}scripts/ensure-built.mjs`], { stdio: 'inherit' })
+    // npm test has built it; a run of this file alone may come after changes
+    const { status, stderr } = spawnSync(process.execPath, [`${root}scripts/ensure-built.mjs`], { encoding: 'utf8' })
+    if (status !== 0) throw new Error(`the build fails: ${stderr}`)
   }, 300_000)
 
   test('every bundle loads', () => {
