@@ -9,7 +9,9 @@ import esbuild from 'esbuild'
 const PARTS = {
   base: ['errors', 'bytes', 'uapi', 'asm', 'btf', 'layout', 'spec'],
   builder: ['builder'],
-  harness: ['emulator', 'progrun'],
+  // by itself: it also runs in a browser, where the harness does not
+  emulator: ['emulator'],
+  harness: ['progrun'],
 }
 /** Modules that are loaded only when they are needed, or find files beside themselves. */
 const ALONE = [

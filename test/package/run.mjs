@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { register } from 'tsx/esm/api'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -36,6 +36,22 @@ try {
   check('installs into an empty project', () => run('npm', ['install', '--no-audit', '--no-fund', `./${filename}`]))
   const readme = readFileSync(join(root, 'README.md'), 'utf8')
   const blocks = [...readme.matchAll(/<!-- example: (\S+) -->\s*```\w+\n([\s\S]*?)```/g)]
+  check('the rooms that run in a browser import nothing of Node', () => {
+    const dist = join(work, 'node_modules/typebpf/dist/src')
+    const faults = []
+    for (const room of ['asm', 'btf', 'layout', 'spec', 'elf', 'builder', 'verifier', 'emulator']) {
+      const seen = new Set()
+      const visit = (file) => {
+        if (seen.has(file)) return
+        seen.add(file)
+        for (const [, name] of readFileSync(file, 'utf8').matchAll(/(?:from|import)\s*['"]([^'"]+)['"]/g))
+          if (name.startsWith('.')) visit(join(dirname(file), name))
+          else if (name !== 'elfy') faults.push(`${room}: ${name} by ${file.slice(dist.length + 1)}`)
+      }
+      visit(join(dist, room, 'index.js'))
+    }
+    if (faults.length > 0) throw new Error(faults.join(', '))
+  })
   check('the README has examples with file names', () => {
     if (blocks.length === 0) throw new Error('no block after an example comment')
   })
