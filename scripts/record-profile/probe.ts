@@ -1,5 +1,5 @@
-import { tryBpf } from '../../src/syscall/command.ts'
-import { realSys } from '../../src/syscall/real.ts'
+import { tryBpf } from '../../src/syscall/sys/command.ts'
+import { realSys } from '../../src/syscall/sys/real.ts'
 
 /** What the running kernel said of one small program. */
 export interface Answer {

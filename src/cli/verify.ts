@@ -47,7 +47,7 @@ function cut(log: string | undefined): { log?: string; logTruncated?: true } {
 
 /** `verify --batch`: one program a line, the model's answer a line. */
 async function verifyBatch(btf: string | undefined): Promise<void> {
-  const running = (await import('../syscall/kernel-btf.ts')).kernelBtf
+  const running = (await import('../syscall/prog/kernel-btf.ts')).kernelBtf
   const kernelBtf = btf === undefined ? () => running() : readBtf(readFileSync(btf), btf)
   await runBatch(({ image, kernel, logLevel }) => {
     kernelVersions(kernel ?? DEFAULT_KERNEL)
@@ -63,7 +63,7 @@ async function verifyBatch(btf: string | undefined): Promise<void> {
 async function linkOptions(path: string | undefined, needed: boolean): Promise<LinkProgramOptions> {
   if (path !== undefined) return { kernelBtf: readBtf(readFileSync(path), path) }
   if (!needed) return {}
-  const { kernelBtf } = await import('../syscall/kernel-btf.ts')
+  const { kernelBtf } = await import('../syscall/prog/kernel-btf.ts')
   const btf = kernelBtf()
   return btf === undefined ? {} : { kernelBtf: btf }
 }

@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest'
 import type { Btf } from '../../src/btf/index.ts'
-import { kernelBtf } from '../../src/syscall/kernel-btf.ts'
+import { kernelBtf } from '../../src/syscall/prog/kernel-btf.ts'
 import {
   type AttrLayout,
   BPF_ATTRS,

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { describe, expect, test } from 'vitest'
 import { array, be32, bool, bytes, i8, i16, i64, struct, u8, u16, u64 } from '../../src/layout/index.ts'
-import { compileReader } from '../../src/syscall/compiled-reader.ts'
+import { compileReader } from '../../src/syscall/events/compiled-reader.ts'
 import {
   createJudge,
   createRawMap,

@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
-import { errnoCauses } from '../../src/syscall/explain.ts'
 import { bpf, createRawMap, ERRNO, FakeSys, readPrivileges, testRun } from '../../src/syscall/index.ts'
-import { newerThanThis } from '../../src/syscall/since.ts'
+import { errnoCauses } from '../../src/syscall/sys/explain.ts'
+import { newerThanThis } from '../../src/syscall/sys/since.ts'
 import { ATTACH_TYPES, type BpfCommand, MAP_TYPES, PROGRAM_TYPES } from '../../src/uapi/index.ts'
 import { testWith } from '../requirements.ts'
 

@@ -12,7 +12,7 @@ import {
   programTypeFeature,
   realSys,
 } from '../../src/syscall/index.ts'
-import { kernelBtf } from '../../src/syscall/kernel-btf.ts'
+import { kernelBtf } from '../../src/syscall/prog/kernel-btf.ts'
 import {
   ATTACH_TYPES,
   BPF_ATTRS,

@@ -4,7 +4,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { assembleText } from '../../src/asm/index.ts'
 import { BtfBuilder } from '../../src/btf/index.ts'
 import type { MapSpec, ObjectSpec } from '../../src/spec/index.ts'
-import { ArenaMap } from '../../src/syscall/arena-map.ts'
 import {
   attachCgroup,
   BpfMap,
@@ -19,6 +18,7 @@ import {
   rawBytes,
   realSys,
 } from '../../src/syscall/index.ts'
+import { ArenaMap } from '../../src/syscall/maps/arena-map.ts'
 import { ATTACH_TYPES, BPF_COMMANDS, MAP_FLAGS, MAP_TYPES, type MapType, PROGRAM_TYPES } from '../../src/uapi/index.ts'
 import { testWith, unmet } from '../requirements.ts'
 import { enterOwnNamespace, type OwnNamespace } from './own-namespace.ts'

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
-import { Arena } from '../../src/syscall/arena.ts'
 import { FakeSys, realSys } from '../../src/syscall/index.ts'
+import { Arena } from '../../src/syscall/sys/arena.ts'
 import { testWith } from '../requirements.ts'
 
 const stress = new URL('./gc-stress.ts', import.meta.url).pathname

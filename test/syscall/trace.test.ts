@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { createJudge, createRawMap, FakeSys, objectIds, realSys, setTrace } from '../../src/syscall/index.ts'
-import { decodeAttr } from '../../src/syscall/trace.ts'
+import { decodeAttr } from '../../src/syscall/sys/trace.ts'
 import { ATTACH_TYPES, type AttrField, attrSize, BPF_ATTRS, type BpfCommand } from '../../src/uapi/index.ts'
 import { testWith } from '../requirements.ts'
 import { imageOf } from './programs.ts'

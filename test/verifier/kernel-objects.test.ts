@@ -3,10 +3,10 @@ import { assembleProgram, encodeInstructions } from '../../src/asm/index.ts'
 import { Btf, BtfBuilder } from '../../src/btf/index.ts'
 import type { ProgramImage } from '../../src/spec/index.ts'
 import { PROGRAM_TYPES } from '../../src/uapi/index.ts'
-import { countSpecifiers } from '../../src/verifier/format-string.ts'
+import { countSpecifiers } from '../../src/verifier/calls/format-string.ts'
 import { verify } from '../../src/verifier/index.ts'
-import { KernelTypes } from '../../src/verifier/kernel-types.ts'
-import { fieldsOfType } from '../../src/verifier/object-fields.ts'
+import { KernelTypes } from '../../src/verifier/kernel/kernel-types.ts'
+import { fieldsOfType } from '../../src/verifier/kernel/object-fields.ts'
 import { kfuncFlags, RELEASE, RET_NULL } from '../../src/verifier/tables/kfuncs.ts'
 
 /** A kernel of a few types: tasks with parents, a tracepoint, one kernel function. */

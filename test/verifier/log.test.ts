@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import { realSys } from '../../src/syscall/index.ts'
-import { createJudge } from '../../src/syscall/judge.ts'
+import { createJudge } from '../../src/syscall/prog/judge.ts'
 import { verify } from '../../src/verifier/index.ts'
 import { testWith } from '../requirements.ts'
 

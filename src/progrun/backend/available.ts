@@ -1,4 +1,4 @@
-import { missingPrivileges } from '../../syscall/capabilities.ts'
+import { missingPrivileges } from '../../syscall/sys/capabilities.ts'
 
 /** Why the kernel cannot be used here; empty when it can. */
 export function kernelUnavailable(): string[] {

@@ -29,7 +29,7 @@ async function ask(source: HarnessSource, { kernel = 'model', program }: Verifie
   const loaded = await loadSource(source)
   const link =
     loaded.object !== undefined && needsKernel(loaded.object)
-      ? (await import('../../syscall/running-kernel.ts')).runningKernel()
+      ? (await import('../../syscall/inspect/running-kernel.ts')).runningKernel()
       : {}
   const { images } = linkSource(loaded, link, program === undefined ? undefined : [program])
   const out: Answer[] = []
@@ -47,7 +47,7 @@ async function ask(source: HarnessSource, { kernel = 'model', program }: Verifie
   const [missing] = kernelUnavailable()
   if (missing !== undefined)
     return [...out, ...images.map((image) => ({ image, by, verdict: 'not asked', message: missing, log: '' }))]
-  const { createJudge } = await import('../../syscall/judge.ts')
+  const { createJudge } = await import('../../syscall/prog/judge.ts')
   for (const image of images) {
     const { verdict, message = '', log = '' } = createJudge().judge(image, { logLevel: 1 })
     out.push({ image, by, verdict, message, log })

@@ -3,7 +3,7 @@ import { layoutOf } from '../../builder/types/layout.ts'
 import { UsageError } from '../../errors/index.ts'
 import type { Layout } from '../../layout/index.ts'
 import type { LinkProgramOptions, MapSpec, ObjectSpec, ProgramImage } from '../../spec/index.ts'
-import { possibleCpus } from '../../syscall/cpus.ts'
+import { possibleCpus } from '../../syscall/sys/cpus.ts'
 import { programTypeName } from '../../uapi/index.ts'
 import { kernelUnavailable } from '../backend/available.ts'
 import { type Backend, type Fleet, fleetOf } from '../backend/backend.ts'
@@ -347,7 +347,7 @@ export async function harness(source: HarnessSource, options: HarnessOptions = {
   // ffi and all that talks to the kernel is loaded only where the kernel is asked
   const running =
     withKernel && link === undefined && object !== undefined && needsKernel(object)
-      ? (await import('../../syscall/running-kernel.ts')).runningKernel()
+      ? (await import('../../syscall/inspect/running-kernel.ts')).runningKernel()
       : link
   const linked = linkSource(loaded, running, programs)
   const resolved = globals === undefined ? linked : withGlobals(linked, globals)

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { SystemError } from '../../errors/index.ts'
-import { realSys } from '../../syscall/real.ts'
+import { realSys } from '../../syscall/sys/real.ts'
 
 const CLONE_NEWNET = 0x4000_0000
 let made = 0

@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { UsageError } from '../../errors/index.ts'
 import { ATTACH_TYPES, type AttachType } from '../../uapi/index.ts'
-import { choice } from '../choice.ts'
+import { choice } from '../sys/choice.ts'
 import { type Anchor, anchorAttributes, createLink, type Link, type ProgramHandle } from './link.ts'
 
 const CGROUP_TYPES: Readonly<Record<string, number>> = Object.fromEntries(

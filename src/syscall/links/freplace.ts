@@ -1,4 +1,4 @@
-import { programFunctionId } from '../attach-target.ts'
+import { programFunctionId } from '../prog/attach-target.ts'
 import { createLink, type Link, type ProgramHandle } from './link.ts'
 import { attachRawTracepoint } from './raw-tracepoint.ts'
 

@@ -1,6 +1,6 @@
 import { UsageError } from '../../errors/index.ts'
-import { callError } from '../explain.ts'
-import type { Sys } from '../sys.ts'
+import { callError } from '../sys/explain.ts'
+import type { Sys } from '../sys/sys.ts'
 
 const AF_INET = 2
 const SOCK_DGRAM = 2

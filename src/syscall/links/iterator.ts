@@ -1,11 +1,11 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import { UnsupportedError, UsageError } from '../../errors/index.ts'
 import { ATTACH_TYPES } from '../../uapi/index.ts'
-import { choice } from '../choice.ts'
-import { bpf } from '../command.ts'
-import { OwnedFd } from '../fd.ts'
-import { kernelBtf } from '../kernel-btf.ts'
-import type { Sys } from '../sys.ts'
+import { kernelBtf } from '../prog/kernel-btf.ts'
+import { choice } from '../sys/choice.ts'
+import { bpf } from '../sys/command.ts'
+import { OwnedFd } from '../sys/fd.ts'
+import type { Sys } from '../sys/sys.ts'
 import { createLink, type Link, type ProgramHandle } from './link.ts'
 
 /** Order of a walk over cgroups (enum bpf_cgroup_iter_order). `children` is newer than 6.18. */

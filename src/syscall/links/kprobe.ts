@@ -1,6 +1,6 @@
 import { SystemError } from '../../errors/index.ts'
-import { cString } from '../c-string.ts'
-import { ERRNO } from '../errno.ts'
+import { cString } from '../sys/c-string.ts'
+import { ERRNO } from '../sys/errno.ts'
 import type { Link, ProgramHandle } from './link.ts'
 import { attachToPerfEvent, openPerfEvent, probeEventSource } from './perf-event.ts'
 

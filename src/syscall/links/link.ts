@@ -1,13 +1,13 @@
 import { UsageError } from '../../errors/index.ts'
 import { type AttrValues, LINK_TYPES, type LinkType } from '../../uapi/index.ts'
-import { bpf, tryBpf } from '../command.ts'
-import { ERRNO } from '../errno.ts'
-import { type Circumstances, explainErrno } from '../explain.ts'
-import { OwnedFd } from '../fd.ts'
-import { type LinkInfo, linkInfo } from '../info.ts'
-import { openPinned, pin } from '../objects.ts'
-import { newerThanThis } from '../since.ts'
-import type { Sys } from '../sys.ts'
+import { type LinkInfo, linkInfo } from '../inspect/info.ts'
+import { openPinned, pin } from '../inspect/objects.ts'
+import { bpf, tryBpf } from '../sys/command.ts'
+import { ERRNO } from '../sys/errno.ts'
+import { type Circumstances, explainErrno } from '../sys/explain.ts'
+import { OwnedFd } from '../sys/fd.ts'
+import { newerThanThis } from '../sys/since.ts'
+import type { Sys } from '../sys/sys.ts'
 
 /** Anything with a program's fd. */
 export interface ProgramHandle {

@@ -1,5 +1,5 @@
 import { UnsupportedError } from '../../errors/index.ts'
-import type { Sys } from '../sys.ts'
+import type { Sys } from '../sys/sys.ts'
 import { Link } from './link.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { ATTACH_TYPES } from '../../uapi/index.ts'
-import { choice } from '../choice.ts'
+import { choice } from '../sys/choice.ts'
 import { createLink, type Link, type ProgramHandle } from './link.ts'
 
 /** NFPROTO_* and NF_INET_* of include/uapi/linux/netfilter.h. */

@@ -1,7 +1,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { UsageError } from '../../errors/index.ts'
 import { ATTACH_TYPES } from '../../uapi/index.ts'
-import { choice } from '../choice.ts'
+import { choice } from '../sys/choice.ts'
 import { createLink, type Link, type ProgramHandle } from './link.ts'
 
 const TYPES = { flow_dissector: ATTACH_TYPES.flow_dissector, sk_lookup: ATTACH_TYPES.sk_lookup } as const

@@ -1,9 +1,9 @@
 import { ATTACH_TYPES } from '../../uapi/index.ts'
-import { tryBpf } from '../command.ts'
-import { ERRNO } from '../errno.ts'
-import { callError } from '../explain.ts'
-import { OwnedFd } from '../fd.ts'
-import type { Sys } from '../sys.ts'
+import { tryBpf } from '../sys/command.ts'
+import { ERRNO } from '../sys/errno.ts'
+import { callError } from '../sys/explain.ts'
+import { OwnedFd } from '../sys/fd.ts'
+import type { Sys } from '../sys/sys.ts'
 import { createLink, Link, type ProgramHandle } from './link.ts'
 
 /** Offsets in struct perf_event_attr (include/uapi/linux/perf_event.h); its size is that of version 5. */

@@ -1,5 +1,5 @@
-import { tryBpf } from '../command.ts'
-import { explainErrno } from '../explain.ts'
+import { tryBpf } from '../sys/command.ts'
+import { explainErrno } from '../sys/explain.ts'
 import { Link, type ProgramHandle } from './link.ts'
 
 export interface RawTracepointOptions {

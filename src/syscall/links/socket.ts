@@ -1,5 +1,5 @@
-import { ERRNO } from '../errno.ts'
-import { callError } from '../explain.ts'
+import { ERRNO } from '../sys/errno.ts'
+import { callError } from '../sys/explain.ts'
 import type { ProgramHandle } from './link.ts'
 import { LinklessAttachment } from './linkless.ts'
 

@@ -1,12 +1,12 @@
 import { SystemError } from '../../errors/index.ts'
-import { choice } from '../choice.ts'
-import { ERRNO } from '../errno.ts'
-import { decodeAttributes, encodeAttributes, Netlink, NLM } from '../netlink.ts'
-import type { Sys } from '../sys.ts'
-import { undoAtExit } from '../undo.ts'
+import { choice } from '../sys/choice.ts'
+import { ERRNO } from '../sys/errno.ts'
+import type { Sys } from '../sys/sys.ts'
+import { undoAtExit } from '../sys/undo.ts'
 import { interfaceIndex } from './interface.ts'
 import type { Link, ProgramHandle } from './link.ts'
 import { LinklessAttachment } from './linkless.ts'
+import { decodeAttributes, encodeAttributes, Netlink, NLM } from './netlink.ts'
 import { attachTcx } from './tcx.ts'
 
 /** Messages, handles and attributes of traffic control (include/uapi/linux/rtnetlink.h, pkt_sched.h, pkt_cls.h). */

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { SystemError, UsageError } from '../../errors/index.ts'
-import { findTracefs } from '../private-tracefs.ts'
+import { findTracefs } from '../events/private-tracefs.ts'
 import type { Link, ProgramHandle } from './link.ts'
 import { attachToPerfEvent, openPerfEvent } from './perf-event.ts'
 

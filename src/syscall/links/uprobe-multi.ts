@@ -1,6 +1,6 @@
 import { UsageError } from '../../errors/index.ts'
 import { ATTACH_TYPES } from '../../uapi/index.ts'
-import { cString } from '../c-string.ts'
+import { cString } from '../sys/c-string.ts'
 import { createLink, type Link, type ProgramHandle } from './link.ts'
 import { findBinary, findFunctions, wildcard } from './symbols.ts'
 

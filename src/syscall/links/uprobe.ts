@@ -1,5 +1,5 @@
 import { SystemError, UsageError } from '../../errors/index.ts'
-import { cString } from '../c-string.ts'
+import { cString } from '../sys/c-string.ts'
 import type { Link, ProgramHandle } from './link.ts'
 import { attachToPerfEvent, openPerfEvent, probeEventSource } from './perf-event.ts'
 import { findBinary, functionOffset } from './symbols.ts'

@@ -1,5 +1,5 @@
 import { UnsupportedError, UsageError } from '../../errors/index.ts'
-import type { RawMap } from '../raw-map.ts'
+import type { RawMap } from '../maps/raw-map.ts'
 import type { Link, ProgramHandle } from './link.ts'
 import { LinkSet } from './linkless.ts'
 import { findBinary, openBinary } from './symbols.ts'

@@ -1,5 +1,5 @@
 import { ATTACH_TYPES } from '../../uapi/index.ts'
-import { choice } from '../choice.ts'
+import { choice } from '../sys/choice.ts'
 import { interfaceIndex } from './interface.ts'
 import { createLink, type Link, type ProgramHandle } from './link.ts'
 

@@ -1,5 +1,5 @@
 import type { Profile } from '../../uapi/index.ts'
-import type { ContextAccess, ContextRegister, TypeFlag } from '../prototype.ts'
+import type { ContextAccess, ContextRegister, TypeFlag } from '../kernel/prototype.ts'
 
 const REGISTERS: Readonly<Record<string, ContextRegister>> = {
   scalar: 'SCALAR_VALUE',

@@ -5,7 +5,7 @@ import {
   type ProfileProgram,
   type ProfileTargets,
 } from '../../uapi/index.ts'
-import type { ArgumentType, HelperPrototype, ReturnType, TypeFlag } from '../prototype.ts'
+import type { ArgumentType, HelperPrototype, ReturnType, TypeFlag } from '../kernel/prototype.ts'
 
 /** `ARG_PTR_TO_MEM|MEM_FIXED_SIZE:8` or `ARG_PTR_TO_BTF_ID:task_struct` taken apart. */
 function typeOf(word: string): { base: string; flags?: readonly TypeFlag[]; size?: number; btfType?: string } {

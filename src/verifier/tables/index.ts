@@ -13,7 +13,7 @@ import {
   programTypeName,
   TARGETS_6_18,
 } from '../../uapi/index.ts'
-import type { HelperPrototype, ProgramFacts, ReturnRange, VerifierTables } from '../prototype.ts'
+import type { HelperPrototype, ProgramFacts, ReturnRange, VerifierTables } from '../kernel/prototype.ts'
 import { ContextTable } from './contexts.ts'
 import { helpersOfProgram, helpersOfTarget } from './helpers.ts'
 

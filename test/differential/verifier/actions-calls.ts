@@ -1,5 +1,5 @@
 import { HELPER_NAMES, helperNumber, PROGRAM_TYPES } from '../../../src/uapi/index.ts'
-import type { ArgumentType, HelperPrototype } from '../../../src/verifier/prototype.ts'
+import type { ArgumentType, HelperPrototype } from '../../../src/verifier/kernel/prototype.ts'
 import { tables } from '../../../src/verifier/tables/index.ts'
 import { leave, mapLookup, nullCheck } from './actions-memory.ts'
 import { ALU, JMP } from './code.ts'

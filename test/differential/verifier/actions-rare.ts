@@ -1,4 +1,4 @@
-import { kernelBtf } from '../../../src/syscall/kernel-btf.ts'
+import { kernelBtf } from '../../../src/syscall/prog/kernel-btf.ts'
 import { helperNumber } from '../../../src/uapi/index.ts'
 import { leave } from './actions-memory.ts'
 import { ALU, type Bytes, JMP } from './code.ts'

@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util'
 import { readObject } from '../../../src/elf/index.ts'
 import { linkProgram, type ObjectSpec, type ProgramImage } from '../../../src/spec/index.ts'
 import { createJudge } from '../../../src/syscall/index.ts'
-import { kernelBtf } from '../../../src/syscall/kernel-btf.ts'
+import { kernelBtf } from '../../../src/syscall/prog/kernel-btf.ts'
 import { judgeImage, type ModelAnswer } from './model.ts'
 
 // As test/requirements.ts has it, which only vitest can import.

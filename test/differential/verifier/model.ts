@@ -1,5 +1,5 @@
 import type { ProgramImage } from '../../../src/spec/index.ts'
-import { kernelBtf } from '../../../src/syscall/kernel-btf.ts'
+import { kernelBtf } from '../../../src/syscall/prog/kernel-btf.ts'
 import { verify } from '../../../src/verifier/index.ts'
 import { type Generated, imageOf } from './program.ts'
 

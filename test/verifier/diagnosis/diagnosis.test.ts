@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { kernelBtf } from '../../../src/syscall/kernel-btf.ts'
+import { kernelBtf } from '../../../src/syscall/prog/kernel-btf.ts'
 import { CATALOGUE, diagnose, excerpt, OTHER, pathOf, rowFor } from '../../../src/verifier/diagnosis/index.ts'
 import { verify } from '../../../src/verifier/index.ts'
 import { testWith } from '../../requirements.ts'

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { assembleProgram, encodeInstructions } from '../../../src/asm/index.ts'
 import type { ImageRelocation, ProgramImage } from '../../../src/spec/index.ts'
-import { kernelBtf } from '../../../src/syscall/kernel-btf.ts'
+import { kernelBtf } from '../../../src/syscall/prog/kernel-btf.ts'
 import {
   ATTACH_TYPES,
   PROGRAM_FLAGS,

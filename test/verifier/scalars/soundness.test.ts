@@ -1,23 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import * as A from '../../../src/verifier/alu.ts'
-import { checkInvariants, sync, unbound } from '../../../src/verifier/bounds.ts'
-import {
-  JEQ,
-  JGE,
-  JGT,
-  JLE,
-  JLT,
-  JNE,
-  JSET,
-  JSGE,
-  JSGT,
-  JSLE,
-  JSLT,
-  refine,
-  scalarTaken,
-} from '../../../src/verifier/branch.ts'
-import { narrow, narrowSigned } from '../../../src/verifier/casts.ts'
+import * as A from '../../../src/verifier/scalars/alu.ts'
+import { checkInvariants, sync, unbound } from '../../../src/verifier/scalars/bounds.ts'
+import { narrow, narrowSigned } from '../../../src/verifier/scalars/casts.ts'
 import {
   type Bank,
   createBank,
@@ -33,7 +18,22 @@ import {
   UMAX,
   UMIN,
   VALUE,
-} from '../../../src/verifier/registers.ts'
+} from '../../../src/verifier/state/registers.ts'
+import {
+  JEQ,
+  JGE,
+  JGT,
+  JLE,
+  JLT,
+  JNE,
+  JSET,
+  JSGE,
+  JSGT,
+  JSLE,
+  JSLT,
+  refine,
+  scalarTaken,
+} from '../../../src/verifier/walk/branch.ts'
 
 const M64 = (1n << 64n) - 1n
 const s64 = (x: bigint) => BigInt.asIntN(64, x)

@@ -3,7 +3,7 @@
  * references and sections, iterators over the kernel's objects, dynptrs. Every step may be one that breaks a rule.
  */
 import type { Btf } from '../../../../src/btf/index.ts'
-import { kernelBtf } from '../../../../src/syscall/kernel-btf.ts'
+import { kernelBtf } from '../../../../src/syscall/prog/kernel-btf.ts'
 import { ATTACH_TYPES, helperNumber, PROGRAM_TYPES, type ProgramType } from '../../../../src/uapi/index.ts'
 import { ALU, Code, JMP } from '../code.ts'
 import { MAP } from '../maps.ts'

@@ -4,7 +4,7 @@
  */
 import type { Btf } from '../../../../src/btf/index.ts'
 import type { MapSpec } from '../../../../src/spec/index.ts'
-import { kernelBtf } from '../../../../src/syscall/kernel-btf.ts'
+import { kernelBtf } from '../../../../src/syscall/prog/kernel-btf.ts'
 import { helperNumber, MAP_TYPES, type ProgramType } from '../../../../src/uapi/index.ts'
 import { ALU, Code, JMP, type Label } from '../code.ts'
 import { finished, type Generated, type Generator } from '../program.ts'

@@ -1,0 +1,71 @@
+/** Pointers that may be null, and what becomes of them and their copies when they are compared with null. */
+
+import { PROGRAM_OBJECT } from '../kernel/kernel-types.ts'
+import { isLockField } from '../kernel/object-fields.ts'
+import type { Env } from '../state/env.ts'
+import { dropReference } from '../state/references.ts'
+import {
+  ALLOC,
+  AUX,
+  AUX2,
+  BASE_MASK,
+  BTF_ID,
+  ID,
+  MAP_PTR,
+  MAP_VALUE,
+  MAYBE_NULL,
+  REF,
+  SCALAR,
+  SOCKET,
+  TYPE,
+  XDP_SOCK,
+} from '../state/registers.ts'
+import { eachRegister, registerBase, type State } from '../state/state.ts'
+
+const XSKMAP = 17
+const SOCKMAP = 15
+const SOCKHASH = 18
+
+/** The pointer was checked: a map value may turn out to be an inner map or a socket. */
+export function markNotNull(env: Env, m: Int32Array, b: number): void {
+  const type = m[b + TYPE]
+  if ((type & BASE_MASK) !== MAP_VALUE) {
+    m[b + TYPE] = type & ~MAYBE_NULL
+    return
+  }
+  const map = env.map(m[b + AUX])
+  if (map.inner !== undefined) {
+    m[b + TYPE] = MAP_PTR
+    m[b + AUX] = env.innerMapReference(map.inner)
+  } else if (map.type === XSKMAP) m[b + TYPE] = XDP_SOCK
+  else if (map.type === SOCKMAP || map.type === SOCKHASH) m[b + TYPE] = SOCKET
+  else m[b + TYPE] = MAP_VALUE
+}
+
+/** A register and all that share its id are null, or are not. */
+export function markPointerOrNull(env: Env, state: State, register: number, isNull: boolean): void {
+  const own = state.frame.m
+  const at = registerBase(register)
+  const id = own[at + ID]
+  const reference = own[at + REF]
+  if (reference !== 0 && reference === id && isNull) dropReference(state, id)
+  eachRegister(state, (m, b) => {
+    const type = m[b + TYPE]
+    if ((type & MAYBE_NULL) === 0 || m[b + ID] !== id || id === 0) return
+    if (isNull) {
+      m[b + TYPE] = SCALAR
+      m[b + ID] = 0
+      m[b + REF] = 0
+      return
+    }
+    markNotNull(env, m, b)
+    if (!holdsLock(env, m, b)) m[b + ID] = 0
+  })
+}
+
+export function holdsLock(env: Env, m: Int32Array, b: number): boolean {
+  const type = m[b + TYPE]
+  if (type === MAP_VALUE) return env.map(m[b + AUX]).locks
+  if ((type & BASE_MASK) !== BTF_ID || (type & ALLOC) === 0 || m[b + AUX2] !== PROGRAM_OBJECT) return false
+  return env.fieldsOf(m[b + AUX]).some(isLockField)
+}
