@@ -20,6 +20,7 @@ const counts = {
   tooLarge: 0,
   different: 0,
   kernelFaults: 0,
+  kernelWrong: 0,
   failed: 0,
   instructions: 0,
 }
