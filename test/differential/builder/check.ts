@@ -18,8 +18,8 @@ export interface Counts {
   /** Programs that would kill the loading thread: this kernel's own fault, which the model foretells. */
   kernelFaults: number
   /**
-   * Programs that the emulator runs as the evaluation says and the kernel does not: Linux 6.18 takes reachable code for dead
-   * when a callback's later rounds find a checkpoint of its first (its translated program lacks the branch).
+   * Programs that the emulator runs as the evaluation says and the kernel does not: Linux 6.18 removes a branch of a callback
+   * that later rounds take (its translated program lacks it).
    */
   kernelWrong: number
   instructions: number
