@@ -3,6 +3,7 @@ import { runCampaign } from '../differential/verifier/campaign.ts'
 import { GENERATORS } from '../differential/verifier/generators/index.ts'
 import { imageOf } from '../differential/verifier/program.ts'
 import { Random } from '../differential/verifier/random.ts'
+import { rejectSites } from '../differential/verifier/sites.ts'
 import { testWith } from '../requirements.ts'
 
 const PROGRAMS = 2000
@@ -16,6 +17,10 @@ describe('the differential campaign, short form', () => {
       const bytes = (): string => Buffer.from(imageOf(generate(new Random(5, 3))).insns).toString('hex')
       expect(bytes(), name).toBe(bytes())
     }
+  })
+
+  test('knows where the model refuses programs', () => {
+    expect(rejectSites().length).toBeGreaterThan(300)
   })
 
   testWith('bpf')(

@@ -16,8 +16,9 @@ function patternOf(template: string): RegExp {
 
 /** Every `reject` call of the model whose words stand in the call itself. */
 export function rejectSites(): RejectSite[] {
-  return readdirSync(FOLDER)
+  return readdirSync(FOLDER, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.ts'))
+    .sort()
     .flatMap((name) => {
       const source = readFileSync(new URL(name, FOLDER), 'utf8')
       return [...source.matchAll(/reject\(\s*(?:`((?:[^`\\]|\\.)*)`|'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")/g)].map(
