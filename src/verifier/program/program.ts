@@ -1,6 +1,7 @@
 /** The instructions as columns, the maps and the subprograms of the program under judgement. */
 import type { Btf } from '../../btf/index.ts'
 import type { MapSpec, ProgramImage } from '../../spec/index.ts'
+import { MAP_TYPES } from '../../uapi/index.ts'
 import { fieldsOfType, isLockField, type ObjectField } from '../kernel/object-fields.ts'
 
 /** Instructions by slot, a field each. */
@@ -120,6 +121,10 @@ export interface ProgramMap {
   readonly inner: ProgramMap | undefined
 }
 
+const F_RDONLY_PROG = 1 << 7
+/** Their values are the kernel's own: it sets BPF_F_RDONLY_PROG itself. */
+const READ_ONLY_MAPS = new Set<number>([MAP_TYPES.devmap, MAP_TYPES.devmap_hash])
+
 /** Reads a map's special fields from the types of its value. */
 export function describeMap(spec: MapSpec, index: number, btf: Btf | undefined): ProgramMap {
   const typed = btf !== undefined && spec.btfValueTypeId !== undefined && btf.has(spec.btfValueTypeId)
@@ -132,7 +137,7 @@ export function describeMap(spec: MapSpec, index: number, btf: Btf | undefined):
     keySize: spec.keySize,
     valueSize: spec.valueSize,
     maxEntries: spec.maxEntries,
-    flags: spec.flags,
+    flags: spec.flags | (READ_ONLY_MAPS.has(spec.type) ? F_RDONLY_PROG : 0),
     locks: fields.some(isLockField),
     fields,
     // What the kernel knows of inner maps has no name.
