@@ -188,6 +188,9 @@ describe('refusals', () => {
     const tail =
       'verification time 12 usec\nstack depth 0\nprocessed 3 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0\n'
     expect(reasonLine(`0: (95) exit\nR0 !read_ok\n${tail}`)).toBe('R0 !read_ok')
+    expect(reasonLine('expected prog array map for tail callverification time 24 usec\nstack depth 0\n')).toBe(
+      'expected prog array map for tail call',
+    )
     expect(reasonLine(tail)).toBeUndefined()
     expect(reasonLine(`R0 !read_ok\n\nVerification failed: Register Type Safety: R0\nReason: x\n${tail}`)).toBe(
       'R0 !read_ok',

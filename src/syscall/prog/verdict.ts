@@ -25,6 +25,9 @@ const WHOLE =
 const STATISTICS_LINE =
   /^(?:processed \d+ insns|verification time \d+|stack depth\b|func#\d+ |insns processed|; .* @ \S+:\d+$)/
 
+/** A few of the kernel's reasons end without a new line: the statistics follow at once. */
+const UNENDED = /(?:verification time \d+ usec|processed \d+ insns .*)$/
+
 const STATISTICS_ONLY = /^(?:processed \d+ insns|verification time \d+|stack depth\b)/
 
 /** The statistics at the end of a log; the log needs bits 0 to 2 for `processed`, bit 2 for the others. */
@@ -70,7 +73,7 @@ export function reasonLine(log: string): string | undefined {
   while (end > 0) {
     const start = body.lastIndexOf('\n', end - 1) + 1
     const line = body.slice(start, end).trimEnd()
-    if (line !== '' && !STATISTICS_LINE.test(line)) return line
+    if (line !== '' && !STATISTICS_LINE.test(line)) return line.replace(UNENDED, '')
     end = start - 1
   }
   return undefined
