@@ -71,6 +71,17 @@ export function fieldsOfType(btf: Btf, id: number): readonly ObjectField[] {
   return legalFields(new Search(btf), skipModifiers(btf, id)) ?? []
 }
 
+/** Whether a member is a pointer with a tag that is none of kptrs' (`user`, `rcu` …): 6.18 then finds no kptr in the map at all. */
+export function hasForeignTag(btf: Btf, id: number): boolean {
+  const type = btf.type(skipModifiers(btf, id))
+  if (type.kind !== 'struct') return false
+  return type.members.some((member) => {
+    const pointer = btf.has(member.type) ? btf.type(member.type) : undefined
+    const tag = pointer?.kind === 'ptr' && btf.has(pointer.type) ? btf.type(pointer.type) : undefined
+    return tag?.kind === 'type_tag' && !POINTERS.has(tag.name)
+  })
+}
+
 /** Special fields of a struct that programs may allocate. */
 export function fieldsOfObject(btf: Btf, id: number): readonly ObjectField[] {
   return legalFields(new Search(btf, OBJECT_KINDS), id) ?? []
