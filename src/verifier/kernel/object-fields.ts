@@ -68,11 +68,12 @@ export function isKernelPointer(field: ObjectField): boolean {
 
 /** All special fields of a type, in order of their offsets; none where the kernel finds a fault in one. */
 export function fieldsOfType(btf: Btf, id: number): readonly ObjectField[] {
-  return legalFields(new Search(btf), skipModifiers(btf, id)) ?? []
+  const fields = legalFields(new Search(btf), skipModifiers(btf, id)) ?? []
+  return hasForeignTag(btf, id) ? fields.filter((field) => !POINTERS.has(field.kind)) : fields
 }
 
 /** Whether a member is a pointer with a tag that is none of kptrs' (`user`, `rcu` …): 6.18 then finds no kptr in the map at all. */
-export function hasForeignTag(btf: Btf, id: number): boolean {
+function hasForeignTag(btf: Btf, id: number): boolean {
   const type = btf.type(skipModifiers(btf, id))
   if (type.kind !== 'struct') return false
   return type.members.some((member) => {

@@ -1,7 +1,7 @@
 /** Kernel pointers in map values and objects: loads, stores, bpf_kptr_xchg (check_map_kptr_access of Linux 6.18). */
 
 import { KERNEL_OBJECT, PROGRAM_OBJECT } from '../kernel/kernel-types.ts'
-import { hasForeignTag, isKernelPointer, type ObjectField, pointerTarget } from '../kernel/object-fields.ts'
+import { isKernelPointer, type ObjectField, pointerTarget } from '../kernel/object-fields.ts'
 import { isConst, isNull, markKnown, valueNumber } from '../scalars/bounds.ts'
 import { EACCES, EINVAL, type Env } from '../state/env.ts'
 import * as R from '../state/registers.ts'
@@ -123,8 +123,6 @@ export function exchangeField(env: Env, register: number): ObjectField {
     const map = env.map(m[b + R.AUX])
     if (env.btf === undefined || (map.spec.btfValueTypeId ?? 0) === 0)
       env.reject(`map '${map.name}' has to have BTF in order to use bpf_kptr_xchg`, EINVAL)
-    if (hasForeignTag(env.btf, map.spec.btfValueTypeId ?? 0))
-      env.unmodelled('kptrs of a map beside pointers with other tags')
     fields = map.fields
   } else fields = env.fieldsOf(m[b + R.AUX])
   if (!isConst(m, b)) env.reject(`R${register} doesn't have constant offset. kptr has to be at the constant offset`)
