@@ -21,6 +21,7 @@ const counts = {
   different: 0,
   kernelFaults: 0,
   kernelWrong: 0,
+  emulatorOnly: 0,
   failed: 0,
   instructions: 0,
 }
