@@ -18,6 +18,7 @@ import {
 } from '../memory/memory.ts'
 import { checkStackRange, type RawAccess } from '../memory/stack.ts'
 import type { ProgramMap } from '../program/program.ts'
+import { F_RDONLY_PROG } from '../program/program.ts'
 import { accessesPacket } from '../program/program-rules.ts'
 import type { StackLiveness } from '../program/stack-liveness.ts'
 import { isConst, isNull, markUnknown, sminNumber, umaxNumber, uminNumber } from '../scalars/bounds.ts'
@@ -368,8 +369,6 @@ function resolveMapArgument(
     return { base: 'ARG_PTR_TO_MAP_VALUE', flags: 0 }
   return undefined
 }
-
-const F_RDONLY_PROG = 1 << 7
 
 /** A string in a read-only map (check_reg_const_str). */
 export function checkConstantString(env: Env, register: number): void {

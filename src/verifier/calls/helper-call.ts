@@ -7,6 +7,7 @@ import type { HelperPrototype } from '../kernel/prototype.ts'
 import { inRcuSection } from '../memory/btf-access.ts'
 import { exchanged } from '../memory/kernel-pointers.ts'
 import { checkMemory } from '../memory/memory.ts'
+import { F_RDONLY_PROG } from '../program/program.ts'
 import type { StackLiveness } from '../program/stack-liveness.ts'
 import { checkInvariants, isNull, markKnown, markUnknown, sync } from '../scalars/bounds.ts'
 import { EACCES, ENOTSUPP, type Env } from '../state/env.ts'
@@ -26,7 +27,6 @@ import { releaseDynptr } from './dynptrs.ts'
 import { checkFormat } from './format-string.ts'
 import { leaveFunction } from './function-call.ts'
 
-const F_RDONLY_PROG = 1 << 7
 const PROG_ARRAY = 3
 const SOCKMAP = 15
 const SOCKHASH = 18

@@ -6,6 +6,7 @@
 import { contextRegister } from '../kernel/context-types.ts'
 import { fieldText, isKernelPointer } from '../kernel/object-fields.ts'
 import { writeSourceLine } from '../log/print.ts'
+import { F_RDONLY_PROG } from '../program/program.ts'
 import { accessesPacket } from '../program/program-rules.ts'
 import type { StackLiveness } from '../program/stack-liveness.ts'
 import {
@@ -61,7 +62,6 @@ import { checkTargetContext } from './target-context.ts'
 const MAX_VARIABLE_OFFSET = 1 << 29
 const S64_MIN = -(1n << 63n)
 const FLOW_KEYS_SIZE = 56
-const F_RDONLY_PROG = 1 << 7
 const F_WRONLY_PROG = 1 << 8
 const POINTER_NAMES: ReadonlyMap<number, string> = new Map([
   [FLOW_KEYS, 'flow keys '],

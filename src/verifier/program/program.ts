@@ -121,7 +121,8 @@ export interface ProgramMap {
   readonly inner: ProgramMap | undefined
 }
 
-const F_RDONLY_PROG = 1 << 7
+/** BPF_F_RDONLY_PROG: programs may only read the map. */
+export const F_RDONLY_PROG = 1 << 7
 /** Their values are the kernel's own: it sets BPF_F_RDONLY_PROG itself. */
 const READ_ONLY_MAPS = new Set<number>([MAP_TYPES.devmap, MAP_TYPES.devmap_hash])
 
