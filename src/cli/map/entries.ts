@@ -1,6 +1,6 @@
 import { EXIT, NegativeError, UsageError } from '../../errors/index.ts'
 import { errnoName, realSys } from '../../syscall/index.ts'
-import { MAP_TYPES } from '../../uapi/index.ts'
+import { MAP_TYPES, UPDATE_FLAGS } from '../../uapi/index.ts'
 import { toJson } from '../objects/json.ts'
 import { hexList, hexText, printJson } from '../objects/options.ts'
 import { fullWord, selectOne } from '../objects/select.ts'
@@ -75,7 +75,7 @@ function parseElement(open: OpenMap, words: readonly string[], wantValue: boolea
         rest = parsed.rest
       }
     } else if (word === 'any' || word === 'exist' || word === 'noexist') {
-      flags = { any: 0, noexist: 1, exist: 2 }[word]
+      flags = UPDATE_FLAGS[word]
       rest = rest.slice(1)
     } else
       throw new UsageError(

@@ -1,7 +1,7 @@
 /** The instructions as columns, the maps and the subprograms of the program under judgement. */
 import type { Btf } from '../../btf/index.ts'
 import type { MapSpec, ProgramImage } from '../../spec/index.ts'
-import { MAP_TYPES } from '../../uapi/index.ts'
+import { MAP_FLAGS, MAP_TYPES } from '../../uapi/index.ts'
 import { fieldsOfType, isLockField, type ObjectField } from '../kernel/object-fields.ts'
 
 /** Instructions by slot, a field each. */
@@ -122,7 +122,7 @@ export interface ProgramMap {
 }
 
 /** BPF_F_RDONLY_PROG: programs may only read the map. */
-export const F_RDONLY_PROG = 1 << 7
+export const F_RDONLY_PROG: number = MAP_FLAGS.rdonly_prog
 /** Their values are the kernel's own: it sets BPF_F_RDONLY_PROG itself. */
 const READ_ONLY_MAPS = new Set<number>([MAP_TYPES.devmap, MAP_TYPES.devmap_hash])
 
