@@ -11,8 +11,10 @@ export const MAIN_CALLSITE = -1
 export const MAX_FRAMES = 8
 export const MAX_STACK = 512
 
-const CAPACITIES = [4, 16, 64] as const
-const POOL_LIMIT = 256
+/** Frames have room for a multiple of this many slots. */
+const SLOT_STEP = 8
+/** What the pool keeps at most, in bytes. */
+const POOL_LIMIT = 1 << 24
 
 /** Base of a register's words. */
 export function registerBase(register: number): number {
@@ -24,12 +26,17 @@ export function slotBase(slot: number): number {
   return (REGISTERS + slot) * WORDS
 }
 
+/** Words of a slot's {@link Frame.types}. */
+export const TYPE_WORDS = 2
+
 export class Frame implements Bank {
   readonly m: Int32Array
   readonly s: BigInt64Array
   readonly u: BigUint64Array
   /** Eight bytes a slot: what each stack byte holds. Byte 7 - i of slot n is fp - 8n - 1 - i … as the kernel counts. */
   readonly types: Uint8Array
+  /** Where {@link types} begin in {@link m}: {@link TYPE_WORDS} words a slot. */
+  readonly typesAt: number
   readonly capacity: number
   /** Allocated slots. */
   slots = 0
@@ -44,18 +51,18 @@ export class Frame implements Bank {
   returnMaximum = 0
 
   constructor(capacity: number) {
-    const buffer = new ArrayBuffer((REGISTERS + capacity) * WORDS * 4)
+    this.typesAt = (REGISTERS + capacity) * WORDS
+    const buffer = new ArrayBuffer((this.typesAt + capacity * TYPE_WORDS) * 4)
     this.m = new Int32Array(buffer)
     this.s = new BigInt64Array(buffer)
     this.u = new BigUint64Array(buffer)
-    this.types = new Uint8Array(capacity * 8)
+    this.types = new Uint8Array(buffer, this.typesAt * 4)
     this.capacity = capacity
   }
 
   copyFrom(other: Frame): void {
     if (this.capacity === other.capacity) {
       this.m.set(other.m)
-      this.types.set(other.types)
     } else {
       const words = (REGISTERS + other.slots) * WORDS
       this.m.set(other.m.subarray(0, words))
@@ -148,17 +155,22 @@ export class State {
 }
 
 export class StatePool {
-  readonly #free: Frame[][] = CAPACITIES.map(() => [])
+  /** By capacity in steps. */
+  readonly #free: Frame[][] = Array.from({ length: MAX_STACK / 8 / SLOT_STEP + 1 }, () => [])
+  #bytes = 0
 
   takeFrame(slots: number): Frame {
-    const index = slots <= CAPACITIES[0] ? 0 : slots <= CAPACITIES[1] ? 1 : 2
-    return this.#free[index].pop() ?? new Frame(CAPACITIES[index])
+    const step = Math.max(1, Math.ceil(slots / SLOT_STEP))
+    const frame = this.#free[step].pop()
+    if (frame === undefined) return new Frame(step * SLOT_STEP)
+    this.#bytes -= frame.m.byteLength
+    return frame
   }
 
   giveFrame(frame: Frame): void {
-    const index = CAPACITIES.indexOf(frame.capacity as (typeof CAPACITIES)[number])
-    const free = this.#free[index]
-    if (free.length < POOL_LIMIT) free.push(frame)
+    if (this.#bytes > POOL_LIMIT) return
+    this.#bytes += frame.m.byteLength
+    this.#free[frame.capacity / SLOT_STEP].push(frame)
   }
 
   cloneFrame(frame: Frame): Frame {
