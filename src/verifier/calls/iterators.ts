@@ -14,19 +14,15 @@ import {
   readSlots,
 } from '../memory/stack-objects.ts'
 import type { StackLiveness } from '../program/stack-liveness.ts'
-import { markConstant, markKnown, valueNumber } from '../scalars/bounds.ts'
+import { markConstant, markKnown } from '../scalars/bounds.ts'
+import { findPrevious, sameCallsites } from '../state/checkpoints.ts'
 import { EFAULT, type Env } from '../state/env.ts'
-import { findPrevious, sameCallsites, widen } from '../state/prune.ts'
+import { widen } from '../state/equivalence.ts'
+import { ACTIVE, DRAINED, ITER_DEPTH, ITER_STATE } from '../state/iterator-slots.ts'
 import { acquireReference, releaseReference } from '../state/references.ts'
 import * as R from '../state/registers.ts'
 import { type Frame, registerBase, type State, slotBase } from '../state/state.ts'
 import { ITER_DESTROY, ITER_NEW, RCU_PROTECTED } from '../tables/kfuncs.ts'
-
-/** Words of the first slot's register: the state, and the depth, which no comparison looks at. */
-export const ITER_STATE = R.FRAME
-export const ITER_DEPTH = R.PRECISE
-export const ACTIVE = 1
-export const DRAINED = 2
 
 /** Where an iterator is that a call named. */
 export interface IteratorPlace {
@@ -148,26 +144,4 @@ export function branchIterator(env: Env, place: IteratorPlace, insn: number): vo
   const at = slotOf(state, place)
   at.m[at.b + ITER_STATE] = DRAINED
   markConstant(env.frame.m, 0, 0, 0)
-}
-
-/** The iterator of a `next` call (its first argument) still gives elements; asked where a state was seen before. */
-export function isActiveAt(state: State): boolean {
-  const m = state.frame.m
-  const b = registerBase(1)
-  const slot = ((-(m[b + R.OFF] + valueNumber(m, b)) - 1) / 8) | 0
-  return state.frames[m[b + R.FRAME]].m[slotBase(slot) + ITER_STATE] === ACTIVE
-}
-
-/** Active iterators of two states were moved on differently often. */
-export function depthsDiffer(old: State, current: State): boolean {
-  for (let i = 0; i <= old.current; i++) {
-    const frame = old.frames[i]
-    const other = current.frames[i]
-    for (let slot = 0; slot < frame.slots; slot++) {
-      if (frame.types[slot * 8] !== R.ITER_SLOT) continue
-      const b = slotBase(slot)
-      if (frame.m[b + ITER_STATE] === ACTIVE && frame.m[b + ITER_DEPTH] !== other.m[b + ITER_DEPTH]) return true
-    }
-  }
-  return false
 }

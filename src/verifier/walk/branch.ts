@@ -21,10 +21,11 @@ import {
   zeroExtend,
 } from '../scalars/bounds.ts'
 import * as tnum from '../scalars/tnum.ts'
+import { findPrevious } from '../state/checkpoints.ts'
 import { EFAULT, type Env } from '../state/env.ts'
+import { widen } from '../state/equivalence.ts'
 import { registerForRead } from '../state/operands.ts'
 import { markPrecise, pushHistory } from '../state/precision.ts'
-import { findPrevious, widen } from '../state/prune.ts'
 import * as R from '../state/registers.ts'
 import {
   DST_IS_STACK,

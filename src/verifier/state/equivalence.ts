@@ -1,0 +1,254 @@
+/**
+ * When one state is as safe as another: registers, stack and references compared, with ids standing for each other
+ * (states_equal of Linux 6.18); and what a loop's next round forgets on the strength of it.
+ */
+
+import { bitsWithin, markNotInit, rangeWithin, unbound } from '../scalars/bounds.ts'
+import { frameInsn } from './checkpoints.ts'
+import type { Env } from './env.ts'
+import { ITER_STATE } from './iterator-slots.ts'
+import {
+  ADD_CONST,
+  AUX,
+  AUX2,
+  BASE_MASK,
+  type Bank,
+  BUF,
+  createBank,
+  DYNPTR_SLOT,
+  EXACT_WORDS,
+  FRAME,
+  ID,
+  ID_MASK,
+  INVALID,
+  IRQ_SLOT,
+  ITER_SLOT,
+  MAP_KEY,
+  MAP_VALUE,
+  MASK_HIGH,
+  MASK_LOW,
+  MEM,
+  MISC,
+  NOT_INIT,
+  OFF,
+  PACKET,
+  PACKET_META,
+  PRECISE,
+  REF,
+  SCALAR,
+  SPILL,
+  STACK,
+  TP_BUFFER,
+  TYPE,
+  VALUE_LOW,
+  ZERO,
+} from './registers.ts'
+import { type Frame, isSpilled, REGISTERS, registerBase, type State, slotBase } from './state.ts'
+
+type Exactness = 'not' | 'exact' | 'range'
+
+const unboundScalar: Bank = createBank(1)
+unbound(unboundScalar.m, 0)
+unboundScalar.m[TYPE] = SCALAR
+unboundScalar.m[MASK_LOW] = -1
+unboundScalar.m[MASK_HIGH] = -1
+
+/** Pairs of ids, old and current, that stand for each other during one comparison. */
+class IdMap {
+  #old = new Int32Array(640)
+  #current = new Int32Array(640)
+  #count = 0
+  #temporary = 0
+
+  reset(ids: number): void {
+    this.#count = 0
+    this.#temporary = ids
+  }
+
+  same(old: number, current: number): boolean {
+    if ((old !== 0) !== (current !== 0)) return false
+    if (old === 0) return true
+    for (let i = 0; i < this.#count; i++) {
+      if (this.#old[i] === old) return this.#current[i] === current
+      if (this.#current[i] === current) return false
+    }
+    if (this.#count >= this.#old.length) return false
+    this.#old[this.#count] = old
+    this.#current[this.#count++] = current
+    return true
+  }
+
+  /**
+   * As {@link same}; an old scalar without an id asks for nothing, a current one without is one of its own. Of a scalar that
+   * is another plus a constant, the other one must stand for the other one, too.
+   */
+  sameScalar(old: number, current: number): boolean {
+    if (old === 0) return true
+    const id = current === 0 ? ++this.#temporary : current
+    return this.same(old, id) && ((old & ADD_CONST) === 0 || this.same(old & ID_MASK, id & ID_MASK))
+  }
+}
+
+const ids = new IdMap()
+
+function sameWords(m: Int32Array, b: number, n: Int32Array, c: number, words: number): boolean {
+  for (let i = 0; i < words; i++) if (m[b + i] !== n[c + i]) return false
+  return true
+}
+
+function exactly(m: Int32Array, b: number, n: Int32Array, c: number): boolean {
+  return sameWords(m, b, n, c, EXACT_WORDS) && ids.same(m[b + ID], n[c + ID]) && ids.same(m[b + REF], n[c + REF])
+}
+
+/** What was checked of a packet before; a mark of its end stands for itself only. */
+function rangeCovers(old: number, current: number): boolean {
+  return old < 0 || current < 0 ? old === current : old <= current
+}
+
+/** What is safe with the old register is safe with the current one (regsafe). */
+function registerSafe(m: Int32Array, b: number, n: Int32Array, c: number, exact: Exactness): boolean {
+  if (exact === 'exact') return exactly(m, b, n, c)
+  const type = m[b + TYPE]
+  if (type === NOT_INIT && (exact === 'not' || n[c + TYPE] === NOT_INIT)) return true
+  if (type !== n[c + TYPE]) return false
+  switch (type & BASE_MASK) {
+    case SCALAR: {
+      if (m[b + PRECISE] === 0 && exact === 'not') return true
+      const old = m[b + ID]
+      const current = n[c + ID]
+      if (old !== 0 && (old & ADD_CONST) !== (current & ADD_CONST)) return false
+      if ((old & ADD_CONST) !== 0 && m[b + OFF] !== n[c + OFF]) return false
+      return rangeWithin(m, b, n, c) && bitsWithin(m, b, n, c) && ids.sameScalar(old, current)
+    }
+    case MAP_KEY:
+    case MAP_VALUE:
+    case MEM:
+    case BUF:
+    case TP_BUFFER:
+      return (
+        sameWords(m, b, n, c, VALUE_LOW) &&
+        rangeWithin(m, b, n, c) &&
+        bitsWithin(m, b, n, c) &&
+        ids.same(m[b + ID], n[c + ID]) &&
+        ids.same(m[b + REF], n[c + REF])
+      )
+    case PACKET_META:
+    case PACKET:
+      return (
+        rangeCovers(m[b + AUX], n[c + AUX]) &&
+        m[b + OFF] === n[c + OFF] &&
+        ids.same(m[b + ID], n[c + ID]) &&
+        rangeWithin(m, b, n, c) &&
+        bitsWithin(m, b, n, c)
+      )
+    case STACK:
+      return exactly(m, b, n, c) && m[b + FRAME] === n[c + FRAME]
+    default:
+      return exactly(m, b, n, c)
+  }
+}
+
+/** A slot as one 64-bit scalar, when a load would give one. */
+function slotScalar(frame: Frame, slot: number): Int32Array | undefined {
+  const types = frame.types
+  const at = slot * 8
+  if (types[at] === SPILL && frame.m[slotBase(slot) + TYPE] === SCALAR) return frame.m
+  for (let j = 0; j < 8; j++) if (types[at + j] !== MISC && types[at + j] !== INVALID) return undefined
+  return unboundScalar.m
+}
+
+/** Objects on the stack: what they are and the reference behind them; how far an iterator went does not matter. */
+function objectSafe(m: Int32Array, n: Int32Array, b: number, type: number): boolean {
+  if (m[b + AUX] !== n[b + AUX] || m[b + AUX2] !== n[b + AUX2]) return false
+  if (type === ITER_SLOT && m[b + ITER_STATE] !== n[b + ITER_STATE]) return false
+  return ids.same(m[b + REF], n[b + REF])
+}
+
+function stackSafe(old: Frame, current: Frame, exact: Exactness): boolean {
+  const oldTypes = old.types
+  const types = current.types
+  for (let slot = 0; slot < old.slots; slot++) {
+    for (let j = 0; j < 8; j++) {
+      const i = slot * 8 + j
+      const oldType = oldTypes[i]
+      if (exact !== 'not' && (slot >= current.slots || oldType !== types[i])) return false
+      if (oldType === INVALID || oldType === MISC) continue
+      if (slot >= current.slots) return false
+      const oldScalar = slotScalar(old, slot)
+      const scalar = slotScalar(current, slot)
+      if (oldScalar !== undefined && scalar !== undefined) {
+        const b = oldScalar === unboundScalar.m ? 0 : slotBase(slot)
+        const c = scalar === unboundScalar.m ? 0 : slotBase(slot)
+        if (!registerSafe(oldScalar, b, scalar, c, exact)) return false
+        break
+      }
+      if (oldType !== types[i]) return false
+      if (j !== 7) continue
+      if (oldType === SPILL) {
+        if (!registerSafe(old.m, slotBase(slot), current.m, slotBase(slot), exact)) return false
+      } else if (oldType === DYNPTR_SLOT || oldType === ITER_SLOT || oldType === IRQ_SLOT) {
+        if (!objectSafe(old.m, current.m, slotBase(slot), oldType)) return false
+      } else if (oldType !== ZERO) return false
+    }
+  }
+  return true
+}
+
+function referencesSafe(old: State, current: State): boolean {
+  if (old.references.length !== current.references.length || old.activeLocks !== current.activeLocks) return false
+  if (old.rcuLocks !== current.rcuLocks || old.preemptLocks !== current.preemptLocks) return false
+  if (!ids.same(old.irqId, current.irqId)) return false
+  if (!ids.same(old.lockId, current.lockId) || old.lockOwner !== current.lockOwner) return false
+  for (const [i, reference] of old.references.entries()) {
+    const other = current.references[i]
+    if (!ids.same(reference.id, other.id) || reference.kind !== other.kind) return false
+    if (reference.owner !== other.owner) return false
+  }
+  return true
+}
+
+export function statesEqual(env: Env, old: State, current: State, exact: Exactness): boolean {
+  if (old.current !== current.current) return false
+  ids.reset(env.ids)
+  if (old.sleepable !== current.sleepable || !referencesSafe(old, current)) return false
+  for (let i = 0; i <= old.current; i++) {
+    const oldFrame = old.frames[i]
+    const frame = current.frames[i]
+    if (oldFrame.callsite !== frame.callsite || oldFrame.callbackDepth > frame.callbackDepth) return false
+    const live = env.liveBefore[frameInsn(old, i)]
+    for (let r = 0; r < REGISTERS; r++) {
+      if ((live & (1 << r)) === 0) continue
+      const b = registerBase(r)
+      if (!registerSafe(oldFrame.m, b, frame.m, b, exact)) return false
+    }
+    if (!stackSafe(oldFrame, frame, exact)) return false
+  }
+  return true
+}
+
+/** Scalars that changed since an earlier round of a loop are forgotten, unless they are precise. */
+export function widen(env: Env, old: State, current: State): void {
+  ids.reset(env.ids)
+  const one = (m: Int32Array, n: Int32Array, b: number) => {
+    if (m[b + TYPE] !== SCALAR || n[b + TYPE] !== SCALAR) return
+    if (m[b + PRECISE] !== 0 || n[b + PRECISE] !== 0 || exactly(m, b, n, b)) return
+    markNotInit(n, b)
+    n[b + TYPE] = SCALAR
+  }
+  for (let i = old.current; i >= 0; i--) {
+    const oldFrame = old.frames[i]
+    const frame = current.frames[i]
+    for (let r = 0; r < REGISTERS; r++) one(oldFrame.m, frame.m, registerBase(r))
+    const slots = Math.min(oldFrame.slots, frame.slots)
+    for (let slot = 0; slot < slots; slot++)
+      if (isSpilled(oldFrame, slot) && isSpilled(frame, slot)) one(oldFrame.m, frame.m, slotBase(slot))
+  }
+}
+
+export function maybeLooping(old: State, current: State): boolean {
+  if (old.current !== current.current) return false
+  const m = old.frame.m
+  const n = current.frame.m
+  for (let r = 0; r < REGISTERS; r++) if (!sameWords(m, r * 24, n, r * 24, FRAME)) return false
+  return true
+}
