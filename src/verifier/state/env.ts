@@ -10,7 +10,7 @@ import type { AttachTarget } from '../program/attach-target.ts'
 import { instructionText } from '../program/disassembly.ts'
 import { type Code, decodeProgram, type ProgramMap, type Subprogram } from '../program/program.ts'
 import type { StackLiveness } from '../program/stack-liveness.ts'
-import { type Frame, type State, StatePool } from './state.ts'
+import { type Frame, framePool, type State } from './state.ts'
 
 /** The program is refused; the reason stands at the end of the log. */
 export class Rejection extends Error {
@@ -69,7 +69,7 @@ export class Env {
   readonly strictAlignment: boolean
   readonly testStateFrequency: boolean
   readonly log: Log
-  readonly pool = new StatePool()
+  readonly pool = framePool
   /** Map of each map-loading instruction, by slot. */
   readonly mapOf: (ProgramMap | undefined)[] = []
   readonly mapOffset: Int32Array
@@ -107,7 +107,8 @@ export class Env {
   freeSize = 0
   backedgeCount = 0
   ids = 0
-  explored: State[][] = []
+  /** Remembered states, see checkpoints.ts. */
+  explored: (State[] | undefined)[] = []
   readonly visits = new Map<string, LoopVisit>()
   /** Calls of bpf_loop and may_goto that were walked: both get stack of their own. */
   readonly loopCalls = new Map<number, { readonly callback: number; readonly fits: boolean }>()

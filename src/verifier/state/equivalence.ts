@@ -43,7 +43,7 @@ import {
   VALUE_LOW,
   ZERO,
 } from './registers.ts'
-import { type Frame, isSpilled, REGISTERS, registerBase, type State, slotBase } from './state.ts'
+import { type Frame, isSpilled, REGISTERS, registerBase, type State, slotBase, TYPE_WORDS } from './state.ts'
 
 type Exactness = 'not' | 'exact' | 'range'
 
@@ -164,32 +164,54 @@ function objectSafe(m: Int32Array, n: Int32Array, b: number, type: number): bool
   return ids.same(m[b + REF], n[b + REF])
 }
 
-function stackSafe(old: Frame, current: Frame, exact: Exactness): boolean {
+/** Type words of a slot whose eight bytes are a spilled register. */
+const SPILL_WORD = SPILL * 0x01010101
+
+/** What is safe with the old slot is safe with the current one (stacksafe, of one slot). */
+function slotSafe(old: Frame, current: Frame, slot: number, exact: Exactness): boolean {
+  const low = old.m[old.typesAt + slot * TYPE_WORDS]
+  const high = old.m[old.typesAt + slot * TYPE_WORDS + 1]
+  if (exact === 'not') {
+    if ((low | high) === 0) return true
+  } else if (
+    slot >= current.slots ||
+    low !== current.m[current.typesAt + slot * TYPE_WORDS] ||
+    high !== current.m[current.typesAt + slot * TYPE_WORDS + 1]
+  )
+    return false
+  if (
+    low === SPILL_WORD &&
+    high === SPILL_WORD &&
+    slot < current.slots &&
+    current.m[current.typesAt + slot * TYPE_WORDS] === SPILL_WORD &&
+    current.m[current.typesAt + slot * TYPE_WORDS + 1] === SPILL_WORD
+  )
+    return registerSafe(old.m, slotBase(slot), current.m, slotBase(slot), exact)
+  return bytesSafe(old, current, slot, exact)
+}
+
+function bytesSafe(old: Frame, current: Frame, slot: number, exact: Exactness): boolean {
   const oldTypes = old.types
   const types = current.types
-  for (let slot = 0; slot < old.slots; slot++) {
-    for (let j = 0; j < 8; j++) {
-      const i = slot * 8 + j
-      const oldType = oldTypes[i]
-      if (exact !== 'not' && (slot >= current.slots || oldType !== types[i])) return false
-      if (oldType === INVALID || oldType === MISC) continue
-      if (slot >= current.slots) return false
-      const oldScalar = slotScalar(old, slot)
-      const scalar = slotScalar(current, slot)
-      if (oldScalar !== undefined && scalar !== undefined) {
-        const b = oldScalar === unboundScalar.m ? 0 : slotBase(slot)
-        const c = scalar === unboundScalar.m ? 0 : slotBase(slot)
-        if (!registerSafe(oldScalar, b, scalar, c, exact)) return false
-        break
-      }
-      if (oldType !== types[i]) return false
-      if (j !== 7) continue
-      if (oldType === SPILL) {
-        if (!registerSafe(old.m, slotBase(slot), current.m, slotBase(slot), exact)) return false
-      } else if (oldType === DYNPTR_SLOT || oldType === ITER_SLOT || oldType === IRQ_SLOT) {
-        if (!objectSafe(old.m, current.m, slotBase(slot), oldType)) return false
-      } else if (oldType !== ZERO) return false
+  for (let j = 0; j < 8; j++) {
+    const i = slot * 8 + j
+    const oldType = oldTypes[i]
+    if (oldType === INVALID || oldType === MISC) continue
+    if (slot >= current.slots) return false
+    const oldScalar = slotScalar(old, slot)
+    const scalar = slotScalar(current, slot)
+    if (oldScalar !== undefined && scalar !== undefined) {
+      const b = oldScalar === unboundScalar.m ? 0 : slotBase(slot)
+      const c = scalar === unboundScalar.m ? 0 : slotBase(slot)
+      return registerSafe(oldScalar, b, scalar, c, exact)
     }
+    if (oldType !== types[i]) return false
+    if (j !== 7) continue
+    if (oldType === SPILL) {
+      if (!registerSafe(old.m, slotBase(slot), current.m, slotBase(slot), exact)) return false
+    } else if (oldType === DYNPTR_SLOT || oldType === ITER_SLOT || oldType === IRQ_SLOT) {
+      if (!objectSafe(old.m, current.m, slotBase(slot), oldType)) return false
+    } else if (oldType !== ZERO) return false
   }
   return true
 }
@@ -199,7 +221,8 @@ function referencesSafe(old: State, current: State): boolean {
   if (old.rcuLocks !== current.rcuLocks || old.preemptLocks !== current.preemptLocks) return false
   if (!ids.same(old.irqId, current.irqId)) return false
   if (!ids.same(old.lockId, current.lockId) || old.lockOwner !== current.lockOwner) return false
-  for (const [i, reference] of old.references.entries()) {
+  for (let i = 0; i < old.references.length; i++) {
+    const reference = old.references[i]
     const other = current.references[i]
     if (!ids.same(reference.id, other.id) || reference.kind !== other.kind) return false
     if (reference.owner !== other.owner) return false
@@ -207,8 +230,24 @@ function referencesSafe(old: State, current: State): boolean {
   return true
 }
 
+/** Where the last comparison with a remembered state failed: frame, and register or slot + {@link REGISTERS}. */
+function missAt(frame: number, index: number): number {
+  return (frame << 7) | index
+}
+
+/** The comparison fails where it failed last time: asked first, since most fail in the same place again. */
+function missesAgain(env: Env, old: State, current: State, exact: Exactness): boolean {
+  const at = old.missAt & 127
+  const oldFrame = old.frames[old.missAt >> 7]
+  const frame = current.frames[old.missAt >> 7]
+  ids.reset(env.ids)
+  if (at >= REGISTERS) return !slotSafe(oldFrame, frame, at - REGISTERS, exact)
+  return !registerSafe(oldFrame.m, registerBase(at), frame.m, registerBase(at), exact)
+}
+
 export function statesEqual(env: Env, old: State, current: State, exact: Exactness): boolean {
   if (old.current !== current.current) return false
+  if (old.missAt >= 0 && missesAgain(env, old, current, exact)) return false
   ids.reset(env.ids)
   if (old.sleepable !== current.sleepable || !referencesSafe(old, current)) return false
   for (let i = 0; i <= old.current; i++) {
@@ -219,9 +258,15 @@ export function statesEqual(env: Env, old: State, current: State, exact: Exactne
     for (let r = 0; r < REGISTERS; r++) {
       if ((live & (1 << r)) === 0) continue
       const b = registerBase(r)
-      if (!registerSafe(oldFrame.m, b, frame.m, b, exact)) return false
+      if (registerSafe(oldFrame.m, b, frame.m, b, exact)) continue
+      old.missAt = missAt(i, r)
+      return false
     }
-    if (!stackSafe(oldFrame, frame, exact)) return false
+    for (let slot = 0; slot < oldFrame.slots; slot++) {
+      if (slotSafe(oldFrame, frame, slot, exact)) continue
+      old.missAt = missAt(i, REGISTERS + slot)
+      return false
+    }
   }
   return true
 }

@@ -74,6 +74,7 @@ function propagateBackedges(env: Env, visit: LoopVisit): void {
 }
 
 export function loopIncomplete(env: Env, state: State): boolean {
+  if (env.backedgeCount === 0) return false
   const key = loopKey(env, state)
   return key !== undefined && (env.visits.get(key)?.backedges.length ?? 0) > 0
 }
@@ -88,29 +89,31 @@ export function addBackedge(env: Env, old: State, backedge: State): void {
   notePeak(env)
 }
 
+/** Answers what stands before the next name. */
+function name(env: Env, separator: string, index: number, isSlot: boolean): string {
+  if (env.log.states) env.log.write(`${separator}${isSlot ? `fp${-(index + 1) * 8}` : `r${index}`}`)
+  return ','
+}
+
 /** What was precise in the old state must be in the current one's past. */
 export function propagatePrecision(env: Env, old: State, current: State): boolean {
   if (old.frames.length === 0) env.unmodelled(KERNEL_FAULT)
   for (let index = old.current; index >= 0; index--) {
     const frame = old.frames[index]
-    let first = true
-    const name = (text: string) => {
-      if (env.log.states) env.log.write(first ? `frame ${index}: propagating ${text}` : `,${text}`)
-      first = false
-    }
+    let separator = `frame ${index}: propagating `
     for (let r = 0; r < FRAME_POINTER; r++) {
       const b = registerBase(r)
       if (frame.m[b + TYPE] !== SCALAR || frame.m[b + PRECISE] === 0) continue
-      name(`r${r}`)
+      separator = name(env, separator, r, false)
       want(index, r, false)
     }
     for (let slot = 0; slot < frame.slots; slot++) {
       const b = slotBase(slot)
       if (!isSpilled(frame, slot) || frame.m[b + TYPE] !== SCALAR || frame.m[b + PRECISE] === 0) continue
-      name(`fp${-(slot + 1) * 8}`)
+      separator = name(env, separator, slot, true)
       want(index, slot, true)
     }
-    if (!first && env.log.states) env.log.write('\n')
+    if (separator === ',' && env.log.states) env.log.write('\n')
   }
   return markWanted(env, current)
 }

@@ -204,24 +204,24 @@ function stepLoad(dst: number, flags: number): boolean {
 function stepJump(env: Env, i: number, after: number, flags: number): boolean {
   const { code } = env
   const op = code.op[i]
-  const mask = () => wanted.registers[wanted.frame]
+  const mask = wanted.registers[wanted.frame]
   if (isPseudoCall(code, i)) {
     const subprogram = env.subprograms[env.subprogramAt[i + code.imm[i] + 1]]
     if (subprogram.linkage === 'global') {
-      if ((mask() & ARGUMENTS) !== 0) bug(env, `global subprog unexpected regs ${mask().toString(16)}`)
+      if ((mask & ARGUMENTS) !== 0) bug(env, `global subprog unexpected regs ${mask.toString(16)}`)
       wanted.drop(0)
       return false
     }
-    if ((mask() & ~ARGUMENTS) !== 0) bug(env, `static subprog unexpected regs ${mask().toString(16)}`)
+    if ((mask & ~ARGUMENTS) !== 0) bug(env, `static subprog unexpected regs ${mask.toString(16)}`)
     if ((wanted.slotsLow[wanted.frame] | wanted.slotsHigh[wanted.frame]) !== 0)
       bug(env, 'static subprog leftover stack slots')
-    wanted.registers[wanted.frame - 1] |= mask() & ARGUMENTS
+    wanted.registers[wanted.frame - 1] |= mask & ARGUMENTS
     wanted.registers[wanted.frame] = 0
     leave(env)
     return false
   }
   if ((env.marks[i] & CALLS_CALLBACK) !== 0 && i !== after - 1) {
-    if ((mask() & ~ARGUMENTS) !== 0) bug(env, `callback unexpected regs ${mask().toString(16)}`)
+    if ((mask & ~ARGUMENTS) !== 0) bug(env, `callback unexpected regs ${mask.toString(16)}`)
     if ((wanted.slotsLow[wanted.frame] | wanted.slotsHigh[wanted.frame]) !== 0)
       bug(env, 'callback leftover stack slots')
     wanted.registers[wanted.frame] &= ~ARGUMENTS
@@ -230,13 +230,14 @@ function stepJump(env: Env, i: number, after: number, flags: number): boolean {
   }
   if (op === CALL) {
     wanted.drop(0)
-    if ((mask() & ARGUMENTS) !== 0) bug(env, `backtracking call unexpected regs ${mask().toString(16)}`)
+    if ((mask & ARGUMENTS) !== 0) bug(env, `backtracking call unexpected regs ${(mask & ~1).toString(16)}`)
     if (isHelperCall(code, i) && code.imm[i] === TAIL_CALL && after - i !== 1) enter(env)
     return true
   }
   if ((op & 0xf0) === 0x90) {
     if (after >= 0 && (env.marks[after] & CALLS_CALLBACK) !== 0) wanted.registers[wanted.frame] &= ~ARGUMENTS
-    if ((mask() & ARGUMENTS) !== 0) bug(env, `backtracking exit unexpected regs ${mask().toString(16)}`)
+    const left = wanted.registers[wanted.frame]
+    if ((left & ARGUMENTS) !== 0) bug(env, `backtracking exit unexpected regs ${left.toString(16)}`)
     const precise = after - 1 >= 0 && isPseudoCall(code, after - 1) && wanted.has(0)
     wanted.drop(0)
     enter(env)
@@ -398,21 +399,23 @@ function markState(env: Env, state: State): boolean {
     // 6.18 reads past its frames here: an oops, which ends the loading thread and leaves its process hanging
     if (frame === undefined) env.unmodelled(KERNEL_FAULT)
     const m = frame.m
-    for (let r = 0; r < 11; r++) {
-      if ((wanted.registers[index] & (1 << r)) === 0) continue
-      const b = registerBase(r)
-      if (m[b + TYPE] !== SCALAR || m[b + PRECISE] !== 0) wanted.registers[index] &= ~(1 << r)
+    for (let mask = wanted.registers[index]; mask !== 0; mask &= mask - 1) {
+      const bit = mask & -mask
+      const b = registerBase(31 - Math.clz32(bit))
+      if (m[b + TYPE] !== SCALAR || m[b + PRECISE] !== 0) wanted.registers[index] &= ~bit
       else {
         m[b + PRECISE] = 1
         changed = true
       }
     }
-    if ((wanted.slotsLow[index] | wanted.slotsHigh[index]) !== 0) {
-      for (let slot = 0; slot < 64; slot++) {
-        if (!wanted.hasSlot(index, slot)) continue
+    for (let half = 0; half < 2; half++) {
+      const slots = half === 0 ? wanted.slotsLow : wanted.slotsHigh
+      for (let mask = slots[index]; mask !== 0; mask &= mask - 1) {
+        const bit = mask & -mask
+        const slot = half * 32 + 31 - Math.clz32(bit)
         if (slot >= frame.slots) bug(env, `stack slot ${slot}, total slots ${frame.slots}`)
         const b = slotBase(slot)
-        if (!isSpilled(frame, slot) || m[b + TYPE] !== SCALAR || m[b + PRECISE] !== 0) wanted.dropSlot(index, slot)
+        if (!isSpilled(frame, slot) || m[b + TYPE] !== SCALAR || m[b + PRECISE] !== 0) slots[index] &= ~bit
         else {
           m[b + PRECISE] = 1
           changed = true

@@ -55,7 +55,7 @@ function cleanState(env: Env, liveness: StackLiveness, state: State): void {
 function cleanStates(env: Env, liveness: StackLiveness, list: readonly State[], insn: number, current: State): void {
   for (let i = list.length - 1; i >= 0; i--) {
     const state = list[i]
-    if (state.branches !== 0 || state.insn !== insn || !sameCallsites(state, current) || state.cleaned) continue
+    if (state.cleaned || state.branches !== 0 || state.insn !== insn || !sameCallsites(state, current)) continue
     if (loopIncomplete(env, state)) continue
     cleanState(env, liveness, state)
   }

@@ -147,6 +147,8 @@ export class State {
   /** Of a checkpoint: how often it matched and did not. */
   hits = 0
   misses = 0
+  /** Where the last comparison failed, see equivalence.ts; -1 before. */
+  missAt = -1
   inFreeList = false
 
   get frame(): Frame {
@@ -249,6 +251,9 @@ export class StatePool {
     return frame
   }
 }
+
+/** Shared by all verifications: each is done before the next begins. */
+export const framePool: StatePool = new StatePool()
 
 /** True when the slot holds a spilled register (of any width). */
 export function isSpilled(frame: Frame, slot: number): boolean {

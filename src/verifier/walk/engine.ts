@@ -210,5 +210,7 @@ export function checkFunction(env: Env, index: number): void {
     state.frames[0].m[b + TYPE] = CTX
   }
   run(env, (env.liveness ??= new StackLiveness(env)))
+  for (const list of env.explored) if (list !== undefined) for (const checkpoint of list) env.pool.free(checkpoint)
+  env.explored = []
   if (!env.log.states) env.log.clear()
 }
