@@ -24,7 +24,8 @@ import {
   WORDS,
 } from '../state/registers.ts'
 import { registerBase } from '../state/state.ts'
-import { checkArgumentOffset, checkHelperMemory } from './arguments.ts'
+import { checkHelperMemory } from './argument-memory.ts'
+import { checkArgumentOffset } from './argument-types.ts'
 import { checkDynptr } from './dynptrs.ts'
 import { assumeObject, checkObjectArgument, describeObject, type ObjectArgument } from './tagged-arguments.ts'
 

@@ -1,5 +1,5 @@
 /** Loads, stores, atomics and immediate loads: operands and fields, then memory. */
-import { clobber } from '../calls/arguments.ts'
+import { clobber } from '../calls/call-facts.ts'
 import { leaveFunction } from '../calls/function-call.ts'
 import { checkMemory, checkUnmodified } from '../memory/memory.ts'
 import { PSEUDO_FUNC, PSEUDO_MAP_VALUE } from '../program/program.ts'
