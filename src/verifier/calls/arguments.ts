@@ -1,309 +1,30 @@
-/** Arguments of helpers: register types, memory with its size, maps, references (check_func_arg of Linux 6.18). */
+/** Arguments of helpers: each against what the prototype wants of it (check_func_arg of Linux 6.18). */
 
 import { flagBits } from '../kernel/context-types.ts'
 import * as H from '../kernel/helper-ids.ts'
-import type { ObjectField } from '../kernel/object-fields.ts'
-import type { ArgumentBase, HelperPrototype } from '../kernel/prototype.ts'
-import { checkBtfAccess } from '../memory/btf-access.ts'
-import { exchangeField, matchType } from '../memory/kernel-pointers.ts'
-import {
-  checkAlignment,
-  checkBuffer,
-  checkMapPermission,
-  checkMapValue,
-  checkMemory,
-  checkPacket,
-  checkRegion,
-  checkUnmodified,
-} from '../memory/memory.ts'
-import { checkStackRange, type RawAccess } from '../memory/stack.ts'
-import type { ProgramMap } from '../program/program.ts'
-import { F_RDONLY_PROG } from '../program/program.ts'
+import type { ArgumentBase } from '../kernel/prototype.ts'
+import { exchangeField } from '../memory/kernel-pointers.ts'
+import { checkAlignment, checkMapValue } from '../memory/memory.ts'
+import { F_RDONLY_PROG, type ProgramMap } from '../program/program.ts'
 import { accessesPacket } from '../program/program-rules.ts'
 import type { StackLiveness } from '../program/stack-liveness.ts'
-import { isConst, isNull, markUnknown, sminNumber, umaxNumber, uminNumber } from '../scalars/bounds.ts'
+import { isConst, isNull } from '../scalars/bounds.ts'
 import { EACCES, type Env } from '../state/env.ts'
 import { registerForRead } from '../state/operands.ts'
 import { markPrecise, markWanted, want } from '../state/precision.ts'
 import * as R from '../state/registers.ts'
 import { isSpilled, registerBase, slotBase } from '../state/state.ts'
-import { checkBtfArgument } from './btf-argument.ts'
-import { checkDynptr, checkOwned, type Dynptr } from './dynptrs.ts'
+import { checkHelperMemory, checkSize } from './argument-memory.ts'
+import { checkArgumentOffset, checkType } from './argument-types.ts'
+import type { CallFacts } from './call-facts.ts'
+import { checkDynptr, checkOwned } from './dynptrs.ts'
 import { checkSpinLock } from './locks.ts'
 
-const MAX_VARIABLE_SIZE = 1 << 29
 const ARRAY = 2
 const PERCPU_ARRAY = 6
 const SOCKMAP = 15
 const SOCKHASH = 18
 const BLOOM_FILTER = 30
-
-/** What the arguments of one call left for its result. */
-export interface CallFacts extends RawAccess {
-  readonly prototype: HelperPrototype
-  map: ProgramMap | undefined
-  mapReference: number
-  mapUid: number
-  releaseRegister: number
-  reference: number
-  /** Largest size of a memory argument. */
-  sizeMaximum: bigint
-  memSize: number
-  subprogram: number
-  /** The pointer field of bpf_kptr_xchg. */
-  field: ObjectField | undefined
-  /** The dynptr that was passed. */
-  dynptr: Dynptr | undefined
-  /** BTF type of a per-CPU variable. */
-  btfType: number
-  btfObject: number
-  /** A key that is a known constant on the stack, of an array. */
-  constantKey: bigint | undefined
-}
-
-export function newCallFacts(prototype: HelperPrototype): CallFacts {
-  return {
-    prototype,
-    rawMode: false,
-    accessSize: 0,
-    register: 0,
-    map: undefined,
-    mapReference: 0,
-    mapUid: 0,
-    releaseRegister: 0,
-    reference: 0,
-    sizeMaximum: 0n,
-    memSize: 0,
-    subprogram: 0,
-    field: undefined,
-    dynptr: undefined,
-    btfType: 0,
-    btfObject: 0,
-    constantKey: undefined,
-  }
-}
-
-const SOCKS = [R.SOCK_COMMON, R.SOCKET, R.TCP_SOCK, R.XDP_SOCK]
-const MEMORY = [
-  R.STACK,
-  R.PACKET,
-  R.PACKET_META,
-  R.MAP_KEY,
-  R.MAP_VALUE,
-  R.MEM,
-  R.MEM | R.RINGBUF,
-  R.BUF,
-  R.BTF_ID | R.TRUSTED,
-]
-const SCALARS = [R.SCALAR]
-const MAP_VALUES = [R.MAP_VALUE]
-
-/** Register types that an argument takes, in the order in which messages name them. */
-const COMPATIBLE: Readonly<Partial<Record<ArgumentBase, readonly number[]>>> = {
-  ARG_PTR_TO_MAP_KEY: MEMORY,
-  ARG_PTR_TO_MAP_VALUE: MEMORY,
-  ARG_CONST_SIZE: SCALARS,
-  ARG_CONST_SIZE_OR_ZERO: SCALARS,
-  ARG_CONST_ALLOC_SIZE_OR_ZERO: SCALARS,
-  ARG_CONST_MAP_PTR: [R.MAP_PTR],
-  ARG_PTR_TO_CTX: [R.CTX],
-  ARG_PTR_TO_SOCK_COMMON: SOCKS,
-  ARG_PTR_TO_BTF_ID_SOCK_COMMON: [...SOCKS, R.BTF_ID, R.BTF_ID | R.TRUSTED],
-  ARG_PTR_TO_SOCKET: [R.SOCKET],
-  ARG_PTR_TO_BTF_ID: [R.BTF_ID, R.BTF_ID | R.TRUSTED, R.BTF_ID | R.RCU],
-  ARG_PTR_TO_SPIN_LOCK: [R.MAP_VALUE, R.BTF_ID | R.ALLOC],
-  ARG_PTR_TO_MEM: MEMORY,
-  ARG_PTR_TO_RINGBUF_MEM: [R.MEM | R.RINGBUF],
-  ARG_PTR_TO_PERCPU_BTF_ID: [R.BTF_ID | R.PERCPU, R.BTF_ID | R.PERCPU | R.RCU, R.BTF_ID | R.PERCPU | R.TRUSTED],
-  ARG_PTR_TO_FUNC: [R.FUNC],
-  ARG_PTR_TO_STACK: [R.STACK],
-  ARG_PTR_TO_CONST_STR: MAP_VALUES,
-  ARG_PTR_TO_TIMER: MAP_VALUES,
-  ARG_KPTR_XCHG_DEST: [R.MAP_VALUE, R.BTF_ID | R.ALLOC],
-  ARG_PTR_TO_DYNPTR: [R.STACK, R.DYNPTR],
-}
-
-function checkType(
-  env: Env,
-  register: number,
-  base: ArgumentBase,
-  flags: number,
-  call: CallFacts,
-  wanted: string | undefined,
-): void {
-  const compatible = COMPATIBLE[base]
-  if (compatible === undefined) env.unmodelled(`arguments of type ${base}`)
-  const actual = env.frame.m[registerBase(register) + R.TYPE]
-  let type = actual
-  if ((flags & R.RDONLY) !== 0) type &= ~R.RDONLY
-  if ((flags & R.MAYBE_NULL) !== 0) type &= ~R.MAYBE_NULL
-  if (base === 'ARG_PTR_TO_MEM') type &= ~R.DYNPTR_ANY
-  const exchange = call.prototype.id === H.KPTR_XCHG
-  if (exchange && register === 2 && (type & R.ALLOC) !== 0) type &= ~(R.ALLOC | R.PERCPU)
-  if (!compatible.includes(type)) {
-    const names = compatible.map(R.typeName).join(', ')
-    env.reject(`R${register} type=${R.typeName(actual)} expected=${names}`, EACCES)
-  }
-  if ((actual & R.BASE_MASK) !== R.BTF_ID) return
-  if (compatible === MEMORY) {
-    if ((flags & R.RDONLY) === 0)
-      env.reject(
-        `${helperText(call.prototype)}() may write into memory pointed by R${register} type=${R.typeName(actual)}`,
-        EACCES,
-      )
-    return
-  }
-  if (exchange && register === 2) {
-    checkExchanged(env, register, flags, call)
-    return
-  }
-  if ((actual & R.ALLOC) !== 0) return
-  const strict = (flags & R.RELEASE) !== 0 && call.prototype.id !== H.SK_RELEASE
-  checkBtfArgument(env, register, flags, base === 'ARG_PTR_TO_BTF_ID_SOCK_COMMON' ? 'sock_common' : wanted, strict)
-}
-
-/** The new pointer of bpf_kptr_xchg is one for the field. */
-function checkExchanged(env: Env, register: number, flags: number, call: CallFacts): void {
-  const type = env.frame.m[registerBase(register) + R.TYPE]
-  const release = (flags & R.RELEASE) !== 0
-  if ((type & R.ALLOC) === 0 && (type & R.MAYBE_NULL) !== 0 && ((flags & R.MAYBE_NULL) === 0 || release))
-    env.reject(`Possibly NULL pointer passed to helper arg${register}`, EACCES)
-  if (call.field !== undefined) matchType(env, call.field, register)
-}
-
-/** `bpf_map_lookup_elem`. */
-export function helperText(prototype: HelperPrototype): string {
-  return `bpf_${prototype.name}`
-}
-
-const OFFSET_FREE: ReadonlySet<number> = new Set([
-  R.STACK,
-  R.PACKET,
-  R.PACKET_META,
-  R.MAP_KEY,
-  R.MAP_VALUE,
-  R.MEM,
-  R.MEM | R.RDONLY,
-  R.MEM | R.RINGBUF,
-  R.BUF,
-  R.BUF | R.RDONLY,
-  R.ARENA,
-  R.SCALAR,
-])
-
-/** Pointers to objects that may point into them. */
-const FIXED_OFFSET: ReadonlySet<number> = new Set([
-  R.BTF_ID,
-  R.BTF_ID | R.ALLOC,
-  R.BTF_ID | R.TRUSTED,
-  R.BTF_ID | R.RCU,
-  R.BTF_ID | R.ALLOC | R.NON_OWN,
-  R.BTF_ID | R.ALLOC | R.NON_OWN | R.RCU,
-])
-
-/** A pointer argument has an offset only where that is harmless (check_func_arg_reg_off). */
-export function checkArgumentOffset(env: Env, register: number, release: boolean): void {
-  const m = env.frame.m
-  const b = registerBase(register)
-  const type = m[b + R.TYPE]
-  if (release) {
-    if (m[b + R.OFF] !== 0)
-      env.reject(`R${register} must have zero offset when passed to release func or trusted arg to kfunc`)
-    checkUnmodified(env, register, false)
-    return
-  }
-  if (OFFSET_FREE.has(type)) return
-  checkUnmodified(env, register, FIXED_OFFSET.has(type))
-}
-
-/** Memory that a helper reads or writes (check_helper_mem_access). */
-export function checkHelperMemory(
-  env: Env,
-  liveness: StackLiveness,
-  register: number,
-  size: number,
-  write: boolean,
-  zeroAllowed: boolean,
-  raw: RawAccess | undefined,
-): void {
-  const m = env.frame.m
-  const b = registerBase(register)
-  const type = m[b + R.TYPE]
-  const off = m[b + R.OFF]
-  const readOnly = () => {
-    if (write && (type & R.RDONLY) !== 0) env.reject(`R${register} cannot write into ${R.typeName(type)}`, EACCES)
-  }
-  switch (type & R.BASE_MASK) {
-    case R.PACKET:
-    case R.PACKET_META:
-      checkPacket(env, register, off, size, zeroAllowed)
-      return
-    case R.MAP_KEY:
-      if (write) env.reject(`R${register} cannot write into ${R.typeName(type)}`, EACCES)
-      checkRegion(env, register, off, size, env.map(m[b + R.AUX]).keySize, false)
-      return
-    case R.MAP_VALUE:
-      checkMapPermission(env, register, off, size, write)
-      checkMapValue(env, register, off, size, zeroAllowed)
-      return
-    case R.MEM:
-      readOnly()
-      checkRegion(env, register, off, size, m[b + R.AUX] >>> 0, zeroAllowed)
-      return
-    case R.BUF:
-      readOnly()
-      checkBuffer(env, (type & R.RDONLY) !== 0 ? 'rdonly' : 'rdwr', register, off, size)
-      return
-    case R.STACK:
-      checkStackRange(env, liveness, register, off, size, zeroAllowed, write, raw)
-      return
-    case R.BTF_ID:
-      checkBtfAccess(env, register, off, size, false, -1)
-      return
-    default:
-      if ((type & R.BASE_MASK) === R.CTX && env.facts.type === SYSCALL) {
-        if (size === 0 && zeroAllowed) return
-        checkMemory(env, liveness, register, size - 1, 1, write, -1, false, false)
-        return
-      }
-      if (zeroAllowed && size === 0 && isNull(m, b)) return
-      env.reject(`R${register} type=${R.typeName(type)} expected=fp`, EACCES)
-  }
-}
-
-const SYSCALL = 31
-
-/** A size and the memory in the register before it (check_mem_size_reg). */
-export function checkSize(
-  env: Env,
-  liveness: StackLiveness,
-  register: number,
-  write: boolean,
-  zeroAllowed: boolean,
-  call: CallFacts,
-  whole = false,
-): void {
-  const frame = env.frame
-  const m = frame.m
-  const b = registerBase(register)
-  call.sizeMaximum = frame.u[b / 2 + R.UMAX]
-  const raw = !whole && isConst(m, b) ? call : undefined
-  if (sminNumber(m, b) < 0)
-    env.reject(`R${register} min value is negative, either use unsigned or 'var &= const'`, EACCES)
-  if (uminNumber(m, b) === 0 && !zeroAllowed) {
-    const i = b / 2
-    const signed = (value: bigint) => BigInt.asIntN(64, value)
-    env.reject(
-      `R${register} invalid zero-sized read: u64=[${signed(frame.u[i + R.UMIN])},${signed(frame.u[i + R.UMAX])}]`,
-      EACCES,
-    )
-  }
-  const umax = umaxNumber(m, b)
-  if (umax >= MAX_VARIABLE_SIZE)
-    env.reject(`R${register} unbounded memory access, use 'var &= const' or 'if (var < const)'`, EACCES)
-  checkHelperMemory(env, liveness, register - 1, umax, write, zeroAllowed, raw)
-  markPrecise(env, register)
-}
 
 /** A timer in a map value (process_timer_func); its map is remembered for the next argument. */
 function checkTimer(env: Env, register: number, call: CallFacts): void {
@@ -332,7 +53,7 @@ export function hasEveryElement(map: ProgramMap): boolean {
 }
 
 /** The constant that a key on the stack holds; its slot becomes precise (get_constant_map_key). */
-function constantKey(env: Env, register: number, keySize: number): bigint | undefined {
+export function constantKey(env: Env, register: number, keySize: number): bigint | undefined {
   const m = env.frame.m
   const b = registerBase(register)
   if (m[b + R.TYPE] !== R.STACK || !isConst(m, b)) return undefined
@@ -506,11 +227,3 @@ export function checkArgument(env: Env, liveness: StackLiveness, index: number, 
 }
 
 const CGROUP_SOCKOPT = 25
-
-/** Registers 0 to 5 after a call. */
-export function clobber(m: Int32Array): void {
-  for (let r = 0; r <= 5; r++) {
-    markUnknown(m, registerBase(r))
-    m[registerBase(r) + R.TYPE] = R.NOT_INIT
-  }
-}

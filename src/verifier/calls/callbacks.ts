@@ -8,7 +8,7 @@ import { ENOTSUPP, type Env } from '../state/env.ts'
 import { markPrecise } from '../state/precision.ts'
 import * as R from '../state/registers.ts'
 import { type Frame, MAIN_CALLSITE, registerBase, State } from '../state/state.ts'
-import type { CallFacts } from './arguments.ts'
+import type { CallFacts } from './call-facts.ts'
 import { enterFunction } from './function-call.ts'
 import { argumentsFit } from './global-functions.ts'
 

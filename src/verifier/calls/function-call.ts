@@ -11,7 +11,7 @@ import { markPrecise } from '../state/precision.ts'
 import { clearPacketPointers } from '../state/references.ts'
 import { SCALAR, SMAX, SMIN, STACK, TYPE } from '../state/registers.ts'
 import { type Frame, MAX_FRAMES, registerBase, type State } from '../state/state.ts'
-import { clobber } from './arguments.ts'
+import { clobber } from './call-facts.ts'
 import { argumentsFit } from './global-functions.ts'
 
 /** A new frame on a state; registers are uninitialised but for the frame pointer. */

@@ -9,6 +9,7 @@ import type { StackLiveness } from '../program/stack-liveness.ts'
 import { isNull, markKnown, markUnknown } from '../scalars/bounds.ts'
 import { EINVAL, type Env, Rejection } from '../state/env.ts'
 import {
+  ARENA,
   AUX,
   AUX2,
   CTX,
@@ -23,7 +24,8 @@ import {
   WORDS,
 } from '../state/registers.ts'
 import { registerBase } from '../state/state.ts'
-import { checkArgumentOffset, checkHelperMemory } from './arguments.ts'
+import { checkHelperMemory } from './argument-memory.ts'
+import { checkArgumentOffset } from './argument-types.ts'
 import { checkDynptr } from './dynptrs.ts'
 import { assumeObject, checkObjectArgument, describeObject, type ObjectArgument } from './tagged-arguments.ts'
 
@@ -31,6 +33,7 @@ type Argument =
   | { readonly kind: 'scalar' }
   | { readonly kind: 'context' }
   | { readonly kind: 'dynptr' }
+  | { readonly kind: 'arena' }
   | ObjectArgument
   | { readonly kind: 'memory'; readonly size: number; readonly nullable: boolean }
 
@@ -130,7 +133,10 @@ function isScalarType(btf: Btf, id: number): boolean {
 /** A pointer that is neither the context nor a dynptr: memory of the size that its type tells. */
 function describeMemory(env: Env, btf: Btf, tags: readonly Tag[], index: number, pointee: number): Argument {
   if (tags.includes('trusted') || tags.includes('untrusted')) return describeObject(env, btf, tags, index, pointee)
-  if (tags.includes('arena')) env.unmodelled('arguments of functions that are tagged arena')
+  if (tags.includes('arena')) {
+    if (tags.some((tag) => tag !== 'arena')) env.reject(`arg#${index} arena cannot be combined with any other tags`)
+    return { kind: 'arena' }
+  }
   if (tags.includes('nullable')) env.reject(`arg#${index} has invalid combination of tags`)
   const target = btf.skipModifiers(pointee)
   const type = btf.type(target)
@@ -242,6 +248,10 @@ function checkOne(env: Env, liveness: StackLiveness, argument: Argument, index: 
     if (m[b + TYPE] !== SCALAR) env.reject(`R${register} is not a scalar`)
     return
   }
+  if (argument.kind === 'arena') {
+    if (m[b + TYPE] !== ARENA && m[b + TYPE] !== SCALAR) env.reject(`R${register} is not a pointer to arena or scalar.`)
+    return
+  }
   if (argument.kind === 'untrusted' || argument.kind === 'untrusted-memory') return
   if (argument.kind === 'trusted') {
     checkObjectArgument(env, argument, register)
@@ -295,7 +305,7 @@ export function prepareGlobal(env: Env, index: number): void {
     env.reject('exception cb only supports single integer argument')
   for (const [i, argument] of wanted.entries()) {
     const b = registerBase(i + 1)
-    if (argument.kind === 'scalar') {
+    if (argument.kind === 'scalar' || argument.kind === 'arena') {
       markUnknown(m, b)
       continue
     }

@@ -12,7 +12,10 @@ import * as R from '../state/registers.ts'
 import { registerBase } from '../state/state.ts'
 import { hasUnsafeModifiers, isRcu, isTrusted, STRUCT_OF_REGISTER } from '../state/trust.ts'
 import { RCU, RELEASE, TRUSTED_ARGS } from '../tables/kfuncs.ts'
-import { type CallFacts, checkArgumentOffset, checkConstantString, checkHelperMemory, checkSize } from './arguments.ts'
+import { checkHelperMemory, checkSize } from './argument-memory.ts'
+import { checkArgumentOffset } from './argument-types.ts'
+import { checkConstantString } from './arguments.ts'
+import type { CallFacts } from './call-facts.ts'
 import { checkDynptr, type Dynptr } from './dynptrs.ts'
 import { isContextType } from './global-functions.ts'
 import { checkAllocated, checkCounted, checkNode, checkRoot } from './graph-objects.ts'
@@ -44,7 +47,7 @@ export interface KfuncCall {
 }
 
 /** Registers that have no map, and those that come from one. */
-const MAPLESS: ReadonlySet<number> = new Set([R.SCALAR, R.STACK, R.CTX])
+const MAPLESS: ReadonlySet<number> = new Set([R.SCALAR, R.STACK, R.CTX, R.ARENA])
 const WITH_MAP: ReadonlySet<number> = new Set([R.MAP_PTR, R.MAP_VALUE, R.MAP_KEY])
 
 const SPECIAL_STRUCTS: Readonly<Record<string, string>> = {
@@ -224,12 +227,14 @@ function checkPointer(env: Env, liveness: StackLiveness, call: KfuncCall, i: num
       return 1
     }
     if (MAPLESS.has(m[b + R.TYPE])) env.reject(`pointer in R${register} isn't map pointer`)
-    if (!WITH_MAP.has(m[b + R.TYPE] & R.BASE_MASK)) env.unmodelled('map arguments that are no map pointers')
-    const map = env.map(m[b + R.AUX])
+    const isObject = (m[b + R.TYPE] & R.BASE_MASK) === R.BTF_ID && call.map === 0
+    if (!isObject && !WITH_MAP.has(m[b + R.TYPE] & R.BASE_MASK))
+      env.unmodelled('map arguments that are no map pointers')
+    const map = isObject ? undefined : env.map(m[b + R.AUX])
     // 6.18 asks the second map for its fields without looking whether it has any.
-    if (call.map !== 0 && map.fields.length === 0) env.unmodelled(KERNEL_FAULT)
+    if (call.map !== 0 && map?.fields.length === 0) env.unmodelled(KERNEL_FAULT)
     const differs = call.map !== m[b + R.AUX] || call.mapUid !== m[b + R.AUX2]
-    if (call.map !== 0 && differs && map.fields.some(({ kind }) => kind === 'bpf_wq'))
+    if (call.map !== 0 && differs && map?.fields.some(({ kind }) => kind === 'bpf_wq'))
       env.reject(
         `workqueue pointer in R1 map_uid=${call.mapUid} doesn't match map pointer in R2 map_uid=${m[b + R.AUX2]}`,
       )

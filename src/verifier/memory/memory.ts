@@ -21,6 +21,7 @@ import {
 import { narrow, narrowSigned } from '../scalars/casts.ts'
 import { EACCES, type Env, Rejection } from '../state/env.ts'
 import {
+  ARENA,
   AUX,
   AUX2,
   BASE_MASK,
@@ -94,7 +95,7 @@ export function checkAlignment(env: Env, register: number, off: number, size: nu
   const b = registerBase(register)
   const type = frame.m[b + TYPE]
   const strict = env.strictAlignment || strictOnce || type === STACK
-  if (!strict || size === 1) return
+  if (!strict || size === 1 || type === ARENA) return
   const fixed = frame.m[b + OFF]
   if (isPacket(type)) {
     if (!isAligned(env, b, IP_ALIGN + fixed + off, size))
@@ -362,6 +363,9 @@ export function checkMemory(
       if (write && (type & RDONLY) !== 0) refuseWrite(env, register, type)
       if ((type & UNTRUSTED) === 0) checkRegion(env, register, off, size, m[b + AUX] >>> 0, false)
       if (value >= 0 && (!write || (type & RDONLY) !== 0)) markUnknown(m, registerBase(value))
+      break
+    case ARENA:
+      unknownInto(env, value, write)
       break
     case CTX:
       if (type !== CTX) refuse(env, register, type)

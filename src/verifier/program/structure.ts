@@ -190,12 +190,15 @@ function resolveImmediate(
   used.add(map)
   const refusal = mapUseRefusal(map, env.facts)
   if (refusal !== undefined) env.reject(refusal, EINVAL)
-  if (map.type === MAP_ARENA) env.unmodelled('arena maps')
+  if (map.type === MAP_ARENA) {
+    if (env.arena !== undefined && env.arena !== map) env.reject('Only one arena per program', EBUSY)
+    env.arena = map
+  }
   if (isValue) {
     if (offset >>> 0 >= MAX_VARIABLE_OFFSET) env.reject(`direct value offset of ${offset >>> 0} is not allowed`)
     if (map.type !== MAP_ARRAY && map.type !== MAP_ARENA && map.type !== MAP_INSN_ARRAY)
       env.reject('no direct value access support for this map type')
-    if (map.type !== MAP_ARRAY || map.maxEntries !== 1 || offset >>> 0 >= map.valueSize)
+    if (!hasValueAt(map, offset >>> 0))
       env.reject(`invalid access to map value pointer, value_size=${map.valueSize} off=${offset >>> 0}`)
   }
   if (map.type === MAP_CGROUP_STORAGE || map.type === MAP_PERCPU_CGROUP_STORAGE) {
@@ -204,6 +207,15 @@ function resolveImmediate(
   }
   env.mapOf[i] = map
   env.mapOffset[i] = isValue ? offset : 0
+}
+
+/** Bytes of a page of an arena. */
+const PAGE = 4096
+
+/** Programs may load the address `offset` bytes into the map's one value, or into an arena. */
+function hasValueAt(map: ProgramMap, offset: number): boolean {
+  if (map.type === MAP_ARENA) return offset <= map.maxEntries * PAGE
+  return map.type === MAP_ARRAY && map.maxEntries === 1 && offset < map.valueSize
 }
 
 /** The address of a variable or function of the kernel (check_pseudo_btf_id). */

@@ -79,6 +79,8 @@ export class Env {
   readonly kfuncs = new Map<number, Kfunc>()
   /** Those whose flags are not recorded. */
   readonly unknownKfuncs = new Set<number>()
+  /** The one arena that the program names. */
+  arena: ProgramMap | undefined
   subprograms: Subprogram[] = []
   /** Index of the function that runs when the program throws; 0: what was thrown is the result. */
   exceptionCallback = 0

@@ -9,6 +9,7 @@ import type { Env } from './env.ts'
 import { ITER_STATE } from './iterator-slots.ts'
 import {
   ADD_CONST,
+  ARENA,
   AUX,
   AUX2,
   BASE_MASK,
@@ -143,6 +144,8 @@ function registerSafe(m: Int32Array, b: number, n: Int32Array, c: number, exact:
       )
     case STACK:
       return exactly(m, b, n, c) && m[b + FRAME] === n[c + FRAME]
+    case ARENA:
+      return true
     default:
       return exactly(m, b, n, c)
   }

@@ -51,6 +51,7 @@ const ROWS: readonly (readonly [flags: string, names: string])[] = [
   ],
   ['', 'bpf_throw bpf_wq_init bpf_wq_set_callback_impl bpf_wq_start bpf_xdp_pull_data css_rstat_updated'],
   ['sleepable', 'css_rstat_flush'],
+  ['sleepable trusted', 'bpf_arena_alloc_pages bpf_arena_free_pages bpf_arena_reserve_pages'],
   [
     'trusted',
     'bpf_sock_destroy bpf_sk_assign_tcp_reqsk bpf_sock_ops_enable_tx_tstamp bpf_ct_set_timeout bpf_ct_change_timeout bpf_ct_set_status bpf_ct_change_status bpf_ct_set_nat_info',

@@ -26,6 +26,10 @@ import { registerBase } from '../state/state.ts'
 
 const MAX_VARIABLE_OFFSET = 1 << 29
 const MAX = BigInt(MAX_VARIABLE_OFFSET)
+/** Offset of a move that casts between address spaces, and its immediates: target << 16 | source. */
+const ADDRESS_SPACE_CAST = 1
+const TO_ARENA = 1
+const TO_USER = 1 << 16
 const S64_MIN = -(1n << 63n)
 const S64_MAX = (1n << 63n) - 1n
 const U64_MAX = (1n << 64n) - 1n
@@ -91,10 +95,11 @@ function checkMoveFields(env: Env, i: number, op: number): void {
   }
   if ((op & 7) === 4) {
     if ((off !== 0 && off !== 8 && off !== 16) || code.imm[i] !== 0) env.reject('BPF_MOV uses reserved fields')
-  } else if (off === 1) {
-    if (code.imm[i] !== 1 && code.imm[i] !== 1 << 16)
+  } else if (off === ADDRESS_SPACE_CAST) {
+    if (code.imm[i] !== TO_ARENA && code.imm[i] !== TO_USER)
       env.reject('addr_space_cast insn can only convert between address space 1 and 0')
-    env.reject('addr_space_cast insn can only be used in a program that has an associated arena')
+    if (env.arena === undefined)
+      env.reject('addr_space_cast insn can only be used in a program that has an associated arena')
   } else if ((off !== 0 && off !== 8 && off !== 16 && off !== 32) || code.imm[i] !== 0)
     env.reject('BPF_MOV uses reserved fields')
 }
@@ -122,6 +127,11 @@ function move(env: Env, i: number, op: number): void {
   if (wide && off === 0) {
     assignScalarId(env, m, c)
     copyRegister(m, b, m, c)
+    return
+  }
+  if (wide && off === ADDRESS_SPACE_CAST) {
+    markUnknown(m, b)
+    if (code.imm[i] === TO_ARENA) m[b + R.TYPE] = R.ARENA
     return
   }
   if (m[c + R.TYPE] !== R.SCALAR) {
@@ -183,9 +193,13 @@ function adjust(env: Env, i: number, op: number, kind: number): void {
   let operand: R.Bank = frame
   let c = registerBase(src)
   const dstScalar = m[b + R.TYPE] === R.SCALAR
+  if (m[b + R.TYPE] === R.ARENA) return
   if (isX) {
-    if (m[c + R.TYPE] === R.ARENA || m[b + R.TYPE] === R.ARENA) env.unmodelled('arena pointers')
     if (m[c + R.TYPE] !== R.SCALAR) {
+      if (m[c + R.TYPE] === R.ARENA) {
+        copyRegister(m, b, m, c)
+        return
+      }
       if (!dstScalar) {
         if (kind === A.ALU_SUB) {
           markUnknown(m, b)

@@ -1,5 +1,5 @@
 /** Loads, stores, atomics and immediate loads: operands and fields, then memory. */
-import { clobber } from '../calls/arguments.ts'
+import { clobber } from '../calls/call-facts.ts'
 import { leaveFunction } from '../calls/function-call.ts'
 import { checkMemory, checkUnmodified } from '../memory/memory.ts'
 import { PSEUDO_FUNC, PSEUDO_MAP_VALUE } from '../program/program.ts'
@@ -97,13 +97,18 @@ const STORE_RELEASE = 0x110
 const CMPXCHG = 0xf1
 const ATOMICS: ReadonlySet<number> = new Set([0x00, 0x01, 0x50, 0x51, 0x40, 0x41, 0xa0, 0xa1, 0xe1, CMPXCHG])
 
-function atomicPointer(type: number): boolean {
+/** Those that x86's JIT compiles to a loop, which it cannot do where a page may be missing. */
+const LOOPING_ATOMICS: ReadonlySet<number> = new Set([0x51, 0x41, 0xa1])
+
+function atomicPointer(type: number, operation: number): boolean {
+  if (type === R.ARENA) return !LOOPING_ATOMICS.has(operation)
   return !(type === R.CTX || R.isPacket(type) || type === R.FLOW_KEYS || R.isSocket(type))
 }
 
-function refuseAtomic(env: Env, register: number, what: string): void {
+function refuseAtomic(env: Env, register: number, operation: number, what: string): void {
   const type = env.frame.m[registerBase(register) + R.TYPE]
-  if (!atomicPointer(type)) env.reject(`BPF_ATOMIC ${what} R${register} ${R.typeName(type)} is not allowed`, EACCES)
+  if (!atomicPointer(type, operation))
+    env.reject(`BPF_ATOMIC ${what} R${register} ${R.typeName(type)} is not allowed`, EACCES)
 }
 
 export function checkAtomic(env: Env, liveness: StackLiveness, i: number): void {
@@ -114,12 +119,12 @@ export function checkAtomic(env: Env, liveness: StackLiveness, i: number): void 
   if (imm === LOAD_ACQUIRE) {
     // 6.18 looks at the pointer's type after the load, which may have gone into the same register.
     checkLoad(env, liveness, i, true, false)
-    refuseAtomic(env, src, 'loads from')
+    refuseAtomic(env, src, imm, 'loads from')
     return
   }
   if (imm === STORE_RELEASE) {
     checkStore(env, liveness, i, true)
-    refuseAtomic(env, dst, 'stores into')
+    refuseAtomic(env, dst, imm, 'stores into')
     return
   }
   if (!ATOMICS.has(imm))
@@ -129,7 +134,7 @@ export function checkAtomic(env: Env, liveness: StackLiveness, i: number): void 
   registerForRead(env, src)
   registerForRead(env, dst)
   if (imm === CMPXCHG) registerForRead(env, 0)
-  refuseAtomic(env, dst, 'stores into')
+  refuseAtomic(env, dst, imm, 'stores into')
   const load = (imm & 1) === 0 ? -1 : imm === CMPXCHG ? 0 : src
   if (load >= 0) {
     registerForWrite(env, load)
@@ -174,6 +179,11 @@ export function checkLoadImmediate(env: Env, i: number): void {
   }
   const map = env.mapOf[i]
   if (map === undefined) env.unmodelled('a map load without its map')
+  if (map === env.arena && src === PSEUDO_MAP_VALUE) {
+    // Addresses of an arena are the user's: numbers, until they are cast.
+    markUnknown(m, b)
+    return
+  }
   m[b + R.AUX] = map.index + 1
   if (src === PSEUDO_MAP_VALUE) {
     m[b + R.TYPE] = R.MAP_VALUE

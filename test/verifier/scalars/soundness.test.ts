@@ -4,6 +4,21 @@ import * as A from '../../../src/verifier/scalars/alu.ts'
 import { checkInvariants, sync, unbound } from '../../../src/verifier/scalars/bounds.ts'
 import { narrow, narrowSigned } from '../../../src/verifier/scalars/casts.ts'
 import {
+  JEQ,
+  JGE,
+  JGT,
+  JLE,
+  JLT,
+  JNE,
+  JSET,
+  JSGE,
+  JSGT,
+  JSLE,
+  JSLT,
+  refine,
+  scalarTaken,
+} from '../../../src/verifier/scalars/conditions.ts'
+import {
   type Bank,
   createBank,
   MASK,
@@ -19,21 +34,6 @@ import {
   UMIN,
   VALUE,
 } from '../../../src/verifier/state/registers.ts'
-import {
-  JEQ,
-  JGE,
-  JGT,
-  JLE,
-  JLT,
-  JNE,
-  JSET,
-  JSGE,
-  JSGT,
-  JSLE,
-  JSLT,
-  refine,
-  scalarTaken,
-} from '../../../src/verifier/walk/branch.ts'
 
 const M64 = (1n << 64n) - 1n
 const s64 = (x: bigint) => BigInt.asIntN(64, x)
