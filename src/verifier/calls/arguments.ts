@@ -13,7 +13,7 @@ import { EACCES, type Env } from '../state/env.ts'
 import { registerForRead } from '../state/operands.ts'
 import { markPrecise, markWanted, want } from '../state/precision.ts'
 import * as R from '../state/registers.ts'
-import { isSpilled, registerBase, slotBase } from '../state/state.ts'
+import { type Frame, isSpilled, registerBase, slotBase } from '../state/state.ts'
 import { checkHelperMemory, checkSize } from './argument-memory.ts'
 import { checkArgumentOffset, checkType } from './argument-types.ts'
 import type { CallFacts } from './call-facts.ts'
@@ -52,6 +52,14 @@ export function hasEveryElement(map: ProgramMap): boolean {
   return (map.type === ARRAY || map.type === PERCPU_ARRAY) && (map.flags & F_INNER_MAP) === 0
 }
 
+/** How many bytes of one type a slot holds from a byte of the stack on. */
+function bytesOf(frame: Frame, at: number, type: number): number {
+  const first = at & ~7
+  let i = at
+  while (i >= first && frame.types[i] === type) i--
+  return at - i
+}
+
 /** The constant that a key on the stack holds; its slot becomes precise (get_constant_map_key). */
 export function constantKey(env: Env, register: number, keySize: number): bigint | undefined {
   const m = env.frame.m
@@ -61,15 +69,10 @@ export function constantKey(env: Env, register: number, keySize: number): bigint
   const frame = env.state.frames[frameIndex]
   const at = -(m[b + R.OFF] + m[b + R.VALUE_LOW]) - 1
   const slot = at >> 3
-  const run = (type: number) => {
-    let size = 0
-    for (let i = at & 7; i >= 0 && frame.types[slot * 8 + i] === type; i--) size++
-    return size
-  }
-  if (run(R.ZERO) >= keySize) return 0n
+  if (bytesOf(frame, at, R.ZERO) >= keySize) return 0n
   const spill = slotBase(slot)
   if (!isSpilled(frame, slot) || frame.m[spill + R.TYPE] !== R.SCALAR) return undefined
-  if (run(R.SPILL) !== keySize || !isConst(frame.m, spill)) return undefined
+  if (bytesOf(frame, at, R.SPILL) !== keySize || !isConst(frame.m, spill)) return undefined
   want(frameIndex, slot, true)
   markWanted(env, env.state)
   return BigInt.asIntN(64, frame.u[spill / 2 + R.VALUE])

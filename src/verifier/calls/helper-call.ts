@@ -213,15 +213,16 @@ const TRACING = 26
 const KPROBE = 2
 const FUNCTION_TARGETS: ReadonlySet<number> = new Set([24, 25, 26])
 
+function givePointer(m: Int32Array, type: number): void {
+  markKnown(m, 0, 0, 0)
+  m[R.FRAME] = 0
+  m[R.TYPE] = type
+}
+
 function giveResult(env: Env, call: CallFacts, insn: number): void {
   const { prototype } = call
   const m = env.frame.m
   let flags = flagBits(prototype.returns.flags)
-  const pointer = (type: number) => {
-    markKnown(m, 0, 0, 0)
-    m[R.FRAME] = 0
-    m[R.TYPE] = type | flags
-  }
   switch (prototype.returns.base) {
     case 'RET_INTEGER':
       markUnknown(m, 0)
@@ -230,34 +231,34 @@ function giveResult(env: Env, call: CallFacts, insn: number): void {
       break
     case 'RET_PTR_TO_MAP_VALUE':
       if (neverNull(call)) flags &= ~R.MAYBE_NULL
-      pointer(R.MAP_VALUE)
+      givePointer(m, R.MAP_VALUE | flags)
       if (call.map === undefined) env.reject('verifier internal error: unexpected null map_ptr')
       m[R.AUX] = call.mapReference
       m[R.AUX2] = call.mapUid
       if ((flags & R.MAYBE_NULL) === 0 && call.map.locks) m[R.ID] = env.newId()
       break
     case 'RET_PTR_TO_SOCKET':
-      pointer(R.SOCKET)
+      givePointer(m, R.SOCKET | flags)
       break
     case 'RET_PTR_TO_SOCK_COMMON':
-      pointer(R.SOCK_COMMON)
+      givePointer(m, R.SOCK_COMMON | flags)
       break
     case 'RET_PTR_TO_TCP_SOCK':
-      pointer(R.TCP_SOCK)
+      givePointer(m, R.TCP_SOCK | flags)
       break
     case 'RET_PTR_TO_MEM':
-      pointer(R.MEM)
+      givePointer(m, R.MEM | flags)
       m[R.AUX] = call.memSize
       break
     case 'RET_PTR_TO_BTF_ID':
       if (call.field !== undefined) {
         const given = exchanged(env, call.field)
-        pointer(given.type)
+        givePointer(m, given.type | flags)
         m[R.AUX] = given.id
         m[R.AUX2] = given.object
         break
       }
-      pointer(R.BTF_ID)
+      givePointer(m, R.BTF_ID | flags)
       m[R.AUX] = env.btfType(prototype.returns.btfType)
       break
     case 'RET_PTR_TO_MEM_OR_BTF_ID':

@@ -28,7 +28,31 @@ interface Instance {
   updated: boolean
   writesDropped: boolean
   readonly frames: (Int32Array | undefined)[]
+  /** By frame: instructions whose masks, or those of the next, changed since they were last computed. */
+  readonly dirty: (Uint8Array | undefined)[]
   readonly seen: Uint8Array
+}
+
+/** Instructions from which one can be reached: those of `insn` are `of[from[insn]]` up to `of[from[insn + 1]]`. */
+interface Edges {
+  readonly from: Int32Array
+  readonly of: Int32Array
+}
+
+function predecessorsOf(env: Env): Edges {
+  const n = env.code.length
+  const from = new Int32Array(n + 2)
+  for (let i = 0; i < n; i++) for (let s = successors(env, i) - 1; s >= 0; s--) if (next[s] < n) from[next[s] + 2]++
+  for (let i = 2; i < n + 2; i++) from[i] += from[i - 1]
+  const of = new Int32Array(from[n + 1])
+  for (let i = 0; i < n; i++)
+    for (let s = successors(env, i) - 1; s >= 0; s--) if (next[s] < n) of[from[next[s] + 1]++] = i
+  return { from, of }
+}
+
+function touch(instance: Instance, frame: number, insn: number): void {
+  const dirty = instance.dirty[frame]
+  if (dirty !== undefined) dirty[insn - instance.start] = 1
 }
 
 export class StackLiveness {
@@ -40,6 +64,10 @@ export class StackLiveness {
   #writeInsn = 0
   readonly #query: Instance[] = []
   #queryInsn = 0
+  /** Slots 0 to 31 that live on, see {@link queryFrame}. */
+  aliveLow = 0
+  /** Slots 32 to 63. */
+  aliveHigh = 0
 
   constructor(env: Env) {
     this.#env = env
@@ -62,6 +90,7 @@ export class StackLiveness {
         updated: false,
         writesDropped: false,
         frames: [],
+        dirty: [],
         seen: new Uint8Array(length),
       }
       this.#instances.set(key, instance)
@@ -84,7 +113,18 @@ export class StackLiveness {
   }
 
   #masks(instance: Instance, frame: number): Int32Array {
-    return (instance.frames[frame] ??= new Int32Array(instance.length * STRIDE))
+    let masks = instance.frames[frame]
+    if (masks === undefined) {
+      masks = new Int32Array(instance.length * STRIDE)
+      instance.frames[frame] = masks
+      instance.dirty[frame] = new Uint8Array(instance.length)
+    }
+    return masks
+  }
+
+  #edges: Edges | undefined
+  #predecessors(): Edges {
+    return (this.#edges ??= predecessorsOf(this.#env))
   }
 
   /** The frames have changed: the next mark belongs to another chain. */
@@ -101,6 +141,7 @@ export class StackLiveness {
     if ((newLow & ~masks[at + LIVE]) !== 0 || (newHigh & ~masks[at + LIVE + 1]) !== 0) instance.updated = true
     masks[at + READ] = newLow
     masks[at + READ + 1] = newHigh
+    touch(instance, frame, insn)
   }
 
   /** The current instruction may read a slot. */
@@ -153,6 +194,7 @@ export class StackLiveness {
         masks[at + WRITTEN] = low
         masks[at + WRITTEN + 1] = high
         instance.updated = true
+        touch(instance, frame, this.#writeInsn)
       }
       // The kernel keeps the old mask in 32 bits here, so that losing a write of a high slot goes unnoticed.
       if ((oldLow & ~low) !== 0) instance.writesDropped = true
@@ -227,16 +269,20 @@ export class StackLiveness {
     masks[at + LIVE + 1] = high
     masks[at + WRITTEN_ALWAYS] = alwaysLow
     masks[at + WRITTEN_ALWAYS + 1] = alwaysHigh
+    const predecessors = this.#predecessors()
+    for (let i = predecessors.from[insn]; i < predecessors.from[insn + 1]; i++)
+      touch(instance, frame, predecessors.of[i])
     return true
   }
 
   #updateInstance(instance: Instance): void {
     const env = this.#env
     if (instance.writesDropped)
-      for (const masks of instance.frames) {
+      for (const [frame, masks] of instance.frames.entries()) {
         if (masks === undefined) continue
         for (let at = 0; at < masks.length; at += STRIDE)
           masks[at + WRITTEN_ALWAYS] = masks[at + WRITTEN_ALWAYS + 1] = 0
+        instance.dirty[frame]?.fill(1)
       }
     const subprogram = env.subprograms[instance.subprogram]
     let rounds = 0
@@ -246,9 +292,14 @@ export class StackLiveness {
       changed = false
       for (let frame = 0; frame <= instance.depth; frame++) {
         const masks = instance.frames[frame]
-        if (masks === undefined) continue
-        for (let i = subprogram.postorderStart; i < subprogram.postorderEnd; i++)
-          if (this.#updateInsn(instance, masks, frame, env.postorder[i])) changed = true
+        const dirty = instance.dirty[frame]
+        if (masks === undefined || dirty === undefined) continue
+        for (let i = subprogram.postorderStart; i < subprogram.postorderEnd; i++) {
+          const insn = env.postorder[i]
+          if (dirty[insn - instance.start] === 0) continue
+          dirty[insn - instance.start] = 0
+          if (this.#updateInsn(instance, masks, frame, insn)) changed = true
+        }
       }
     } while (changed)
     if (env.log.states) env.say(`${this.#chainText(instance)} live stack update done in ${rounds} iterations`)
@@ -283,28 +334,31 @@ export class StackLiveness {
     }
   }
 
-  /** The state that {@link isAlive} asks about. */
+  /** The state that {@link queryFrame} asks about. */
   beginQuery(state: State): void {
     this.#query.length = 0
     for (let i = 0; i <= state.current; i++) this.#query.push(this.#lookup(state, i))
     this.#queryInsn = state.insn
   }
 
-  isAlive(frame: number, slot: number): boolean {
+  /** Sets {@link aliveLow} and {@link aliveHigh}: the slots of a frame that may still be read, by that frame or those it called. */
+  queryFrame(frame: number): void {
+    this.aliveLow = 0
+    this.aliveHigh = 0
     const current = this.#query[this.#query.length - 1]
-    if (this.#liveBefore(current, this.#queryInsn, frame, slot)) return true
+    this.#addLive(current, this.#queryInsn, frame)
     for (let i = frame; i < current.depth; i++) {
       const callsite = current.callsites[i]
       const at = (this.#env.marks[callsite] & CALLS_CALLBACK) !== 0 ? callsite : callsite + 1
-      if (this.#liveBefore(this.#query[i], at, frame, slot)) return true
+      this.#addLive(this.#query[i], at, frame)
     }
-    return false
   }
 
-  #liveBefore(instance: Instance, insn: number, frame: number, slot: number): boolean {
+  #addLive(instance: Instance, insn: number, frame: number): void {
     const masks = instance.frames[frame]
-    if (masks === undefined) return false
+    if (masks === undefined) return
     const at = (insn - instance.start) * STRIDE + LIVE
-    return ((slot < 32 ? masks[at] >>> slot : masks[at + 1] >>> (slot - 32)) & 1) !== 0
+    this.aliveLow |= masks[at]
+    this.aliveHigh |= masks[at + 1]
   }
 }

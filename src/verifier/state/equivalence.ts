@@ -169,19 +169,21 @@ function objectSafe(m: Int32Array, n: Int32Array, b: number, type: number): bool
 
 /** Type words of a slot whose eight bytes are a spilled register. */
 const SPILL_WORD = SPILL * 0x01010101
+/** The bits of bytes that are invalid or hold anything: both ask for nothing. */
+const MISC_WORD = MISC * 0x01010101
 
 /** What is safe with the old slot is safe with the current one (stacksafe, of one slot). */
 function slotSafe(old: Frame, current: Frame, slot: number, exact: Exactness): boolean {
   const low = old.m[old.typesAt + slot * TYPE_WORDS]
   const high = old.m[old.typesAt + slot * TYPE_WORDS + 1]
-  if (exact === 'not') {
-    if ((low | high) === 0) return true
-  } else if (
-    slot >= current.slots ||
-    low !== current.m[current.typesAt + slot * TYPE_WORDS] ||
-    high !== current.m[current.typesAt + slot * TYPE_WORDS + 1]
+  if (
+    exact !== 'not' &&
+    (slot >= current.slots ||
+      low !== current.m[current.typesAt + slot * TYPE_WORDS] ||
+      high !== current.m[current.typesAt + slot * TYPE_WORDS + 1])
   )
     return false
+  if (((low | high) & ~MISC_WORD) === 0) return true
   if (
     low === SPILL_WORD &&
     high === SPILL_WORD &&

@@ -44,8 +44,9 @@ function cleanState(env: Env, liveness: StackLiveness, state: State): void {
     const frame = state.frames[i]
     const live = env.liveBefore[frameInsn(state, i)]
     for (let r = 0; r < FRAME_POINTER; r++) if ((live & (1 << r)) === 0) markNotInit(frame.m, registerBase(r))
+    liveness.queryFrame(i)
     for (let slot = 0; slot < frame.slots; slot++) {
-      if (liveness.isAlive(i, slot)) continue
+      if (((slot < 32 ? liveness.aliveLow >>> slot : liveness.aliveHigh >>> (slot - 32)) & 1) !== 0) continue
       markNotInit(frame.m, slotBase(slot))
       frame.types.fill(INVALID, slot * 8, slot * 8 + 8)
     }

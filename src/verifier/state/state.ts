@@ -14,7 +14,7 @@ export const MAX_STACK = 512
 /** Frames have room for a multiple of this many slots. */
 const SLOT_STEP = 8
 /** What the pool keeps at most, in bytes. */
-const POOL_LIMIT = 1 << 24
+const POOL_LIMIT = 1 << 25
 
 /** Base of a register's words. */
 export function registerBase(register: number): number {

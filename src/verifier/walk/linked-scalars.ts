@@ -10,24 +10,31 @@ import { FRAME_POINTER, isSpilled, type LinkedRegister, registerBase, type State
 const LINKED_MAX = 6
 const constant = R.createBank(1)
 
+function isLinked(m: Int32Array, b: number, id: number): boolean {
+  return m[b + R.TYPE] === R.SCALAR && (m[b + R.ID] & R.ID_MASK) === id
+}
+
+function take(m: Int32Array, b: number, entry: LinkedRegister, into: LinkedRegister[]): void {
+  if (into.length < LINKED_MAX) {
+    into.push(entry)
+    return
+  }
+  if ((m[b + R.ID] & R.ADD_CONST) !== 0) m[b + R.OFF] = 0
+  m[b + R.ID] = 0
+}
+
 /** Live registers and spilled ones that share a scalar's id; beyond six the others lose theirs. */
 export function collectLinked(env: Env, state: State, id: number, into: LinkedRegister[]): void {
   const wanted = id & R.ID_MASK
-  const take = (m: Int32Array, b: number, entry: LinkedRegister) => {
-    if (m[b + R.TYPE] !== R.SCALAR || (m[b + R.ID] & R.ID_MASK) !== wanted) return
-    if (into.length < LINKED_MAX) into.push(entry)
-    else {
-      if ((m[b + R.ID] & R.ADD_CONST) !== 0) m[b + R.OFF] = 0
-      m[b + R.ID] = 0
-    }
-  }
   for (let frame = state.current; frame >= 0; frame--) {
     const f = state.frames[frame]
     const live = env.liveBefore[frame === state.current ? state.insn : state.frames[frame + 1].callsite]
     for (let r = 0; r < FRAME_POINTER; r++)
-      if ((live & (1 << r)) !== 0) take(f.m, registerBase(r), { frame, isRegister: true, index: r })
+      if ((live & (1 << r)) !== 0 && isLinked(f.m, registerBase(r), wanted))
+        take(f.m, registerBase(r), { frame, isRegister: true, index: r }, into)
     for (let slot = 0; slot < f.slots; slot++)
-      if (isSpilled(f, slot)) take(f.m, slotBase(slot), { frame, isRegister: false, index: slot })
+      if (isSpilled(f, slot) && isLinked(f.m, slotBase(slot), wanted))
+        take(f.m, slotBase(slot), { frame, isRegister: false, index: slot }, into)
   }
 }
 
