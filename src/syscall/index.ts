@@ -6,10 +6,11 @@
  * file a hook; events/ rings, perf buffers, trace pipe; inspect/ what the kernel holds, costs and can do.
  */
 
+export type { EventsOptions } from './events/event-loop.ts'
 export { PerfBuffer, type PerfEvent } from './events/perf-buffer.ts'
 export { findTracefs, PrivateTracefs, privateTracefs } from './events/private-tracefs.ts'
 export { readProgramStream } from './events/program-stream.ts'
-export { type EventsOptions, RingBuffer, type RingOptions, UserRingBuffer } from './events/ring-buffer.ts'
+export { RingBuffer, type RingOptions, UserRingBuffer } from './events/ring-buffer.ts'
 export { parseTraceLine, type TraceLine, tracePipe } from './events/trace-pipe.ts'
 export {
   attachTypeFeature,

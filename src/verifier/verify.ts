@@ -66,6 +66,8 @@ export interface VerifierResult {
 }
 
 const MAX_INSTRUCTIONS = 1_000_000
+/** The largest id of a type that an attach target may have. */
+const MAX_TYPE_ID = 0xfffff
 const KNOWN_FLAGS = 0xff
 const SLEEPABLE = 1 << 4
 const MAX_LOG = 16 * 1024 * 1024
@@ -90,6 +92,7 @@ function refusedLoad(image: ProgramImage): string | undefined {
   if (!Number.isInteger(count) || count === 0) return 'the program has no whole instructions'
   if (count > MAX_INSTRUCTIONS) return `more than ${MAX_INSTRUCTIONS} instructions`
   if ((image.flags & ~KNOWN_FLAGS) !== 0) return 'unknown program flags'
+  if ((image.attachBtfId ?? 0) > MAX_TYPE_ID) return 'no BTF has a type of that number'
   return tables.refusal(factsOf(image))
 }
 

@@ -9,8 +9,8 @@ import { ERRNO } from '../sys/errno.ts'
 import type { OwnedFd } from '../sys/fd.ts'
 import { MAP, type Mapping, PROT, type Sys } from '../sys/sys.ts'
 import { compileReader, type Reader } from './compiled-reader.ts'
-import { pollerFor, Turns, type Wait } from './poller.ts'
-import type { EventsOptions } from './ring-buffer.ts'
+import { type EventsOptions, readEvents } from './event-loop.ts'
+import { pollerFor } from './poller.ts'
 
 const PERF_TYPE_SOFTWARE = 1
 const PERF_COUNT_SW_BPF_OUTPUT = 10n
@@ -211,44 +211,19 @@ export class PerfBuffer<Event = Uint8Array> {
   }
 
   /** Events as they come, until the buffer is closed, the loop is left or the signal aborts. */
-  async *events(options: EventsOptions = {}): AsyncGenerator<PerfEvent<Event>> {
-    const { signal } = options
-    const poller = pollerFor(this.map.sys)
-    const fds = this.#rings.map(({ event }) => event.fd)
-    const ended = (): boolean => this.#closed || signal?.aborted === true
-    const turns = new Turns()
-    let waits: Wait[] = []
-    const stop = (): void => {
-      for (const wait of waits) wait.cancel()
-    }
-    signal?.addEventListener('abort', stop, { once: true })
-    try {
-      while (!ended()) {
-        const batch = this.drain()
-        for (let next = 0; next < batch.length; ) {
-          let taken = false
-          try {
-            yield batch[next++]
-            taken = !ended()
-          } finally {
-            // the reader left: what was read ahead is there for the next one
-            if (!taken) this.#ahead = [...batch.slice(next), ...this.#ahead]
-          }
-          if (!taken) return
-        }
-        if (ended()) return
-        if (batch.length > 0) {
-          await turns.give()
-          continue
-        }
-        waits = fds.map((fd) => poller.wait(fd))
-        await Promise.race(waits.map(({ done }) => done))
-        stop()
-      }
-    } finally {
-      signal?.removeEventListener('abort', stop)
-      stop()
-    }
+  events(options: EventsOptions = {}): AsyncGenerator<PerfEvent<Event>> {
+    return readEvents(
+      {
+        sys: this.map.sys,
+        closed: () => this.#closed,
+        take: () => this.drain(),
+        giveBack: (events) => {
+          this.#ahead = [...events, ...this.#ahead]
+        },
+        fds: () => this.#rings.map(({ event }) => event.fd),
+      },
+      options,
+    )
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<PerfEvent<Event>> {

@@ -6,7 +6,8 @@ import { callError } from '../sys/explain.ts'
 import { OwnedFd } from '../sys/fd.ts'
 import { MAP, type Mapping, PROT } from '../sys/sys.ts'
 import { compileReader, type Reader } from './compiled-reader.ts'
-import { pollerFor, Turns, type Wait } from './poller.ts'
+import { type EventsOptions, readEvents } from './event-loop.ts'
+import { pollerFor } from './poller.ts'
 
 const BUSY = 0x8000_0000
 const DISCARD = 0x4000_0000
@@ -20,11 +21,6 @@ const taken = new WeakSet<RawMap>()
 export interface RingOptions {
   /** Records that are shorter than the layout end in zeros instead of being errors: programs may send their beginning only. */
   readonly zeroFill?: boolean
-}
-
-export interface EventsOptions {
-  /** Ends the iteration. */
-  readonly signal?: AbortSignal
 }
 
 /**
@@ -191,39 +187,19 @@ export class RingBuffer<Event = Uint8Array> {
    * Events as they come, until the ring is closed, the loop is left or the signal aborts. The reader's pace is the
    * pace: what it does not take stays in the ring, and programs that find no room count their losses themselves.
    */
-  async *events(options: EventsOptions = {}): AsyncGenerator<Event> {
-    const { signal } = options
-    const poller = pollerFor(this.map.sys)
-    const ended = (): boolean => this.#closed || signal?.aborted === true
-    const turns = new Turns()
-    let waiting: Wait | undefined
-    const stop = (): void => waiting?.cancel()
-    signal?.addEventListener('abort', stop, { once: true })
-    try {
-      while (!ended()) {
-        const batch = this.drain(BATCH)
-        for (let next = 0; next < batch.length; ) {
-          let taken = false
-          try {
-            yield batch[next++]
-            taken = !ended()
-          } finally {
-            // the reader left: what was read ahead is there for the next one
-            if (!taken) this.#ahead = [...batch.slice(next), ...this.#ahead]
-          }
-          if (!taken) return
-        }
-        if (ended()) return
-        if (batch.length > 0) {
-          await turns.give()
-          continue
-        }
-        waiting = poller.wait(this.#watched.fd)
-        await waiting.done
-      }
-    } finally {
-      signal?.removeEventListener('abort', stop)
-    }
+  events(options: EventsOptions = {}): AsyncGenerator<Event> {
+    return readEvents(
+      {
+        sys: this.map.sys,
+        closed: () => this.#closed,
+        take: () => this.drain(BATCH),
+        giveBack: (events) => {
+          this.#ahead = [...events, ...this.#ahead]
+        },
+        fds: () => [this.#watched.fd],
+      },
+      options,
+    )
   }
 
   [Symbol.asyncIterator](): AsyncGenerator<Event> {

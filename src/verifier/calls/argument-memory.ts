@@ -65,7 +65,7 @@ export function checkHelperMemory(
       checkBtfAccess(env, register, off, size, false, -1)
       return
     default:
-      if ((type & R.BASE_MASK) === R.CTX && env.facts.type === SYSCALL) {
+      if ((type & R.BASE_MASK) === R.CTX && DIRECT_CONTEXTS.has(env.facts.type)) {
         if (size === 0 && zeroAllowed) return
         checkMemory(env, liveness, register, size - 1, 1, write, -1, false, false)
         return
@@ -75,7 +75,8 @@ export function checkHelperMemory(
   }
 }
 
-const SYSCALL = 31
+/** Program types whose context is what the kernel has, not rewritten (verifier ops without convert_ctx_access). */
+const DIRECT_CONTEXTS: ReadonlySet<number> = new Set([2, 5, 15, 17, 24, 26, 27, 29, 31, 32])
 
 /** A size and the memory in the register before it (check_mem_size_reg). */
 export function checkSize(

@@ -76,6 +76,7 @@ export function invalidScalar(
   maximum: number,
   where: string,
   register = 'R0',
+  note?: string,
 ): never {
   const i = b / 2
   const smin = frame.s[i + SMIN]
@@ -84,7 +85,10 @@ export function invalidScalar(
   if (smin > -(1n << 63n)) text += ` smin=${smin}`
   if (smax < (1n << 63n) - 1n) text += ` smax=${smax}`
   if (smin === -(1n << 63n) && smax === (1n << 63n) - 1n) text += ' unknown scalar value'
-  env.reject(`${text} should have been in [${minimum}, ${maximum}]`, EINVAL)
+  const line = `${text} should have been in [${minimum}, ${maximum}]`
+  if (note === undefined) env.reject(line, EINVAL)
+  env.say(line)
+  env.reject(note, EINVAL)
 }
 
 /** Leaves the innermost function (prepare_func_exit); `env.insn` is the next instruction. */

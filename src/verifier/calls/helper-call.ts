@@ -9,7 +9,8 @@ import { exchanged } from '../memory/kernel-pointers.ts'
 import { checkMemory } from '../memory/memory.ts'
 import { F_RDONLY_PROG } from '../program/program.ts'
 import type { StackLiveness } from '../program/stack-liveness.ts'
-import { checkInvariants, isNull, markKnown, markUnknown, sync } from '../scalars/bounds.ts'
+import { isNull, markKnown, markUnknown } from '../scalars/bounds.ts'
+import { checkInvariants, sync } from '../scalars/sync.ts'
 import { EACCES, ENOTSUPP, type Env } from '../state/env.ts'
 import { markPrecise } from '../state/precision.ts'
 import {
@@ -94,7 +95,11 @@ function findHelper(env: Env, id: number): HelperPrototype {
   if (prototype === undefined) env.reject(`program of this type cannot use helper bpf_${name}#${id}`)
   if (prototype.gplOnly === true && !env.gpl)
     env.reject('cannot call GPL-restricted function from non-GPL compatible program')
-  if (prototype.allowed === false) env.unmodelled(`bpf_${name}, which not every program of this type may call`)
+  if (prototype.allowed === false) {
+    if (env.target?.lsm === undefined || env.target.lsm.disputed)
+      env.unmodelled(`bpf_${name}, which not every program of this type may call`)
+    env.reject('helper call is not allowed in probe')
+  }
   if (prototype.mightSleep === true && !env.state.sleepable)
     env.reject('helper call might sleep in a non-sleepable prog')
   if (prototype.mightSleep === true) checkSleep(env, prototype)
@@ -181,6 +186,10 @@ function special(env: Env, liveness: StackLiveness, call: CallFacts, insn: numbe
     }
     case H.GET_FUNC_IP:
       checkFunctionAddress(env, call)
+      break
+    case H.SET_RETVAL:
+      if (env.target?.lsm?.cgroup === true && env.target.lsm.isVoid)
+        env.reject("BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!")
       break
     case H.TIMER_SET_CALLBACK:
       runLater(env, liveness, call.subprogram, insn, false, (_caller, callee) =>

@@ -1,5 +1,6 @@
 /** Locks in map values and in objects of the program: taken and given back (process_spin_lock of Linux 6.18). */
-import { isConst, markNotInit, markUnknown, sync } from '../scalars/bounds.ts'
+import { isConst, markNotInit, markUnknown } from '../scalars/bounds.ts'
+import { sync } from '../scalars/sync.ts'
 import { EACCES, type Env } from '../state/env.ts'
 import { acquireLock, holdsLockOf, releaseLock } from '../state/references.ts'
 import * as R from '../state/registers.ts'

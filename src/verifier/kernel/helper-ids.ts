@@ -54,6 +54,7 @@ export const TASK_STORAGE_GET = 156
 export const TASK_STORAGE_DELETE = 157
 export const FOR_EACH_MAP_ELEM = 164
 export const SNPRINTF = 165
+export const SET_RETVAL = 187
 export const TIMER_INIT = 169
 export const TIMER_SET_CALLBACK = 170
 export const GET_FUNC_IP = 173

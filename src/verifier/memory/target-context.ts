@@ -1,9 +1,10 @@
 /** The context of programs whose arguments are those of their target (btf_ctx_access of Linux 6.18). */
 
 import { KERNEL_OBJECT, type KernelTypes, kindText } from '../kernel/kernel-types.ts'
+import type { ReturnRange } from '../kernel/prototype.ts'
 import { writeSourceLine } from '../log/print.ts'
 import type { AttachTarget } from '../program/attach-target.ts'
-import { markKnown, markUnknown } from '../scalars/bounds.ts'
+import { checkInvariants, markKnown, markUnknown, sync } from '../scalars/bounds.ts'
 import { EACCES, type Env, Rejection } from '../state/env.ts'
 import * as R from '../state/registers.ts'
 import { registerBase } from '../state/state.ts'
@@ -12,12 +13,16 @@ import { UNRECORDED_TRACEPOINTS } from '../tables/targets.ts'
 const MAX_BYTES = 96
 const FEXIT = 25
 const MODIFY_RETURN = 26
+/** Attach types whose context ends in the result: fexit, fmod_ret, LSM hooks. */
+const RESULT_ATTACHES: ReadonlySet<number> = new Set([FEXIT, MODIFY_RETURN, 27, 43])
 const TCP_CONGESTION_OPS = 'tcp_congestion_ops'
 
 /** What a load gives: a register type and, of a pointer to a kernel type, that type; undefined where it is illegal. */
 interface Given {
   readonly type: number
   readonly id: number
+  /** Of a result that the kernel knows the range of. */
+  readonly range?: ReturnRange
 }
 const SCALAR: Given = { type: R.SCALAR, id: 0 }
 
@@ -43,7 +48,10 @@ export function checkTargetContext(
   const m = env.frame.m
   const b = registerBase(value)
   if (given.type === R.SCALAR) {
+    if (given.range !== undefined && !isUnbounded(m, b))
+      env.unmodelled("a hook's result in a register that was bounded, which point releases of 6.18 keep or forget")
     markUnknown(m, b)
+    if (given.range !== undefined) bound(m, b, given.range)
     return
   }
   markKnown(m, b, 0, 0)
@@ -54,6 +62,28 @@ export function checkTargetContext(
     m[b + R.AUX] = given.id
     m[b + R.AUX2] = KERNEL_OBJECT
   }
+}
+
+const KNOWLEDGE = [R.MASK_LOW, R.MASK_HIGH, R.SMIN_LOW, R.SMIN_HIGH, R.SMAX_LOW, R.SMAX_HIGH].concat(
+  [R.UMIN_LOW, R.UMIN_HIGH, R.UMAX_LOW, R.UMAX_HIGH],
+  [R.S32_MIN, R.S32_MAX, R.U32_MIN, R.U32_MAX],
+)
+const UNKNOWN = new Int32Array(64)
+markUnknown(UNKNOWN, 0)
+
+/** Nothing is known of the number that a register held. */
+function isUnbounded(m: Int32Array, b: number): boolean {
+  return KNOWLEDGE.every((field) => m[b + field] === UNKNOWN[field])
+}
+
+/** A number whose low half is known to lie in a range, and the whole with it. */
+function bound(m: Int32Array, b: number, { minimum, maximum }: ReturnRange): void {
+  m[b + R.S32_MIN] = m[b + R.SMIN_LOW] = minimum
+  m[b + R.S32_MAX] = m[b + R.SMAX_LOW] = maximum
+  m[b + R.SMIN_HIGH] = minimum < 0 ? -1 : 0
+  m[b + R.SMAX_HIGH] = 0
+  sync(m, b)
+  checkInvariants(m, b)
 }
 
 /**
@@ -98,7 +128,7 @@ function load(env: Env, types: KernelTypes, target: AttachTarget, off: number, s
   const attach = env.facts.expectedAttachType
   const isStructOps = target.struct !== undefined
   if (argument === count) {
-    if (isStructOps || (attach !== FEXIT && attach !== MODIFY_RETURN)) return missing()
+    if (isStructOps || !RESULT_ATTACHES.has(attach)) return missing()
     type = target.returnType
     if (attach === MODIFY_RETURN) {
       const result = btf.skipModifiers(type)
@@ -111,12 +141,12 @@ function load(env: Env, types: KernelTypes, target: AttachTarget, off: number, s
   const id = btf.skipModifiers(type)
   const resolved = btf.type(id)
   if (isSmallInt(types, id) || resolved.kind === 'enum' || resolved.kind === 'enum64' || types.isStruct(id))
-    return SCALAR
+    return argument === count && target.lsm?.result !== undefined ? { ...SCALAR, range: target.lsm.result } : SCALAR
   const name = target.params[argument]?.name ?? ''
   if (resolved.kind !== 'ptr') {
-    if (argument === count) env.unmodelled('the result of a function without a scalar or pointer')
+    const own = types.name(id) || '(anon)'
     env.say(
-      `func '${target.name}' arg${argument} '${name}' has type ${kindText(resolved.kind)}. Only pointer access is allowed`,
+      `func '${target.name}' arg${argument} '${own}' has type ${kindText(resolved.kind)}. Only pointer access is allowed`,
     )
     return undefined
   }
@@ -127,10 +157,21 @@ function load(env: Env, types: KernelTypes, target: AttachTarget, off: number, s
   const row = argument === 0 ? undefined : target.iterator?.[argument - 1]
   if (row?.includes('buf') === true) return { type: R.BUF | flagsOf(row), id: 0 }
   const pointed = types.pointedStruct(id)
-  if (pointed === undefined) return SCALAR
-  if (row !== undefined && row !== '-') return { type: R.BTF_ID | flagsOf(row), id: pointed }
+  if (pointed === undefined) {
+    const behind = btf.type(btf.skipModifiers(resolved.type)).kind
+    if (behind === 'void' || behind === 'int') return SCALAR
+    if (isListed(row)) env.unmodelled(`the arguments of ${target.name}`)
+    env.say(`func '${target.name}' arg${argument} type ${kindText(behind)} is not a struct`)
+    return undefined
+  }
+  if (isListed(row)) return { type: R.BTF_ID | flagsOf(row), id: pointed }
   if (isStructOps && name.endsWith('__nullable')) return { type: R.BTF_ID | R.TRUSTED | R.MAYBE_NULL, id: pointed }
   return pointer(env, types, target, argument, id, pointed, name)
+}
+
+/** The kernel's list says what an iterator's argument is. */
+function isListed(row: string | undefined): row is string {
+  return row !== undefined && row !== '-'
 }
 
 function flagsOf(row: string): number {
@@ -153,7 +194,8 @@ function pointer(
 ): Given {
   const { btf } = types
   const isFunction = target.key.startsWith('tracing-f') || target.key.startsWith('tracing-modify')
-  let type = R.BTF_ID | (isFunction ? 0 : R.TRUSTED)
+  const trusted = target.lsm === undefined ? !isFunction : target.lsm.trusted
+  let type = R.BTF_ID | (trusted ? R.TRUSTED : 0)
   if (name.endsWith('__nullable')) type |= R.MAYBE_NULL
   let isError = false
   if (target.hidden !== 0) {

@@ -7,6 +7,7 @@ import type { KernelTypes } from '../kernel/kernel-types.ts'
 import { SLEEPABLE_MEMBERS, STRUCT_OPS, UNSUPPORTED_MEMBERS } from '../kernel/struct-ops.ts'
 import { EINVAL } from '../state/env.ts'
 import { DENIED_TARGETS, ERROR_INJECTION_PREFIX, ITERATORS } from '../tables/targets.ts'
+import { type LsmHook, lsmTarget } from './lsm-target.ts'
 
 export interface AttachTarget {
   /** Row of the fact tables. */
@@ -23,6 +24,8 @@ export interface AttachTarget {
   /** Of struct_ops, the struct's name. */
   readonly struct?: string
   readonly member?: string
+  /** Of a program of the LSM, its hook. */
+  readonly lsm?: LsmHook
   /** Why the kernel refuses the program for its target; empty where it says nothing. */
   readonly refusal?: string
   /** The error number of the refusal; ENOTSUPP without. */
@@ -53,13 +56,13 @@ const OWN_HELPERS: ReadonlySet<string> = new Set(['bpf_iter_tcp', 'bpf_iter_unix
 export function resolveTarget(image: ProgramImage, kernel: () => KernelTypes | undefined): TargetAnswer {
   const { type } = image
   if (type === EXT) return { unsupported: 'extension programs: the program they replace is not known' }
-  if (type === LSM) return { unsupported: 'LSM programs: the ranges of their hooks are not recorded' }
-  if (type !== TRACING && type !== STRUCT_OPS_TYPE) return undefined
+  if (type !== TRACING && type !== STRUCT_OPS_TYPE && type !== LSM) return undefined
   if (image.attachTo?.programFd !== undefined) return { unsupported: 'programs that trace other programs' }
   if (image.attachTo?.module !== undefined) return { unsupported: 'targets in kernel modules' }
   const types = kernel()
   if (types === undefined)
     return { unsupported: "the attach target's types: give the kernel's BTF (--btf FILE, or /sys/kernel/btf/vmlinux)" }
+  if (type === LSM) return lsmTarget(image, types)
   return type === TRACING ? tracingTarget(image, types) : structOpsTarget(image, types)
 }
 

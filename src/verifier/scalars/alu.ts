@@ -24,19 +24,9 @@ import {
   VALUE_LOW,
   WORDS,
 } from '../state/registers.ts'
-import {
-  isConst,
-  isConst32,
-  markUnknown,
-  setKnown,
-  sync,
-  unbound32,
-  unbound64,
-  update32,
-  updateBounds,
-  zeroExtend,
-} from './bounds.ts'
+import { isConst, isConst32, markUnknown, setKnown, unbound32, unbound64 } from './bounds.ts'
 import { narrow } from './casts.ts'
+import { sync, update32, updateBounds, zeroExtend } from './sync.ts'
 import * as tnum from './tnum.ts'
 
 export const ALU_ADD = 0x00

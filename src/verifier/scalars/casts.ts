@@ -25,7 +25,8 @@ import {
   VALUE_HIGH,
   VALUE_LOW,
 } from '../state/registers.ts'
-import { isConst, setKnown, sync, unbound32 } from './bounds.ts'
+import { isConst, setKnown, unbound32 } from './bounds.ts'
+import { sync } from './sync.ts'
 import * as tnum from './tnum.ts'
 
 /** Keeps `size` (1, 2 or 4) bytes, zeros above (coerce_reg_to_size). */

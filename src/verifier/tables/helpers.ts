@@ -6,6 +6,14 @@ import {
   type ProfileTargets,
 } from '../../uapi/index.ts'
 import type { ArgumentType, HelperPrototype, ReturnType, TypeFlag } from '../kernel/prototype.ts'
+import {
+  CGROUP_HELPERS,
+  HELPERS_OF_SLEEPABLE_HOOKS,
+  LSM_HELPERS,
+  SOCKOPT_HELPERS,
+  TRAMPOLINE_HELPERS,
+  TRAMPOLINE_ONLY,
+} from './lsm.ts'
 
 /** `ARG_PTR_TO_MEM|MEM_FIXED_SIZE:8` or `ARG_PTR_TO_BTF_ID:task_struct` taken apart. */
 function typeOf(word: string): { base: string; flags?: readonly TypeFlag[]; size?: number; btfType?: string } {
@@ -87,5 +95,23 @@ export function helpersOfTarget(
     available.has(name)
       ? prototypeOf(type(name), { conditional: row.conditional, sleepable }, gplOnly, id, name)
       : undefined,
+  )
+}
+
+/** Prototypes for LSM programs, by the key of their hook (program/lsm-target.ts). */
+export function helpersOfLsm(targets: ProfileTargets, key: string): readonly (HelperPrototype | undefined)[] {
+  const [, kind, ...marks] = key.split('-')
+  const row = targets.programs['tracing-raw_tp']
+  const available = new Set([...targets.helperSets[row.helpers], ...LSM_HELPERS])
+  if (kind === 'mac') for (const name of TRAMPOLINE_HELPERS) available.add(name)
+  else available.delete(TRAMPOLINE_ONLY)
+  if (kind === 'cgroup' || kind === 'sockopt') for (const name of CGROUP_HELPERS) available.add(name)
+  if (kind === 'sockopt') for (const name of SOCKOPT_HELPERS) available.add(name)
+  const refused = marks.includes('atomic') ? HELPERS_OF_SLEEPABLE_HOOKS : []
+  const conditional = Object.fromEntries(refused.map((name) => [name, 'helper call is not allowed in probe']))
+  const program = { conditional, sleepable: marks.includes('sleepable') }
+  const gplOnly = targets.helperSets[row.gplOnly]
+  return HELPER_NAMES.map((name, id) =>
+    available.has(name) ? prototypeOf('lsm', program, gplOnly, id, name) : undefined,
   )
 }

@@ -15,7 +15,8 @@ import {
 } from '../../uapi/index.ts'
 import type { HelperPrototype, ProgramFacts, ReturnRange, VerifierTables } from '../kernel/prototype.ts'
 import { ContextTable } from './contexts.ts'
-import { helpersOfProgram, helpersOfTarget } from './helpers.ts'
+import { helpersOfLsm, helpersOfProgram, helpersOfTarget } from './helpers.ts'
+import { LSM_KFUNCS } from './lsm.ts'
 
 interface Facts {
   readonly helpers: readonly (HelperPrototype | undefined)[]
@@ -38,6 +39,7 @@ class ProfileTables implements VerifierTables {
   #kfuncSets = new Map<string, ReadonlySet<string>>()
   #contexts = new Map<string, ContextTable>()
   #facts = new Map<number, Facts | undefined>()
+  #knownKfuncs: ReadonlySet<string> | undefined
   #lastKey = -1
   #last: Facts | undefined
 
@@ -56,15 +58,25 @@ class ProfileTables implements VerifierTables {
     const row =
       targetKey === undefined
         ? targets.kfuncs[programTypeName(program.type) ?? '']
-        : (targets.programs[targetKey] ?? targets.programs[targetKey.startsWith('tracing') ? 'tracing-raw_tp' : ''])
+        : (targets.programs[targetKey] ?? targets.programs[/^(tracing|lsm)-/.test(targetKey) ? 'tracing-raw_tp' : ''])
             ?.kfuncs
     if (row === undefined) return undefined
+    if (targetKey?.startsWith('lsm') === true) {
+      if (LSM_KFUNCS.has(name)) return true
+      if (!this.#isKnownKfunc(name)) return undefined
+    }
     // Sessions are told by the attach type, with which kernel functions were not recorded.
     if (program.type === KPROBE && name.startsWith('bpf_session_') && SESSIONS.has(program.expectedAttachType))
       return true
     let set = this.#kfuncSets.get(row)
     if (set === undefined) this.#kfuncSets.set(row, (set = new Set(targets.kfuncSets[row])))
     return set.has(name)
+  }
+
+  /** The recorded kernel opens it to some program. */
+  #isKnownKfunc(name: string): boolean {
+    this.#knownKfuncs ??= new Set(Object.values(this.#targets.kfuncSets).flat())
+    return this.#knownKfuncs.has(name)
   }
 
   helper(program: ProgramFacts, id: number): HelperPrototype | undefined {
@@ -108,7 +120,7 @@ class ProfileTables implements VerifierTables {
 
   #ofTarget(key: string): Facts | undefined {
     if (this.#ofTargets.has(key)) return this.#ofTargets.get(key)
-    const helpers = helpersOfTarget(this.#targets, key)
+    const helpers = key.startsWith('lsm') ? helpersOfLsm(this.#targets, key) : helpersOfTarget(this.#targets, key)
     const returns = /^tracing-f/.test(key)
       ? { minimum: 0, maximum: 0, return32: false }
       : key.startsWith('tracing-iter')

@@ -4,20 +4,18 @@ import { assignScalarId, clearId, copyRegister } from '../memory/stack.ts'
 import { aluText } from '../program/disassembly.ts'
 import * as A from '../scalars/alu.ts'
 import {
-  checkInvariants,
   isConst,
   isConst32,
   markConstant,
   markImmediate,
   markUnknown,
   setKnown,
-  sync,
   umaxNumber,
   unbound32,
   width,
-  zeroExtend,
 } from '../scalars/bounds.ts'
 import { narrowSigned, narrowSigned32 } from '../scalars/casts.ts'
+import { checkInvariants, sync, zeroExtend } from '../scalars/sync.ts'
 import { EACCES, EFAULT, type Env } from '../state/env.ts'
 import { registerForRead, registerForWrite } from '../state/operands.ts'
 import { markPrecise } from '../state/precision.ts'

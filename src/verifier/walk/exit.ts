@@ -34,6 +34,8 @@ export function checkReturnValue(env: Env, register = 0): void {
   const isProgram = first.subprogram === 0 || first.subprogram === env.exceptionCallback
   if (isProgram && !first.inAsyncCallback && env.target?.struct !== undefined && returnsFromStructOps(env, env.target))
     return
+  const lsm = env.target?.lsm
+  if (isProgram && lsm?.isVoid === true && !lsm.cgroup) return
   registerForRead(env, register)
   if (first.inAsyncCallback) {
     const where = 'At async callback return'
@@ -48,7 +50,7 @@ export function checkReturnValue(env: Env, register = 0): void {
       env.reject(`At subprogram exit the register ${name} is not a scalar value (${typeName(type())})`)
     return
   }
-  const range = env.tables.returns(env.facts)
+  const range = lsm === undefined ? env.tables.returns(env.facts) : lsm.returns
   if (range === undefined) return
   if ('unsupported' in range) env.unmodelled(range.unsupported)
   if (type() !== SCALAR) env.reject(`At program exit the register ${name} is not a known value (${typeName(type())})`)
@@ -56,8 +58,11 @@ export function checkReturnValue(env: Env, register = 0): void {
   const inside = range.return32
     ? m[b + S32_MIN] >= range.minimum && m[b + S32_MAX] <= range.maximum
     : frame.s[b / 2 + SMIN] >= BigInt(range.minimum) && frame.s[b / 2 + SMAX] <= BigInt(range.maximum)
-  if (!inside) invalidScalar(env, frame, b, range.minimum, range.maximum, 'At program exit', name)
+  const note = lsm?.isVoid === true && lsm.cgroup && first.subprogram === 0 ? VOID_NOTE : undefined
+  if (!inside) invalidScalar(env, frame, b, range.minimum, range.maximum, 'At program exit', name, note)
 }
+
+const VOID_NOTE = "Note, BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!"
 
 /** The result of a struct_ops member: none of `void`, anything of a scalar. */
 function returnsFromStructOps(env: Env, target: AttachTarget): boolean {

@@ -2,7 +2,8 @@
 
 import { copyRegister } from '../memory/stack.ts'
 import { addBits, addBounds } from '../scalars/alu.ts'
-import { markKnown, sync, zeroExtend } from '../scalars/bounds.ts'
+import { markKnown } from '../scalars/bounds.ts'
+import { sync, zeroExtend } from '../scalars/sync.ts'
 import type { Env } from '../state/env.ts'
 import * as R from '../state/registers.ts'
 import { FRAME_POINTER, isSpilled, type LinkedRegister, registerBase, type State, slotBase } from '../state/state.ts'

@@ -12,6 +12,13 @@ function spec(
   return { name, type: MAP_TYPES[type], keySize, valueSize, maxEntries, flags: 0, ...more }
 }
 
+/** Pages of each arena. */
+export const ARENA_PAGES = 16
+/** Where an arena is in the user's memory, which nobody maps here: the verifier only asks that there is an address. */
+function arena(name: string, mapExtra: bigint): MapSpec {
+  return spec(name, 'arena', 0, 0, ARENA_PAGES, { flags: MAP_FLAGS.mmapable, mapExtra })
+}
+
 const inner = spec('inner', 'array', 4, 40, 2)
 
 /** The maps that every generated program may refer to, by index; they are created once for a whole campaign. */
@@ -53,6 +60,8 @@ export const CAMPAIGN_MAPS: readonly MapSpec[] = [
   }),
   spec('storage', 'cgroup_storage', 16, 8, 0),
   spec('storage2', 'cgroup_storage', 16, 8, 0),
+  arena('arena', 1n << 44n),
+  arena('other_arena', 1n << 45n),
 ]
 
 export const MAP = {
@@ -81,4 +90,6 @@ export const MAP = {
   ended: 21,
   cgroupStorage: 22,
   cgroupStorage2: 23,
+  arena: 24,
+  otherArena: 25,
 } as const

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import * as A from '../../../src/verifier/scalars/alu.ts'
-import { checkInvariants, sync, unbound } from '../../../src/verifier/scalars/bounds.ts'
+import { unbound } from '../../../src/verifier/scalars/bounds.ts'
 import { narrow, narrowSigned } from '../../../src/verifier/scalars/casts.ts'
 import {
   JEQ,
@@ -18,6 +18,7 @@ import {
   refine,
   scalarTaken,
 } from '../../../src/verifier/scalars/conditions.ts'
+import { checkInvariants, sync } from '../../../src/verifier/scalars/sync.ts'
 import {
   type Bank,
   createBank,

@@ -16,6 +16,7 @@ import { constant64, scalarMix, stackScalar, unknownScalar } from '../actions-sc
 import { finished, type Generated, type Generator, type TypeChoice } from '../program.ts'
 import type { Random } from '../random.ts'
 import { Writer } from '../writer.ts'
+import { arenaGenerator } from './arena.ts'
 import { contextGenerator } from './context.ts'
 import { cornersGenerator } from './corners.ts'
 import { damage } from './damage.ts'
@@ -290,6 +291,7 @@ export const GENERATORS: readonly Generator[] = [
   cornersGenerator,
   ...KERNEL_OBJECT_GENERATORS,
   ownObjectsGenerator,
+  arenaGenerator,
   {
     name: 'structure',
     generate: (random) => damage(random, generateFamily(random.pick(FAMILIES), random, true)),
