@@ -44,6 +44,7 @@ function kernelType(
   const types = env.typesOf(KERNEL_OBJECT)
   const type = btf.type(btf.skipModifiers(pointee))
   if (types === undefined) env.unmodelled("tagged arguments without the kernel's BTF")
+  if (type.kind === 'void') env.reject(`arg#${index} reference type('UNKNOWN (anon)') candidate matching error: -22`)
   if (type.kind !== 'struct' && type.kind !== 'union') env.unmodelled('tagged arguments that are no structs')
   const name = type.name.split('___')[0]
   const id = types.btf.idByName(name, type.kind)

@@ -96,6 +96,17 @@ export const KERNEL_OBJECT_ROWS: readonly DiagnosisRow[] = [
     born: 'reference',
   },
   {
+    code: 'arena-misused',
+    category: 'register type safety',
+    pattern:
+      /addr_space_cast|one arena per program|arena's user address|pointer to arena or scalar|arena cannot be combined|BPF_ATOMIC \w+ (into|from) R\d+ arena|JIT .*arena|from arena are not/,
+    cause:
+      'A program and its arena do not fit together: it names none or a second one, or uses a pointer into it as the compiled program cannot.',
+    suggestion:
+      'Name the one arena map in the program and map it before the load; declare pointers into it __arena, arguments of global functions __arg_arena; on x86 use no atomic and, or, xor that gives the old value.',
+    follow: 'none',
+  },
+  {
     code: 'attach-target-refused',
     category: 'policy',
     pattern:

@@ -167,6 +167,8 @@ export interface Subprogram {
   called: boolean
   /** Its instructions were walked; what never was is removed from the program. */
   walked: boolean
+  /** A walked instruction that loads its address, -1 without. */
+  loadedAt: number
   verified: boolean
   postorderStart: number
   postorderEnd: number

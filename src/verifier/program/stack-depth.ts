@@ -100,9 +100,17 @@ class Walk {
 const LOOP_STACK = 24
 const MAY_GOTO_STACK = 16
 
-/** Functions that were never walked are no longer part of an accepted program. */
+/**
+ * Functions that were never walked are no longer part of an accepted program. The address of one, for calls that never
+ * happen, is then that of the function behind it; without one 6.18 finds a fault of its own where other functions remain
+ * (and counts instructions as it rewrote them).
+ */
 export function removeDeadFunctions(env: Env): void {
+  const last = env.subprograms.findLastIndex(({ walked }) => walked)
+  const gone = env.subprograms.find(({ loadedAt }, i) => i > last && loadedAt >= 0)
   env.subprograms = env.subprograms.filter(({ walked }) => walked)
+  if (gone !== undefined && env.subprograms.length > 1)
+    env.reject(`verifier bug: No program to jit at insn ${gone.loadedAt} (subprog < 0)`, EFAULT)
 }
 
 /** What inlined calls of bpf_loop and may_goto add to the stack of their functions; no limit holds it. */
@@ -119,7 +127,7 @@ export function addInlinedStack(env: Env): void {
 
 export function checkStackDepth(env: Env): void {
   const tailCalls = env.subprograms.some((s) => s.hasTailCall)
-  const supported = !tailCalls && PRIVATE_STACK_TYPES.has(env.facts.type)
+  const supported = !tailCalls && PRIVATE_STACK_TYPES.has(env.image.type)
   const isPrivate = new Uint8Array(env.subprograms.length)
   for (let i = env.subprograms.length - 1; i >= 0; i--)
     if (i === 0 || env.subprograms[i].isAsyncCallback) new Walk(env, i === 0 && supported, isPrivate).from(i)

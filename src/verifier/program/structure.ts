@@ -52,6 +52,7 @@ function newSubprogram(start: number): Subprogram {
     unreliable: false,
     called: false,
     walked: false,
+    loadedAt: -1,
     verified: false,
     postorderStart: 0,
     postorderEnd: 0,
@@ -188,7 +189,10 @@ function resolveImmediate(
   if (!used.has(map) && used.size >= MAX_USED_MAPS)
     env.reject(`The total number of maps per program has reached the limit of ${MAX_USED_MAPS}`, E2BIG)
   used.add(map)
-  const refusal = mapUseRefusal(map, env.facts)
+  const refusal = mapUseRefusal(
+    map,
+    env.target?.program?.replaces === true ? { ...env.facts, type: env.image.type } : env.facts,
+  )
   if (refusal !== undefined) env.reject(refusal, EINVAL)
   if (map.type === MAP_ARENA) {
     if (env.arena !== undefined && env.arena !== map) env.reject('Only one arena per program', EBUSY)

@@ -195,12 +195,10 @@ export function checkFunction(env: Env, index: number): void {
   env.state = state
   env.insn = subprogram.start
   env.explored = []
+  // 6.18 goes on counting: a peak is that of all functions together.
   env.visits.clear()
-  env.exploredSize = 0
-  env.freeSize = 0
-  env.backedgeCount = 0
   env.scratchAll()
-  if (index > 0) {
+  if (index > 0 || env.target?.program?.replaces === true) {
     if (env.log.verbose) env.say(`Validating ${subprogram.name}() func#${index}...`)
     prepareGlobal(env, index)
   } else {

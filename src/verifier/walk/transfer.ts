@@ -168,6 +168,7 @@ export function checkLoadImmediate(env: Env, i: number): void {
     const linkage = env.subprograms[index].linkage
     if (linkage === 'none') env.reject('missing btf func_info')
     if (linkage !== 'static') env.reject('callback function not static')
+    env.subprograms[index].loadedAt = i
     m[b + R.TYPE] = R.FUNC
     m[b + R.AUX] = index
     return

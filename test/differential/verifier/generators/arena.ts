@@ -367,7 +367,7 @@ function globalCall(s: Sketch): void {
   const label = s.part({ params, tags, global: !s.wrong() }, () => {
     if (s.wrong()) use(s, 1)
     cast(s, 6, 1)
-    c.movReg(7, 10).alu(ALU.sub, 7, 32).movReg(8, 2).movReg(9, 10)
+    c.movReg(7, 10).alu(ALU.add, 7, -32).movReg(8, 2).movReg(9, 10)
     use(s, 6)
     if (random.chance(0.3)) toNumberOrNot(s)
     if (s.wrong()) c.movReg(0, 6)
