@@ -20,6 +20,10 @@ import type { CallFacts } from './call-facts.ts'
 
 const MAX_VARIABLE_SIZE = 1 << 29
 
+function refuseReadOnly(env: Env, register: number, type: number): void {
+  if ((type & R.RDONLY) !== 0) env.reject(`R${register} cannot write into ${R.typeName(type)}`, EACCES)
+}
+
 /** Memory that a helper reads or writes (check_helper_mem_access). */
 export function checkHelperMemory(
   env: Env,
@@ -34,9 +38,6 @@ export function checkHelperMemory(
   const b = registerBase(register)
   const type = m[b + R.TYPE]
   const off = m[b + R.OFF]
-  const readOnly = () => {
-    if (write && (type & R.RDONLY) !== 0) env.reject(`R${register} cannot write into ${R.typeName(type)}`, EACCES)
-  }
   switch (type & R.BASE_MASK) {
     case R.PACKET:
     case R.PACKET_META:
@@ -51,11 +52,11 @@ export function checkHelperMemory(
       checkMapValue(env, register, off, size, zeroAllowed)
       return
     case R.MEM:
-      readOnly()
+      if (write) refuseReadOnly(env, register, type)
       checkRegion(env, register, off, size, m[b + R.AUX] >>> 0, zeroAllowed)
       return
     case R.BUF:
-      readOnly()
+      if (write) refuseReadOnly(env, register, type)
       checkBuffer(env, (type & R.RDONLY) !== 0 ? 'rdonly' : 'rdwr', register, off, size)
       return
     case R.STACK:
@@ -97,11 +98,9 @@ export function checkSize(
     env.reject(`R${register} min value is negative, either use unsigned or 'var &= const'`, EACCES)
   if (uminNumber(m, b) === 0 && !zeroAllowed) {
     const i = b / 2
-    const signed = (value: bigint) => BigInt.asIntN(64, value)
-    env.reject(
-      `R${register} invalid zero-sized read: u64=[${signed(frame.u[i + R.UMIN])},${signed(frame.u[i + R.UMAX])}]`,
-      EACCES,
-    )
+    const umin = BigInt.asIntN(64, frame.u[i + R.UMIN])
+    const umax = BigInt.asIntN(64, frame.u[i + R.UMAX])
+    env.reject(`R${register} invalid zero-sized read: u64=[${umin},${umax}]`, EACCES)
   }
   const umax = umaxNumber(m, b)
   if (umax >= MAX_VARIABLE_SIZE)

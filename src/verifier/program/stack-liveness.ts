@@ -3,8 +3,8 @@
  * propagated backwards over the graph (the dynamic analysis of Linux 6.18). Slots are bits of two 32-bit words.
  */
 
+import { slotsText } from '../state/backtrack.ts'
 import { CALLS_CALLBACK, type Env, PRUNE_POINT } from '../state/env.ts'
-import { slotsText } from '../state/precision.ts'
 import { MAX_FRAMES, type State } from '../state/state.ts'
 import { next, successors } from './cfg.ts'
 
@@ -58,6 +58,8 @@ function touch(instance: Instance, frame: number, insn: number): void {
 export class StackLiveness {
   readonly #env: Env
   readonly #instances = new Map<string, Instance>()
+  /** Those of no callsite, by function. */
+  readonly #outermost: Instance[] = []
   #current: Instance | undefined
   readonly #writtenLow = new Int32Array(MAX_FRAMES)
   readonly #writtenHigh = new Int32Array(MAX_FRAMES)
@@ -99,6 +101,11 @@ export class StackLiveness {
   }
 
   #lookup(state: State, depth: number): Instance {
+    if (depth === 0) return (this.#outermost[state.frames[0].subprogram] ??= this.#find(state, 0))
+    return this.#find(state, depth)
+  }
+
+  #find(state: State, depth: number): Instance {
     const starts: number[] = []
     const callsites: number[] = []
     for (let i = 0; i <= depth; i++) {

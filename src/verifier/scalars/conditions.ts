@@ -5,7 +5,9 @@
 
 import * as R from '../state/registers.ts'
 import { isConst, isConst32, unbound } from './bounds.ts'
-import * as tnum from './tnum.ts'
+import { slt, ultu } from './words.ts'
+
+const M32 = 0xffffffffn
 
 export const JEQ = 0x10
 export const JGT = 0x20
@@ -50,42 +52,49 @@ export const REVERSED: Readonly<Record<number, number>> = {
   [JSLT]: JSGE,
 }
 
-const M32 = 0xffffffffn
-
 /** A scalar of which all 64 (32) bits are known. */
 export function constIn(bank: R.Bank, b: number, narrow: boolean): boolean {
   return bank.m[b + R.TYPE] === R.SCALAR && (narrow ? isConst32(bank.m, b) : isConst(bank.m, b))
 }
 
-interface Ranges {
-  value: bigint
-  mask: bigint
-  umin: bigint
-  umax: bigint
-  smin: bigint
-  smax: bigint
+/** umax of the first < umin of the second. */
+function belowMin(m: Int32Array, b: number, n: Int32Array, c: number, narrow: boolean): boolean {
+  return narrow
+    ? m[b + R.U32_MAX] >>> 0 < n[c + R.U32_MIN] >>> 0
+    : ultu(m[b + R.UMAX_HIGH], m[b + R.UMAX_LOW], n[c + R.UMIN_HIGH], n[c + R.UMIN_LOW])
 }
 
-function ranges(bank: R.Bank, b: number, narrow: boolean): Ranges {
-  const i = b / 2
-  const { m, s, u } = bank
-  if (!narrow)
-    return {
-      value: u[i + R.VALUE],
-      mask: u[i + R.MASK],
-      umin: u[i + R.UMIN],
-      umax: u[i + R.UMAX],
-      smin: s[i + R.SMIN],
-      smax: s[i + R.SMAX],
-    }
-  return {
-    value: u[i + R.VALUE] & M32,
-    mask: u[i + R.MASK] & M32,
-    umin: BigInt(m[b + R.U32_MIN] >>> 0),
-    umax: BigInt(m[b + R.U32_MAX] >>> 0),
-    smin: BigInt(m[b + R.S32_MIN]),
-    smax: BigInt(m[b + R.S32_MAX]),
-  }
+/** umin of the first < umax of the second. */
+function belowMax(m: Int32Array, b: number, n: Int32Array, c: number, narrow: boolean): boolean {
+  return narrow
+    ? m[b + R.U32_MIN] >>> 0 < n[c + R.U32_MAX] >>> 0
+    : ultu(m[b + R.UMIN_HIGH], m[b + R.UMIN_LOW], n[c + R.UMAX_HIGH], n[c + R.UMAX_LOW])
+}
+
+/** As {@link belowMin}, signed. */
+function signedBelowMin(m: Int32Array, b: number, n: Int32Array, c: number, narrow: boolean): boolean {
+  return narrow
+    ? m[b + R.S32_MAX] < n[c + R.S32_MIN]
+    : slt(m[b + R.SMAX_HIGH], m[b + R.SMAX_LOW], n[c + R.SMIN_HIGH], n[c + R.SMIN_LOW])
+}
+
+/** As {@link belowMax}, signed. */
+function signedBelowMax(m: Int32Array, b: number, n: Int32Array, c: number, narrow: boolean): boolean {
+  return narrow
+    ? m[b + R.S32_MIN] < n[c + R.S32_MAX]
+    : slt(m[b + R.SMIN_HIGH], m[b + R.SMIN_LOW], n[c + R.SMAX_HIGH], n[c + R.SMAX_LOW])
+}
+
+/** Bits that are known of both and differ. */
+function bitsDiffer(m: Int32Array, b: number, n: Int32Array, c: number, narrow: boolean): boolean {
+  const low = (m[b + R.VALUE_LOW] ^ n[c + R.VALUE_LOW]) & ~(m[b + R.MASK_LOW] | n[c + R.MASK_LOW])
+  if (narrow) return low !== 0
+  const high = (m[b + R.VALUE_HIGH] ^ n[c + R.VALUE_HIGH]) & ~(m[b + R.MASK_HIGH] | n[c + R.MASK_HIGH])
+  return (low | high) !== 0
+}
+
+function allKnown(m: Int32Array, b: number, narrow: boolean): boolean {
+  return narrow ? m[b + R.MASK_LOW] === 0 : (m[b + R.MASK_LOW] | m[b + R.MASK_HIGH]) === 0
 }
 
 function disjoint32(m: Int32Array, b: number, n: Int32Array, c: number): boolean {
@@ -99,43 +108,50 @@ function disjoint32(m: Int32Array, b: number, n: Int32Array, c: number): boolean
 
 /** 1: taken, 0: not taken, -1: either. */
 export function scalarTaken(x: R.Bank, b: number, y: R.Bank, c: number, op: number, narrow: boolean): number {
-  const a = ranges(x, b, narrow)
-  const z = ranges(y, c, narrow)
+  const m = x.m
+  const n = y.m
   switch (op) {
     case JEQ:
     case JNE: {
       const equal = op === JEQ ? 1 : 0
-      if (a.mask === 0n && z.mask === 0n) return a.value === z.value ? equal : 1 - equal
-      if (!tnum.overlap(a.value, a.mask, z.value, z.mask)) return 1 - equal
-      if (a.umin > z.umax || a.umax < z.umin || a.smin > z.smax || a.smax < z.smin) return 1 - equal
-      if (!narrow && disjoint32(x.m, b, y.m, c)) return 1 - equal
+      if (bitsDiffer(m, b, n, c, narrow)) return 1 - equal
+      if (allKnown(m, b, narrow) && allKnown(n, c, narrow)) return equal
+      if (belowMin(n, c, m, b, narrow) || belowMin(m, b, n, c, narrow)) return 1 - equal
+      if (signedBelowMin(n, c, m, b, narrow) || signedBelowMin(m, b, n, c, narrow)) return 1 - equal
+      if (!narrow && disjoint32(m, b, n, c)) return 1 - equal
       return -1
     }
     case JSET: {
-      const swap = !constIn(y, c, narrow)
-      if (swap && !constIn(x, b, narrow)) return -1
-      const p = swap ? z : a
-      const q = swap ? a : z
-      if ((~p.mask & p.value & q.value) !== 0n) return 1
-      return ((p.mask | p.value) & q.value) === 0n ? 0 : -1
+      if (!constIn(y, c, narrow)) return constIn(x, b, narrow) ? bitsTaken(n, c, m, b, narrow) : -1
+      return bitsTaken(m, b, n, c, narrow)
     }
     case JGT:
-      return a.umin > z.umax ? 1 : a.umax <= z.umin ? 0 : -1
+      return belowMin(n, c, m, b, narrow) ? 1 : belowMax(n, c, m, b, narrow) ? -1 : 0
     case JSGT:
-      return a.smin > z.smax ? 1 : a.smax <= z.smin ? 0 : -1
+      return signedBelowMin(n, c, m, b, narrow) ? 1 : signedBelowMax(n, c, m, b, narrow) ? -1 : 0
     case JLT:
-      return a.umax < z.umin ? 1 : a.umin >= z.umax ? 0 : -1
+      return belowMin(m, b, n, c, narrow) ? 1 : belowMax(m, b, n, c, narrow) ? -1 : 0
     case JSLT:
-      return a.smax < z.smin ? 1 : a.smin >= z.smax ? 0 : -1
+      return signedBelowMin(m, b, n, c, narrow) ? 1 : signedBelowMax(m, b, n, c, narrow) ? -1 : 0
     case JGE:
-      return a.umin >= z.umax ? 1 : a.umax < z.umin ? 0 : -1
+      return !belowMax(m, b, n, c, narrow) ? 1 : belowMin(m, b, n, c, narrow) ? 0 : -1
     case JSGE:
-      return a.smin >= z.smax ? 1 : a.smax < z.smin ? 0 : -1
+      return !signedBelowMax(m, b, n, c, narrow) ? 1 : signedBelowMin(m, b, n, c, narrow) ? 0 : -1
     case JLE:
-      return a.umax <= z.umin ? 1 : a.umin > z.umax ? 0 : -1
+      return !belowMax(n, c, m, b, narrow) ? 1 : belowMin(n, c, m, b, narrow) ? 0 : -1
     default:
-      return a.smax <= z.smin ? 1 : a.smin > z.smax ? 0 : -1
+      return !signedBelowMax(n, c, m, b, narrow) ? 1 : signedBelowMin(n, c, m, b, narrow) ? 0 : -1
   }
+}
+
+/** Whether a scalar has one of a constant's bits: 1, 0, or -1 when it is not known. */
+function bitsTaken(m: Int32Array, b: number, constant: Int32Array, c: number, narrow: boolean): number {
+  const low = constant[c + R.VALUE_LOW]
+  const high = narrow ? 0 : constant[c + R.VALUE_HIGH]
+  const set = (m[b + R.VALUE_LOW] & ~m[b + R.MASK_LOW] & low) | (m[b + R.VALUE_HIGH] & ~m[b + R.MASK_HIGH] & high)
+  if (set !== 0) return 1
+  const may = ((m[b + R.VALUE_LOW] | m[b + R.MASK_LOW]) & low) | ((m[b + R.VALUE_HIGH] | m[b + R.MASK_HIGH]) & high)
+  return may === 0 ? 0 : -1
 }
 
 function intersectBits(x: R.Bank, b: number, y: R.Bank, c: number, narrow: boolean): void {

@@ -86,6 +86,31 @@ function setKnownWide(m: Int32Array, b: number, value: bigint): void {
   setKnown(m, b, words[0], words[1])
 }
 
+/** {@link nextFitting} of numbers below 2^32. */
+function nextFittingLow(value: number, mask: number, from: number): number {
+  const most = (value | mask) >>> 0
+  if (from >= most) return most
+  if (from < value) return value
+  const distance = from - value
+  const carried = distance & ~mask
+  const carry = carried === 0 ? 0 : 0xffffffff >>> Math.clz32(carried)
+  const filled = distance | carry | ~mask
+  return (value | ((filled + 1) & mask)) >>> 0
+}
+
+/** {@link meetInOne} where all high words are zero. */
+function meetInOneLow(m: Int32Array, b: number): void {
+  const value = m[b + VALUE_LOW] >>> 0
+  const mask = m[b + MASK_LOW]
+  const umin = m[b + UMIN_LOW] >>> 0
+  const umax = m[b + UMAX_LOW] >>> 0
+  const step = nextFittingLow(value, mask, umin)
+  if ((umin & ~mask) >>> 0 === value) {
+    if (step > umax) setKnown(m, b, umin | 0, 0)
+  } else if (step === (value | mask) >>> 0) setKnown(m, b, step | 0, 0)
+  else if (step <= umax && nextFittingLow(value, mask, step) > umax) setKnown(m, b, step | 0, 0)
+}
+
 /** Where range and known bits have one value in common, it is that one. */
 function meetInOne(m: Int32Array, b: number): void {
   const ml = m[b + MASK_LOW]
@@ -97,6 +122,10 @@ function meetInOne(m: Int32Array, b: number): void {
   // Unknown bits without a gap below them: every value of the range fits, where there is more than one.
   const gapless = mh === 0 ? (ml & (ml + 1)) === 0 : ml === -1 && (mh & (mh + 1)) === 0
   if (gapless && ultu(m[b + UMIN_HIGH], m[b + UMIN_LOW], m[b + UMAX_HIGH], m[b + UMAX_LOW])) return
+  if ((m[b + VALUE_HIGH] | mh | m[b + UMIN_HIGH] | m[b + UMAX_HIGH]) === 0) {
+    meetInOneLow(m, b)
+    return
+  }
   for (let i = 0; i < 4; i++) words[i] = m[b + VALUE_LOW + i]
   for (let i = 0; i < 4; i++) words[4 + i] = m[b + UMIN_LOW + i]
   const value = wide[0]

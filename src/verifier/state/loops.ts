@@ -3,9 +3,10 @@
  * their back edges until nothing changes (the backedges of a strongly connected component in Linux 6.18).
  */
 
+import { want } from './backtrack.ts'
 import { frameInsn } from './checkpoints.ts'
 import type { Env, LoopVisit } from './env.ts'
-import { forcePrecision, KERNEL_FAULT, markWanted, want } from './precision.ts'
+import { forcePrecision, KERNEL_FAULT, markWanted } from './precision.ts'
 import { PRECISE, SCALAR, TYPE } from './registers.ts'
 import { FRAME_POINTER, isSpilled, registerBase, type State, slotBase } from './state.ts'
 

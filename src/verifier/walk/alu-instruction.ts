@@ -16,6 +16,7 @@ import {
 } from '../scalars/bounds.ts'
 import { narrowSigned, narrowSigned32 } from '../scalars/casts.ts'
 import { checkInvariants, sync, zeroExtend } from '../scalars/sync.ts'
+import { slt, ultu } from '../scalars/words.ts'
 import { EACCES, EFAULT, type Env } from '../state/env.ts'
 import { registerForRead, registerForWrite } from '../state/operands.ts'
 import { markPrecise } from '../state/precision.ts'
@@ -285,9 +286,20 @@ function known32(m: Int32Array, b: number, value: number): void {
   m[b + R.S32_MIN] = m[b + R.S32_MAX] = m[b + R.U32_MIN] = m[b + R.U32_MAX] = value
 }
 
+/** A signed number of less than 2^29, either way. */
+function isSane(low: number, high: number): boolean {
+  return high === low >> 31 && low < MAX_VARIABLE_OFFSET && low > -MAX_VARIABLE_OFFSET
+}
+
 /** The offset is small enough that sums of it cannot overflow (check_reg_sane_offset). */
 function checkSaneOffset(env: Env, bank: R.Bank, b: number, type: number): void {
   const m = bank.m
+  if (
+    isSane(m[b + R.SMIN_LOW], m[b + R.SMIN_HIGH]) &&
+    isSane(m[b + R.VALUE_LOW], m[b + R.VALUE_HIGH]) &&
+    isSane(m[b + R.OFF], m[b + R.OFF] >> 31)
+  )
+    return
   const i = b / 2
   const name = R.typeName(type)
   const value = BigInt.asIntN(64, bank.u[i + R.VALUE])
@@ -300,13 +312,17 @@ function checkSaneOffset(env: Env, bank: R.Bank, b: number, type: number): void 
   if (smin >= MAX || smin <= -MAX) env.reject(`value ${smin} makes ${name} pointer be out of bounds`)
 }
 
+function sameWords(m: Int32Array, at: number, other: number): boolean {
+  return m[at] === m[other] && m[at + 1] === m[other + 1]
+}
+
 function inconsistent(bank: R.Bank, b: number): boolean {
-  const i = b / 2
-  const smin = bank.s[i + R.SMIN]
-  const smax = bank.s[i + R.SMAX]
-  const umin = bank.u[i + R.UMIN]
-  const umax = bank.u[i + R.UMAX]
-  return smin > smax || umin > umax || (isConst(bank.m, b) && (smin !== smax || umin !== umax))
+  const m = bank.m
+  if (slt(m[b + R.SMAX_HIGH], m[b + R.SMAX_LOW], m[b + R.SMIN_HIGH], m[b + R.SMIN_LOW])) return true
+  if (ultu(m[b + R.UMAX_HIGH], m[b + R.UMAX_LOW], m[b + R.UMIN_HIGH], m[b + R.UMIN_LOW])) return true
+  return (
+    isConst(m, b) && !(sameWords(m, b + R.SMIN_LOW, b + R.SMAX_LOW) && sameWords(m, b + R.UMIN_LOW, b + R.UMAX_LOW))
+  )
 }
 
 /** Pointer (at `p` of the current frame) op scalar, into `dst` (adjust_ptr_min_max_vals). */
