@@ -225,7 +225,7 @@ export class FunctionContext {
 
   /** Operations from here on belong to the user's line that is now on the stack. */
   mark(): Emitter {
-    this.emitter.site = this.unit.siteOf(captureSite())
+    this.emitter.site = this.unit.siteOf(captureSite(here, 2))
     return this.emitter
   }
 }
@@ -280,13 +280,25 @@ function asUsage(error: unknown): unknown {
   })
 }
 
+let marked = false
+/** Runs `body`: what it calls of the builder's own methods belongs to the line that is marked already. */
+export function unmarked<T>(body: () => T): T {
+  const before = marked
+  marked = true
+  try {
+    return body()
+  } finally {
+    marked = before
+  }
+}
+
 /** The function being built, its site set to the caller's line. */
 export function here(what: string): FunctionContext {
   if (current === undefined)
     throw new UsageError('build.outside', `${what} is only possible inside a program's function`, {
       details: ['call it inside the callback of xdp(…), tracepoint(…) and so on'],
     })
-  current.mark()
+  if (!marked) current.mark()
   return current
 }
 /** The function being built, without a new site. */

@@ -43,13 +43,20 @@ function isOwn(file: string): boolean {
 
 /** Places in generated code seen before, by file and then line and column: a memo, nothing depends on its contents. */
 const memo = new Map<string, Map<number, SourceLocation | undefined>>()
-/** How many frames are looked at: nearly always the first few are enough. */
-const DEPTHS = [5, 12, 48] as const
+/** How many frames are looked at: nearly always the first few are enough, and each one costs. */
+const DEPTHS = [3, 12, 48] as const
 
 const takeSites = (_error: Error, sites: Site[]): unknown => sites
+const isOutside = (site: Site): boolean => {
+  const file = site.getFileName?.()
+  return typeof file === 'string' && file !== '' && !isOwn(file)
+}
 
-/** The innermost place of the stack that is outside the builder, as the runtime reports it (its source maps applied). */
-export function captureSite(): SourceLocation | undefined {
+/**
+ * The innermost place of the stack that is outside the builder, as the runtime reports it (its source maps applied). The stack
+ * is looked at from the caller of `below`, a function of the builder that is `frames` calls above this one.
+ */
+export function captureSite(below: unknown = captureSite, frames = 0): SourceLocation | undefined {
   const host = Error as StackHost
   if (host.captureStackTrace === undefined) return fromText(new Error().stack)
   const { prepareStackTrace, stackTraceLimit } = host
@@ -59,19 +66,16 @@ export function captureSite(): SourceLocation | undefined {
   host.prepareStackTrace = takeSites
   for (const depth of DEPTHS) {
     host.stackTraceLimit = depth
-    host.captureStackTrace(holder, captureSite)
+    host.captureStackTrace(holder, below)
     const sites = holder.stack
     if (!Array.isArray(sites)) break
-    at = (sites as Site[]).findIndex((site) => {
-      const file = site.getFileName?.()
-      return typeof file === 'string' && file !== '' && !isOwn(file)
-    })
+    at = sites.findIndex(isOutside)
     found = (sites as Site[])[at]
     if (found !== undefined || sites.length < depth) break
   }
   host.prepareStackTrace = prepareStackTrace
   // no deeper than the place: the runtime looks up every frame in source maps. Two frames are this file's own.
-  host.stackTraceLimit = found === undefined ? DEPTHS[2] : at + 3
+  host.stackTraceLimit = found === undefined ? DEPTHS[2] : at + frames + 3
   const place = found === undefined ? fromText(new Error().stack) : located(found)
   host.stackTraceLimit = stackTraceLimit
   return place
@@ -86,8 +90,12 @@ function located(site: Site): SourceLocation | undefined {
     places = new Map()
     memo.set(file, places)
   }
-  if (!places.has(key)) places.set(key, fromText(new Error().stack))
-  return places.get(key)
+  let place = places.get(key)
+  if (place === undefined && !places.has(key)) {
+    place = fromText(new Error().stack)
+    places.set(key, place)
+  }
+  return place
 }
 
 function fromText(stack: string | undefined): SourceLocation | undefined {

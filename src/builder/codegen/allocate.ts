@@ -1,6 +1,9 @@
+import { Interference } from './interference.ts'
 import { computeLiveness, endUses, RegisterSet } from './liveness.ts'
-import { eachUse, FIRST_VIRTUAL, FRAME_POINTER, type MachineFunction, type MachineInstruction } from './machine.ts'
-import { rewriteSpills } from './spill.ts'
+import { FIRST_VIRTUAL, FRAME_POINTER, type MachineFunction } from './machine.ts'
+import { MOVE, Moves } from './moves.ts'
+import { rewriteSpills, type Spilled } from './spill.ts'
+import { Worklist } from './worklist.ts'
 
 /** Machine registers that hold values: r0 to r9. */
 const COLORS = 10
@@ -8,7 +11,7 @@ const COLORS = 10
 /**
  * Chooses machine registers by iterated register coalescing (George and Appel, 1996): moves into and out of argument
  * registers vanish where the values' lives allow, values that live across calls end in r6 to r9, the rest spills to the
- * frame. Deterministic.
+ * frame. Deterministic. Afterwards `uses` and `defs` of instructions say nothing any more.
  */
 export function allocateRegisters(fn: MachineFunction): void {
   const unspillable = new Set<number>()
@@ -20,238 +23,231 @@ export function allocateRegisters(fn: MachineFunction): void {
   throw new Error(`${fn.name}: register allocation does not converge`)
 }
 
-interface Move {
-  readonly instruction: MachineInstruction
-  readonly dst: number
-  readonly src: number
-  state: 'worklist' | 'active' | 'coalesced' | 'constrained' | 'frozen'
-}
-
-function emptyLists<T>(count: number): T[][] {
-  const lists = new Array<T[]>(count)
-  for (let i = 0; i < count; i++) lists[i] = []
-  return lists
-}
+/** Where a register is: not in the function, still in the graph, taken out of it to get a color, part of another one. */
+const ABSENT = 0
+const IN_GRAPH = 1
+const SELECTED = 2
+const COALESCED = 3
 
 class Coloring {
   readonly fn: MachineFunction
   readonly unspillable: ReadonlySet<number>
   readonly count: number
-  readonly matrix: Uint32Array
-  readonly adjacency: number[][]
+  readonly graph: Interference
   readonly degree: Int32Array
   readonly weight: Float64Array
   readonly alias: Int32Array
   readonly color: Int32Array
-  readonly moveList: Move[][]
-  /** 0 absent, 1 initial or on a worklist, 2 selected, 3 coalesced. */
+  readonly moves = new Moves()
   readonly state: Uint8Array
   readonly marked: Int32Array
   marks = 0
-  worklistMoves: Move[] = []
-  simplify = new Set<number>()
-  freeze = new Set<number>()
-  spill = new Set<number>()
-  selected: number[] = []
+  readonly waiting: number[] = []
+  readonly simplify: Worklist
+  readonly freeze: Worklist
+  readonly spill: Worklist
+  readonly selected: number[] = []
 
   constructor(fn: MachineFunction, unspillable: ReadonlySet<number>) {
     this.fn = fn
     this.unspillable = unspillable
-    this.count = fn.registers
-    const rows = this.count
-    this.matrix = new Uint32Array(((rows * rows) >>> 5) + 1)
-    this.adjacency = emptyLists(rows)
-    this.degree = new Int32Array(rows)
-    this.weight = new Float64Array(rows)
-    this.alias = new Int32Array(rows).map((_, i) => i)
-    this.color = new Int32Array(rows).fill(-1)
-    this.moveList = emptyLists(rows)
-    this.state = new Uint8Array(rows)
-    this.marked = new Int32Array(rows)
+    const count = fn.registers
+    this.count = count
+    this.graph = new Interference(count)
+    this.degree = this.graph.degree
+    this.weight = new Float64Array(count)
+    this.alias = new Int32Array(count)
+    this.color = new Int32Array(count).fill(-1)
+    this.state = new Uint8Array(count)
+    this.marked = new Int32Array(count)
+    this.simplify = new Worklist(count)
+    this.freeze = new Worklist(count)
+    this.spill = new Worklist(count)
     for (let i = 0; i < COLORS; i++) {
       this.color[i] = i
       this.degree[i] = 1 << 29
     }
   }
 
-  #edge(a: number, b: number): boolean {
-    const i = a * this.count + b
-    return (this.matrix[i >>> 5] & (1 << (i & 31))) !== 0
-  }
-  #connect(a: number, b: number): void {
-    if (a === b || (a < FIRST_VIRTUAL && b < FIRST_VIRTUAL) || this.#edge(a, b)) return
-    const i = a * this.count + b
-    const j = b * this.count + a
-    this.matrix[i >>> 5] |= 1 << (i & 31)
-    this.matrix[j >>> 5] |= 1 << (j & 31)
-    if (a >= FIRST_VIRTUAL) {
-      this.adjacency[a].push(b)
-      this.degree[a]++
-    }
-    if (b >= FIRST_VIRTUAL) {
-      this.adjacency[b].push(a)
-      this.degree[b]++
-    }
-  }
-
   #build(): void {
-    const liveOut = computeLiveness(this.fn)
+    const { fn, graph, moves } = this
+    const liveness = computeLiveness(fn)
     const live = new RegisterSet(this.count)
-    let weight = 0
-    const see = (register: number): void => {
-      if (register < FIRST_VIRTUAL) return
-      this.state[register] = 1
-      this.weight[register] += weight
-    }
-    const use = (register: number): void => {
-      live.add(register)
-      see(register)
-    }
-    for (const block of this.fn.blocks) {
-      live.reset(liveOut.get(block)!)
-      weight = 8 ** Math.min(block.loopDepth, 6) / (block.cold ? 8 : 1)
-      for (const register of endUses(block)) use(register)
-      for (let i = block.code.length - 1; i >= 0; i--) {
-        const instruction = block.code[i]
-        if (instruction.isMove && instruction.src !== FRAME_POINTER) {
-          live.remove(instruction.src)
-          const move: Move = { instruction, dst: instruction.dst, src: instruction.src, state: 'worklist' }
-          this.moveList[instruction.dst].push(move)
-          this.moveList[instruction.src].push(move)
-          this.worklistMoves.push(move)
+    const { members } = live
+    for (let b = 0; b < fn.blocks.length; b++) {
+      const block = fn.blocks[b]
+      const { code } = block
+      liveness.atEnd(b, live)
+      const weight = 8 ** Math.min(block.loopDepth, 6) / (block.cold ? 8 : 1)
+      for (const register of endUses(block)) {
+        live.add(register)
+        this.#see(register, weight)
+      }
+      for (let i = code.length - 1; i >= 0; i--) {
+        const { isMove, dst, src, uses, defs } = code[i]
+        if (isMove && src !== FRAME_POINTER) {
+          live.remove(src)
+          moves.add(dst, src)
         }
-        for (const def of instruction.defs) live.add(def)
-        for (const def of instruction.defs) {
-          see(def)
-          for (let m = 0; m < live.size; m++) this.#connect(def, live.members[m])
+        for (let d = 0; d < defs.length; d++) live.add(defs[d])
+        for (let d = 0; d < defs.length; d++) {
+          const def = defs[d]
+          this.#see(def, weight)
+          for (let m = 0; m < live.size; m++) graph.join(def, members[m])
         }
-        for (const def of instruction.defs) live.remove(def)
-        eachUse(instruction, use)
+        for (let d = 0; d < defs.length; d++) live.remove(defs[d])
+        for (let u = 0; u < uses.length; u++) {
+          if (uses[u] === FRAME_POINTER) continue
+          live.add(uses[u])
+          this.#see(uses[u], weight)
+        }
       }
     }
+    moves.gather(this.count)
+    for (let move = moves.dst.length - 1; move >= 0; move--) this.waiting.push(move)
+  }
+  #see(register: number, weight: number): void {
+    if (register < FIRST_VIRTUAL) return
+    this.state[register] = IN_GRAPH
+    this.weight[register] += weight
   }
 
-  run(): number[] {
+  /** The registers that found no place; none: the function has machine registers now. */
+  run(): Spilled[] {
     this.#build()
+    const { simplify, freeze, spill } = this
     for (let n = FIRST_VIRTUAL; n < this.count; n++) {
-      if (this.state[n] === 0) continue
-      if (this.degree[n] >= COLORS) this.spill.add(n)
-      else if (this.#moveRelated(n)) this.freeze.add(n)
-      else this.simplify.add(n)
+      if (this.state[n] === ABSENT) continue
+      if (this.degree[n] >= COLORS) spill.add(n)
+      else if (this.moves.related(n)) freeze.add(n)
+      else simplify.add(n)
     }
-    this.worklistMoves.reverse()
     for (;;) {
-      if (this.simplify.size > 0) this.#simplifyOne()
-      else if (this.worklistMoves.length > 0) this.#coalesceOne()
-      else if (this.freeze.size > 0) this.#freezeOne()
-      else if (this.spill.size > 0) this.#selectSpill()
+      if (simplify.size > 0) this.#simplifyOne()
+      else if (this.waiting.length > 0) this.#coalesceOne()
+      else if (freeze.size > 0) this.#freezeOne()
+      else if (spill.size > 0) this.#selectSpill()
       else break
     }
     return this.#assign()
   }
 
-  #live(n: number): boolean {
-    return this.state[n] === 1 || n < FIRST_VIRTUAL
+  #inGraph(n: number): boolean {
+    return this.state[n] === IN_GRAPH || n < FIRST_VIRTUAL
   }
-  #nodeMoves(n: number): Move[] {
-    return this.moveList[n].filter((move) => move.state === 'worklist' || move.state === 'active')
-  }
-  #moveRelated(n: number): boolean {
-    for (const { state } of this.moveList[n]) if (state === 'worklist' || state === 'active') return true
-    return false
-  }
-  #first(set: Set<number>): number {
-    const [first] = set
-    return first
+  /**
+   * The next entry of a register that is in the graph itself, of a neighbour that is: the others are taken out. Who left the
+   * graph first gets its color later, and who was coalesced has another entry.
+   */
+  #neighbour(n: number, entry: number, before: number): number {
+    const { graph } = this
+    while (entry >= 0 && !this.#inGraph(graph.to[entry])) {
+      graph.drop(n, entry, before)
+      entry = graph.next[entry]
+    }
+    return entry
   }
 
   #simplifyOne(): void {
-    const n = this.#first(this.simplify)
+    const { graph } = this
+    const n = this.simplify.first
     this.simplify.delete(n)
     this.selected.push(n)
-    this.state[n] = 2
-    for (const m of this.adjacency[n]) if (m >= FIRST_VIRTUAL && this.state[m] === 1) this.#decrement(m)
+    this.state[n] = SELECTED
+    for (let e = graph.first[n]; e >= 0; e = graph.next[e]) {
+      const m = graph.to[e]
+      if (m >= FIRST_VIRTUAL && this.state[m] === IN_GRAPH) this.#decrement(m)
+    }
   }
   #decrement(m: number): void {
-    const d = this.degree[m]--
-    if (d !== COLORS) return
-    this.#enableMoves(m)
-    for (const other of this.adjacency[m]) if (this.#live(other)) this.#enableMoves(other)
+    if (this.degree[m]-- !== COLORS) return
+    const { graph } = this
+    this.moves.wake(m, this.waiting)
+    for (let e = this.#neighbour(m, graph.first[m], -1); e >= 0; e = this.#neighbour(m, graph.next[e], e))
+      this.moves.wake(graph.to[e], this.waiting)
     this.spill.delete(m)
-    if (this.#moveRelated(m)) this.freeze.add(m)
+    if (this.moves.related(m)) this.freeze.add(m)
     else this.simplify.add(m)
   }
-  #enableMoves(n: number): void {
-    for (const move of this.moveList[n])
-      if (move.state === 'active') {
-        move.state = 'worklist'
-        this.worklistMoves.push(move)
-      }
-  }
   #find(n: number): number {
-    while (this.state[n] === 3) n = this.alias[n]
-    return n
+    if (this.state[n] !== COALESCED) return n
+    let root = this.alias[n]
+    while (this.state[root] === COALESCED) root = this.alias[root]
+    while (n !== root) {
+      const next = this.alias[n]
+      this.alias[n] = root
+      n = next
+    }
+    return root
   }
   #addWork(n: number): void {
-    if (n >= FIRST_VIRTUAL && this.degree[n] < COLORS && !this.#moveRelated(n)) {
+    if (n >= FIRST_VIRTUAL && this.degree[n] < COLORS && !this.moves.related(n)) {
       this.freeze.delete(n)
       this.simplify.add(n)
     }
   }
   #coalesceOne(): void {
-    const move = this.worklistMoves.pop()!
-    if (move.state !== 'worklist') return
-    const x = this.#find(move.dst)
-    const y = this.#find(move.src)
+    const { moves } = this
+    const move = this.waiting.pop()!
+    if (moves.stateOf(move) !== MOVE.waiting) return
+    const x = this.#find(moves.dst[move])
+    const y = this.#find(moves.src[move])
     const [u, v] = y < FIRST_VIRTUAL ? [y, x] : [x, y]
     if (u === v) {
-      move.state = 'coalesced'
+      moves.decide(move, MOVE.coalesced, u, v)
       this.#addWork(u)
       return
     }
-    if (v < FIRST_VIRTUAL || this.#edge(u, v)) {
-      move.state = 'constrained'
+    if (v < FIRST_VIRTUAL || this.graph.joined(u, v)) {
+      moves.decide(move, MOVE.constrained, u, v)
       this.#addWork(u)
       this.#addWork(v)
       return
     }
     const safe = u < FIRST_VIRTUAL ? this.#georgeSafe(u, v) : this.#briggsSafe(u, v)
     if (safe) {
-      move.state = 'coalesced'
+      moves.decide(move, MOVE.coalesced, u, v)
       this.#combine(u, v)
       this.#addWork(u)
-    } else move.state = 'active'
+    } else moves.block(move)
   }
   #georgeSafe(u: number, v: number): boolean {
-    for (const t of this.adjacency[v]) {
-      if (!this.#live(t)) continue
-      if (t < FIRST_VIRTUAL || this.degree[t] < COLORS || this.#edge(t, u)) continue
-      return false
+    const { graph } = this
+    for (let e = this.#neighbour(v, graph.first[v], -1); e >= 0; e = this.#neighbour(v, graph.next[e], e)) {
+      const t = graph.to[e]
+      if (t >= FIRST_VIRTUAL && this.degree[t] >= COLORS && !graph.joined(t, u)) return false
     }
     return true
   }
   #briggsSafe(u: number, v: number): boolean {
-    let significant = 0
     const mark = ++this.marks
-    for (const list of [this.adjacency[u], this.adjacency[v]])
-      for (const t of list) {
-        if (this.marked[t] === mark || !this.#live(t)) continue
-        this.marked[t] = mark
-        if (this.degree[t] >= COLORS && ++significant >= COLORS) return false
-      }
-    return true
+    const significant = this.#significant(u, mark, 0)
+    return significant < COLORS && this.#significant(v, mark, significant) < COLORS
+  }
+  /** Counts the neighbours with too many neighbours of their own, up to COLORS; each once for a mark. */
+  #significant(n: number, mark: number, significant: number): number {
+    const { graph } = this
+    for (let e = this.#neighbour(n, graph.first[n], -1); e >= 0; e = this.#neighbour(n, graph.next[e], e)) {
+      const t = graph.to[e]
+      if (this.marked[t] === mark) continue
+      this.marked[t] = mark
+      if (this.degree[t] >= COLORS && ++significant >= COLORS) return significant
+    }
+    return significant
   }
   #combine(u: number, v: number): void {
+    const { graph } = this
     this.freeze.delete(v)
     this.spill.delete(v)
-    this.state[v] = 3
+    this.state[v] = COALESCED
     this.alias[v] = u
     this.weight[u] += this.weight[v]
-    for (const move of this.moveList[v]) this.moveList[u].push(move)
-    this.#enableMoves(v)
-    for (const t of this.adjacency[v]) {
-      if (!this.#live(t)) continue
-      this.#connect(t, u)
+    this.moves.wake(v, this.waiting)
+    this.moves.merge(u, v)
+    for (let e = graph.first[v]; e >= 0; e = graph.next[e]) {
+      const t = graph.to[e]
+      if (!this.#inGraph(t)) continue
+      graph.join(t, u)
       if (t >= FIRST_VIRTUAL) this.#decrement(t)
     }
     if (u >= FIRST_VIRTUAL && this.degree[u] >= COLORS && this.freeze.has(u)) {
@@ -260,81 +256,86 @@ class Coloring {
     }
   }
   #freezeOne(): void {
-    const n = this.#first(this.freeze)
+    const n = this.freeze.first
     this.freeze.delete(n)
     this.simplify.add(n)
     this.#freezeMoves(n)
   }
   #freezeMoves(n: number): void {
-    for (const move of this.#nodeMoves(n)) {
-      const other = this.#find(move.dst) === this.#find(n) ? this.#find(move.src) : this.#find(move.dst)
-      move.state = 'frozen'
-      if (other >= FIRST_VIRTUAL && !this.#moveRelated(other) && this.degree[other] < COLORS) {
+    const { moves } = this
+    for (const move of moves.openOf(n)) {
+      const dst = this.#find(moves.dst[move])
+      const src = this.#find(moves.src[move])
+      const other = dst === this.#find(n) ? src : dst
+      moves.decide(move, MOVE.frozen, dst, src)
+      if (other >= FIRST_VIRTUAL && !moves.related(other) && this.degree[other] < COLORS) {
         this.freeze.delete(other)
         this.simplify.add(other)
       }
     }
   }
   #selectSpill(): void {
+    const { spill } = this
     let best = -1
     let cost = Number.POSITIVE_INFINITY
-    for (const n of this.spill) {
+    for (let n = spill.first; n >= 0; n = spill.after(n)) {
       const own = this.unspillable.has(n) ? 1e30 : this.weight[n] / this.degree[n]
       if (own < cost || best < 0) {
         best = n
         cost = own
       }
     }
-    this.spill.delete(best)
+    spill.delete(best)
     this.simplify.add(best)
     this.#freezeMoves(best)
   }
 
-  #assign(): number[] {
-    const spilled: number[] = []
+  #assign(): Spilled[] {
+    const { graph, moves, color } = this
+    const lost = new Set<number>()
     for (let i = this.selected.length - 1; i >= 0; i--) {
       const n = this.selected[i]
       let taken = 0
-      for (const m of this.adjacency[n]) {
-        const root = this.#find(m)
-        if (this.color[root] >= 0) taken |= 1 << this.color[root]
+      for (let e = graph.first[n]; e >= 0; e = graph.next[e]) {
+        const c = color[this.#find(graph.to[e])]
+        if (c >= 0) taken |= 1 << c
       }
       let choice = -1
-      for (const move of this.moveList[n]) {
-        const other = this.#find(this.#find(move.dst) === n ? move.src : move.dst)
-        const c = this.color[other]
+      for (let e = moves.firstOf(n); e >= 0; e = moves.after(e)) {
+        const dst = this.#find(moves.dst[e >> 1])
+        const c = color[dst === n ? this.#find(moves.src[e >> 1]) : dst]
         if (c >= 0 && (taken & (1 << c)) === 0) {
           choice = c
           break
         }
       }
       for (let c = 0; choice < 0 && c < COLORS; c++) if ((taken & (1 << c)) === 0) choice = c
-      if (choice < 0) spilled.push(n)
-      this.color[n] = choice
+      if (choice < 0) lost.add(n)
+      color[n] = choice
     }
-    if (spilled.length > 0) {
-      const lost = new Set(spilled)
-      const all: number[] = []
-      for (let n = FIRST_VIRTUAL; n < this.count; n++) if (this.state[n] !== 0 && lost.has(this.#find(n))) all.push(n)
-      return all.map((n) => n * 1e7 + this.#find(n))
+    if (lost.size > 0) {
+      const all: Spilled[] = []
+      for (let n = FIRST_VIRTUAL; n < this.count; n++) {
+        const root = this.#find(n)
+        if (this.state[n] !== ABSENT && lost.has(root)) all.push({ register: n, root })
+      }
+      return all
     }
-    const map = (register: number): number => (register >= FIRST_VIRTUAL ? this.color[this.#find(register)] : register)
     for (const block of this.fn.blocks) {
       for (const instruction of block.code) {
-        instruction.dst = map(instruction.dst)
-        instruction.src = map(instruction.src)
-        // whoever makes instructions gives each its own lists
-        const { uses, defs } = instruction
-        for (let i = 0; i < uses.length; i++) uses[i] = map(uses[i])
-        for (let i = 0; i < defs.length; i++) defs[i] = map(defs[i])
+        instruction.dst = this.#machine(instruction.dst)
+        instruction.src = this.#machine(instruction.src)
       }
       block.code = block.code.filter((it) => !(it.isMove && it.dst === it.src))
       const { end } = block
       if (end.op === 'branch') {
-        end.a = map(end.a)
-        if (end.b >= 0) end.b = map(end.b)
+        end.a = this.#machine(end.a)
+        if (end.b >= 0) end.b = this.#machine(end.b)
       }
     }
     return []
+  }
+  #machine(register: number): number {
+    return register >= FIRST_VIRTUAL ? this.color[this.#find(register)] : register
   }
 }

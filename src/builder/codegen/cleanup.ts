@@ -1,17 +1,9 @@
-import type { MachineBlock, MachineFunction } from './machine.ts'
-import { successors } from './machine.ts'
+import { type MachineBlock, type MachineFunction, numberBlocks } from './machine.ts'
 
 /** Removes unreachable blocks, jumps over blocks without code, and joins blocks with one way in. */
 export function cleanGraph(fn: MachineFunction): void {
   const entry = fn.blocks[0]
-  const finalTarget = (block: MachineBlock): MachineBlock => {
-    const seen = new Set<MachineBlock>()
-    while (block.code.length === 0 && block.end.op === 'jump' && !seen.has(block)) {
-      seen.add(block)
-      block = block.end.to
-    }
-    return block
-  }
+  numberBlocks(fn)
   for (const block of fn.blocks) {
     const { end } = block
     if (end.op === 'jump') end.to = finalTarget(end.to)
@@ -21,33 +13,45 @@ export function cleanGraph(fn: MachineFunction): void {
       if (end.yes === end.no) block.end = { op: 'jump', to: end.yes }
     }
   }
-  const reached = new Set<MachineBlock>([entry])
+  // how many ways lead into each block; none: it is not reached
+  const ways = new Int32Array(fn.blocks.length)
+  const reached = new Uint8Array(fn.blocks.length)
+  reached[0] = 1
   const work = [entry]
-  const ways = new Map<MachineBlock, number>()
-  for (let block = work.pop(); block !== undefined; block = work.pop())
-    for (const next of successors(block)) {
-      ways.set(next, (ways.get(next) ?? 0) + 1)
-      if (!reached.has(next)) {
-        reached.add(next)
-        work.push(next)
-      }
-    }
-  fn.blocks = fn.blocks.filter((block) => reached.has(block))
-  const gone = new Set<MachineBlock>()
-  for (const block of fn.blocks) {
-    if (gone.has(block)) continue
-    while (
-      block.end.op === 'jump' &&
-      block.end.to !== entry &&
-      block.end.to !== block &&
-      ways.get(block.end.to) === 1
-    ) {
-      const next = block.end.to
-      if (next.cold && !block.cold) break
-      block.code.push(...next.code)
-      block.end = next.end
-      gone.add(next)
+  const reach = (block: MachineBlock): void => {
+    ways[block.at]++
+    if (reached[block.at] !== 0) return
+    reached[block.at] = 1
+    work.push(block)
+  }
+  for (let block = work.pop(); block !== undefined; block = work.pop()) {
+    const { end } = block
+    if (end.op === 'jump') reach(end.to)
+    else if (end.op === 'branch') {
+      reach(end.yes)
+      reach(end.no)
     }
   }
-  fn.blocks = fn.blocks.filter((block) => !gone.has(block))
+  for (const block of fn.blocks) {
+    if (reached[block.at] === 0) continue
+    while (block.end.op === 'jump') {
+      const next: MachineBlock = block.end.to
+      if (next === entry || next === block || ways[next.at] !== 1 || (next.cold && !block.cold)) break
+      for (const instruction of next.code) block.code.push(instruction)
+      block.end = next.end
+      reached[next.at] = 0
+    }
+  }
+  fn.blocks = fn.blocks.filter((block) => reached[block.at] !== 0)
+}
+
+/** Where a jump to this block ends up. */
+function finalTarget(block: MachineBlock): MachineBlock {
+  if (block.code.length > 0 || block.end.op !== 'jump') return block
+  const seen = new Set<MachineBlock>()
+  while (block.code.length === 0 && block.end.op === 'jump' && !seen.has(block)) {
+    seen.add(block)
+    block = block.end.to
+  }
+  return block
 }

@@ -32,29 +32,60 @@ const OPPOSITE: Record<Exclude<Comparison, 'set'>, Comparison> = {
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
-type Line =
-  | { readonly kind: 'code'; readonly it: MachineInstruction }
-  | {
-      readonly kind: 'jump'
-      readonly opcode: number
-      readonly dst: number
-      readonly src: number
-      readonly imm: number
-      to: MachineBlock
-      readonly site: number
-    }
-  | { readonly kind: 'exit'; readonly site: number }
+/** A jump before it is known how far. */
+interface JumpLine {
+  readonly opcode: number
+  readonly dst: number
+  readonly src: number
+  readonly imm: number
+  readonly to: MachineBlock
+  readonly site: number
+}
+interface ExitLine {
+  readonly exit: true
+  readonly site: number
+}
+type Line = MachineInstruction | JumpLine | ExitLine
 
-function lineKey(line: Line): string {
-  if (line.kind === 'exit') return 'exit'
-  if (line.kind === 'jump') return `j${line.opcode},${line.dst},${line.src},${line.imm},${line.to.id}`
-  const { it } = line
-  const plain = `${it.opcode},${it.dst},${it.src},${it.offset},${it.imm}`
-  if (it.imm64 === undefined && it.slot === undefined && it.reference === undefined && it.core === undefined)
-    return plain
-  return `${plain},${it.imm64 ?? ''},${it.slot?.id ?? ''},${it.reference ? JSON.stringify(it.reference) : ''},${
-    it.core ? JSON.stringify(it.core) : ''
-  }`
+const isExit = (line: Line): line is ExitLine => 'exit' in line
+const isJump = (line: Line): line is JumpLine => 'to' in line
+
+/** Whether two lines do the same, and only their places in the source differ. */
+function sameLine(a: Line, b: Line): boolean {
+  if (isExit(a) || isExit(b)) return isExit(a) && isExit(b)
+  if (a.opcode !== b.opcode || a.dst !== b.dst || a.src !== b.src || a.imm !== b.imm) return false
+  if (isJump(a) || isJump(b)) return isJump(a) && isJump(b) && a.to.id === b.to.id
+  return (
+    a.offset === b.offset &&
+    a.imm64 === b.imm64 &&
+    a.slot?.id === b.slot?.id &&
+    (a.reference === b.reference || JSON.stringify(a.reference) === JSON.stringify(b.reference)) &&
+    (a.core === b.core || JSON.stringify(a.core) === JSON.stringify(b.core))
+  )
+}
+/** The same for lines that do the same. */
+const hashOf = (line: Line): number =>
+  isExit(line) ? -1 : ((line.opcode * 31 + line.dst) * 31 + line.src) * 31 + (line.imm & 0xffff)
+
+/** Lines in their order, found again by what they do. */
+class Lines {
+  readonly all: Line[] = []
+  readonly #places = new Map<number, number[]>()
+
+  add(line: Line): void {
+    const hash = hashOf(line)
+    const places = this.#places.get(hash)
+    if (places === undefined) this.#places.set(hash, [this.all.length])
+    else places.push(this.all.length)
+    this.all.push(line)
+  }
+  /** Where these lines stand already, the first place. */
+  find(lines: readonly Line[]): number | undefined {
+    const { all } = this
+    return this.#places
+      .get(hashOf(lines[0]))
+      ?.find((at) => at + lines.length <= all.length && lines.every((line, k) => sameLine(line, all[at + k])))
+  }
 }
 
 /** Lays the blocks out (main path first, early returns behind, equal endings shared) and makes instructions. */
@@ -65,68 +96,41 @@ export function emitInstructions(
   const { offsets, sizeBytes } = layoutFrame(fn, sourceOf)
   fn.frameBytes = sizeBytes
   const order = [...fn.blocks.filter((b) => !b.cold), ...fn.blocks.filter((b) => b.cold)]
-  const lines: Line[] = []
+  const known = new Lines()
+  const lines = known.all
   const places = new Map<MachineBlock, number>()
-  const index = new Map<string, number[]>()
-  const allKeys: string[] = []
   let falls = false
-  order.forEach((block, i) => {
+  for (let i = 0; i < order.length; i++) {
+    const block = order[i]
     const next: MachineBlock | undefined = order[i + 1]
-    const own: Line[] = block.code.map((it) => ({ kind: 'code', it }))
-    const { end } = block
-    const jump = (opcode: number, to: MachineBlock, site: number, dst = 0, src = 0, imm = 0): void => {
-      own.push({ kind: 'jump', opcode, dst, src, imm, to, site })
-    }
-    let fallsThrough = false
-    if (end.op === 'exit') own.push({ kind: 'exit', site: end.site })
-    else if (end.op === 'jump') {
-      const site = block.code.at(-1)?.site ?? -1
-      if (end.to === next) fallsThrough = true
-      else jump(CLASS.jmp | JMP.ja, end.to, site)
-    } else {
-      const unit = end.wide ? CLASS.jmp : CLASS.jmp32
-      const source = end.b >= 0 ? SOURCE.x : SOURCE.k
-      const src = Math.max(end.b, 0)
-      if (end.yes === next && end.cmp !== 'set') {
-        jump(unit | source | JUMPS[OPPOSITE[end.cmp]], end.no, end.site, end.a, src, end.imm)
-        fallsThrough = true
-      } else {
-        jump(unit | source | JUMPS[end.cmp], end.yes, end.site, end.a, src, end.imm)
-        if (end.no === next) fallsThrough = true
-        else jump(CLASS.jmp | JMP.ja, end.no, end.site)
-      }
-    }
-    const keys = own.map(lineKey)
+    const ending = endLines(block, next)
+    const fallsThrough =
+      block.end.op !== 'exit' && (ending.length === 0 || (block.end.op === 'branch' && ending.length === 1))
     if (!fallsThrough && !falls && i > 0) {
-      const found = (index.get(keys[0]) ?? []).find((at) => keys.every((key, k) => allKeys[at + k] === key))
+      const found = known.find([...block.code, ...ending])
       if (found !== undefined) {
         places.set(block, found)
-        return
+        continue
       }
     }
     places.set(block, lines.length)
-    own.forEach((line, k) => {
-      const at = index.get(keys[k])
-      if (at === undefined) index.set(keys[k], [lines.length])
-      else at.push(lines.length)
-      lines.push(line)
-      allKeys.push(keys[k])
-    })
+    for (const line of block.code) known.add(line)
+    for (const line of ending) known.add(line)
     falls = fallsThrough
-  })
+  }
 
   const labels = new Map<number, string>()
   for (const line of lines)
-    if (line.kind === 'jump') {
+    if (isJump(line)) {
       const at = places.get(line.to)!
       if (!labels.has(at)) labels.set(at, `L${labels.size}`)
     }
   const out = lines.map((line, i): Instruction => {
     const label = i === 0 ? fn.name : labels.get(i)
     const named = label === undefined ? {} : i === 0 ? { label, functionStart: true } : { label }
-    if (line.kind === 'exit')
+    if (isExit(line))
       return { opcode: CLASS.jmp | JMP.exit, dst: 0, src: 0, offset: 0, imm: 0, source: sourceOf(line.site), ...named }
-    if (line.kind === 'jump') {
+    if (isJump(line)) {
       const at = places.get(line.to)!
       return {
         opcode: line.opcode,
@@ -139,7 +143,7 @@ export function emitInstructions(
         ...named,
       }
     }
-    const { it } = line
+    const it: MachineInstruction = line
     const frame = it.slot === undefined ? 0 : offsets.get(it.slot)!
     const isAdd = it.slot !== undefined && (it.opcode & 7) === CLASS.alu64
     if (it.dst > FRAME_POINTER || it.src > FRAME_POINTER) throw new Error(`${fn.name}: unallocated register`)
@@ -163,4 +167,26 @@ export function emitInstructions(
   for (let i = 0; first !== undefined && i < out.length && out[i].source === undefined; i++)
     out[i] = { ...out[i], source: first }
   return out
+}
+
+/** The jumps that end a block which `next` follows; a block with fewer than it needs goes on there. */
+function endLines(block: MachineBlock, next: MachineBlock | undefined): Line[] {
+  const { end } = block
+  const jump = (opcode: number, to: MachineBlock, site: number, dst = 0, src = 0, imm = 0): JumpLine => ({
+    opcode,
+    dst,
+    src,
+    imm,
+    to,
+    site,
+  })
+  if (end.op === 'exit') return [{ exit: true, site: end.site }]
+  if (end.op === 'jump') return end.to === next ? [] : [jump(CLASS.jmp | JMP.ja, end.to, block.code.at(-1)?.site ?? -1)]
+  const unit = end.wide ? CLASS.jmp : CLASS.jmp32
+  const source = end.b >= 0 ? SOURCE.x : SOURCE.k
+  const src = Math.max(end.b, 0)
+  if (end.yes === next && end.cmp !== 'set')
+    return [jump(unit | source | JUMPS[OPPOSITE[end.cmp]], end.no, end.site, end.a, src, end.imm)]
+  const taken = jump(unit | source | JUMPS[end.cmp], end.yes, end.site, end.a, src, end.imm)
+  return end.no === next ? [taken] : [taken, jump(CLASS.jmp | JMP.ja, end.no, end.site)]
 }

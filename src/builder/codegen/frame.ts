@@ -1,7 +1,7 @@
 import type { SourceLocation } from '../../asm/index.ts'
 import { UsageError } from '../../errors/index.ts'
 import type { StackSlot } from '../ir/ops.ts'
-import { type MachineFunction, successors } from './machine.ts'
+import { flowOf, type MachineFunction } from './machine.ts'
 
 /** The kernel's limit for one frame (MAX_BPF_STACK). */
 export const STACK_BYTES = 512
@@ -100,34 +100,38 @@ function conflicts(fn: MachineFunction, order: readonly StackSlot[]): (a: number
   const number = new Map(order.map((slot, i) => [slot, i]))
   const words = (order.length + 31) >>> 5
   const { blocks } = fn
-  const rows = (): Uint32Array[] => blocks.map(() => new Uint32Array(words))
+  // one row of words a block
+  const rows = (): Uint32Array => new Uint32Array(blocks.length * words)
   const [accessed, before, after] = [rows(), rows(), rows()]
-  blocks.forEach((block, b) => {
-    for (const { slot } of block.code)
+  for (let b = 0; b < blocks.length; b++)
+    for (const { slot } of blocks[b].code)
       if (slot !== undefined) {
         const s = number.get(slot)!
-        accessed[b][s >>> 5] |= 1 << (s & 31)
+        accessed[b * words + (s >>> 5)] |= 1 << (s & 31)
       }
-  })
-  const index = new Map(blocks.map((block, i) => [block, i]))
-  const next = blocks.map((block) => successors(block).map((it) => index.get(it)!))
-  const merge = (to: Uint32Array, one: Uint32Array, two: Uint32Array): boolean => {
+  const { next, isHead } = flowOf(fn)
+  const merge = (into: Uint32Array, to: number, one: Uint32Array, from: number): boolean => {
     let changed = false
     for (let w = 0; w < words; w++) {
-      const value = (to[w] | one[w] | two[w]) >>> 0
-      if (value !== to[w]) {
-        to[w] = value
-        changed = true
-      }
+      const value = (into[to * words + w] | one[from * words + w] | accessed[from * words + w]) >>> 0
+      if (value === into[to * words + w]) continue
+      into[to * words + w] = value
+      changed = true
     }
     return changed
   }
-  for (let changed = true; changed; ) {
-    changed = false
-    for (let b = 0; b < blocks.length; b++)
-      for (const to of next[b]) if (merge(before[to], before[b], accessed[b])) changed = true
-    for (let b = blocks.length - 1; b >= 0; b--)
-      for (const to of next[b]) if (merge(after[b], after[to], accessed[to])) changed = true
+  // one way is enough but for loops: a block that control comes back to
+  for (let again = true; again; ) {
+    again = false
+    for (let e = 0; e < next.length; e++) {
+      const to = next[e]
+      if (to >= 0 && merge(before, to, before, e >> 1) && to <= e >> 1) again = true
+    }
+  }
+  for (let again = true; again; ) {
+    again = false
+    for (let e = next.length - 1; e >= 0; e--)
+      if (next[e] >= 0 && merge(after, e >> 1, after, next[e]) && isHead[e >> 1] !== 0) again = true
   }
   // one row of words a slot
   const together = new Uint32Array(order.length * words)
@@ -140,42 +144,50 @@ function conflicts(fn: MachineFunction, order: readonly StackSlot[]): (a: number
     if (s !== undefined) for (let other = 0; other < order.length; other++) join(s, other)
   }
   const END = Number.MAX_SAFE_INTEGER
-  const bit = (set: Uint32Array, s: number): boolean => (set[s >>> 5] & (1 << (s & 31))) !== 0
-  blocks.forEach((block, b) => {
-    const into = before[b]
-    const out = after[b]
-    const own = accessed[b]
+  // slots that the block accesses and their ranges there, in the order of their first access
+  const list: number[] = []
+  const starts = new Int32Array(order.length)
+  const ends = new Float64Array(order.length)
+  const seen = new Int32Array(order.length).fill(-1)
+  for (let b = 0; b < blocks.length; b++) {
+    const row = b * words
     // what is in use before and behind the block is in use all through it: with all others of the block
     for (let w = 0; w < words; w++)
-      for (let bits = into[w] & out[w]; bits !== 0; bits &= bits - 1) {
+      for (let bits = before[row + w] & after[row + w]; bits !== 0; bits &= bits - 1) {
         const s = 32 * w + 31 - Math.clz32(bits & -bits)
         for (let v = 0; v < words; v++) {
-          const others = (into[v] & out[v]) | own[v]
-          together[s * words + v] |= others
-          for (let rest = own[v]; rest !== 0; rest &= rest - 1) {
+          const own = accessed[row + v]
+          together[s * words + v] |= (before[row + v] & after[row + v]) | own
+          for (let rest = own; rest !== 0; rest &= rest - 1) {
             const o = 32 * v + 31 - Math.clz32(rest & -rest)
             together[o * words + (s >>> 5)] |= 1 << (s & 31)
           }
         }
       }
-    const ranges = new Map<number, [number, number]>()
-    const { code } = block
-    code.forEach(({ slot }, i) => {
-      if (slot === undefined) return
+    list.length = 0
+    const { code } = blocks[b]
+    for (let i = 0; i < code.length; i++) {
+      const { slot } = code[i]
+      if (slot === undefined) continue
       const s = number.get(slot)!
-      if (bit(into, s) && bit(out, s)) return
-      const range = ranges.get(s)
-      if (range === undefined) ranges.set(s, [bit(into, s) ? -1 : i, bit(out, s) ? END : i])
-      else range[1] = Math.max(range[1], i)
-    })
-    // an argument's address is made just before its call: a slot lives until the next call, or the block's end
-    for (const range of ranges.values()) while (range[1] < code.length - 1 && code[range[1]].opcode !== CALL) range[1]++
-    const list = [...ranges]
-    for (const [i, [a, [from, to]]] of list.entries())
-      for (let j = 0; j < i; j++) {
-        const [other, [start, end]] = list[j]
-        if (from <= end && start <= to) join(a, other)
+      const bit = 1 << (s & 31)
+      const isBefore = (before[row + (s >>> 5)] & bit) !== 0
+      const isAfter = (after[row + (s >>> 5)] & bit) !== 0
+      if (isBefore && isAfter) continue
+      if (seen[s] === b) {
+        ends[s] = Math.max(ends[s], i)
+        continue
       }
-  })
+      seen[s] = b
+      list.push(s)
+      starts[s] = isBefore ? -1 : i
+      ends[s] = isAfter ? END : i
+    }
+    // an argument's address is made just before its call: a slot lives until the next call, or the block's end
+    for (const s of list) while (ends[s] < code.length - 1 && code[ends[s]].opcode !== CALL) ends[s]++
+    for (let i = 0; i < list.length; i++)
+      for (let j = 0; j < i; j++)
+        if (starts[list[j]] <= ends[list[i]] && starts[list[i]] <= ends[list[j]]) join(list[i], list[j])
+  }
   return (a, b) => (together[a * words + (b >>> 5)] & (1 << (b & 31))) !== 0
 }

@@ -1,4 +1,4 @@
-import { eachUse, type MachineBlock, type MachineFunction, successors } from './machine.ts'
+import { FRAME_POINTER, flowOf, type MachineBlock, type MachineFunction, type MachineInstruction } from './machine.ts'
 
 /** A set of small numbers: constant-time changes, iteration over its members only. */
 export class RegisterSet {
@@ -14,133 +14,164 @@ export class RegisterSet {
     return at < this.size && this.members[at] === register
   }
   add(register: number): void {
-    if (this.has(register)) return
+    const at = this.#place[register]
+    if (at < this.size && this.members[at] === register) return
     this.#place[register] = this.size
     this.members[this.size++] = register
   }
   remove(register: number): void {
-    if (!this.has(register)) return
     const at = this.#place[register]
+    if (at >= this.size || this.members[at] !== register) return
     const last = this.members[--this.size]
     this.members[at] = last
     this.#place[last] = at
   }
-  /** Becomes exactly these. */
-  reset(registers: Iterable<number>): void {
-    this.size = 0
-    for (const register of registers) this.add(register)
+}
+
+const RETURNED: readonly number[] = [0]
+const NOTHING: readonly number[] = []
+/** Registers that a block's end reads. */
+export function endUses(block: MachineBlock): readonly number[] {
+  const { end } = block
+  if (end.op === 'exit') return RETURNED
+  if (end.op === 'branch') return end.b >= 0 ? [end.a, end.b] : [end.a]
+  return NOTHING
+}
+
+/** Which registers are live at the end of each block. */
+export class Liveness {
+  /** Registers that are read in blocks where they are not written before: the others live in one block each. */
+  readonly crossing: readonly number[]
+  /** Their numbers in `crossing`, -1 for the others. */
+  readonly #number: Int32Array
+  /** A row of bits a block, over `crossing`. */
+  readonly #out: Uint32Array
+  readonly #words: number
+
+  constructor(crossing: readonly number[], number: Int32Array, out: Uint32Array, words: number) {
+    this.crossing = crossing
+    this.#number = number
+    this.#out = out
+    this.#words = words
+  }
+  crosses(register: number): boolean {
+    return this.#number[register] >= 0
+  }
+  /** `live` becomes exactly what is live at the end of the block at this place. */
+  atEnd(block: number, live: RegisterSet): void {
+    live.size = 0
+    const row = block * this.#words
+    for (let w = 0; w < this.#words; w++)
+      for (let bits = this.#out[row + w]; bits !== 0; bits &= bits - 1)
+        live.add(this.crossing[32 * w + 31 - Math.clz32(bits & -bits)])
   }
 }
 
-/** Registers that a block's end reads. */
-export function endUses(block: MachineBlock): number[] {
-  const { end } = block
-  if (end.op === 'exit') return [0]
-  if (end.op === 'branch') return end.b >= 0 ? [end.a, end.b] : [end.a]
-  return []
-}
-
-/**
- * Which registers are live at the end of each block. Only registers that cross a block's border take part in the
- * fixpoint; most temporaries do not.
- */
-export function computeLiveness(fn: MachineFunction): Map<MachineBlock, readonly number[]> {
+/** Only registers that cross a block's border take part in the fixpoint; most temporaries do not. Numbers the blocks. */
+export function computeLiveness(fn: MachineFunction): Liveness {
+  const { blocks } = fn
   const number = new Int32Array(fn.registers).fill(-1)
   const crossing: number[] = []
-  const { blocks } = fn
-  const exposed: number[][] = []
-  const killed: number[][] = []
+  // what each block reads before it writes it, and what it writes: one list behind the other
+  const exposed: number[] = []
+  const killed: number[] = []
+  const exposedEnd = new Int32Array(blocks.length)
+  const killedEnd = new Int32Array(blocks.length)
   const defined = new Int32Array(fn.registers).fill(-1)
   const seen = new Int32Array(fn.registers).fill(-1)
-  blocks.forEach((block, b) => {
-    const up: number[] = []
-    const kill: number[] = []
-    const use = (register: number): void => {
-      if (defined[register] === b || seen[register] === b) return
-      seen[register] = b
-      up.push(register)
-      if (number[register] < 0) number[register] = crossing.push(register) - 1
+  let b = 0
+  const use = (register: number): void => {
+    if (defined[register] === b || seen[register] === b) return
+    seen[register] = b
+    exposed.push(register)
+    if (number[register] < 0) number[register] = crossing.push(register) - 1
+  }
+  for (; b < blocks.length; b++) {
+    const block = blocks[b]
+    const { code } = block
+    for (let i = 0; i < code.length; i++) {
+      const { uses, defs } = code[i]
+      for (let u = 0; u < uses.length; u++) if (uses[u] !== FRAME_POINTER) use(uses[u])
+      for (let d = 0; d < defs.length; d++) {
+        const def = defs[d]
+        if (defined[def] === b) continue
+        defined[def] = b
+        killed.push(def)
+      }
     }
-    for (const instruction of block.code) {
-      eachUse(instruction, use)
-      for (const def of instruction.defs)
-        if (defined[def] !== b) {
-          defined[def] = b
-          kill.push(def)
-        }
-    }
-    for (const register of endUses(block)) use(register)
-    exposed.push(up)
-    killed.push(kill)
-  })
+    const last = endUses(block)
+    for (let u = 0; u < last.length; u++) use(last[u])
+    exposedEnd[b] = exposed.length
+    killedEnd[b] = killed.length
+  }
   const words = (crossing.length + 31) >>> 5
   // one row of words a block
-  const rows = (): Uint32Array => new Uint32Array(blocks.length * words)
-  const [liveIn, liveOut, keep] = [rows(), rows(), rows()]
-  keep.fill(0xffff_ffff)
-  const index = new Map(blocks.map((block, i) => [block, i]))
-  const next = blocks.map((block) => successors(block).map((it) => index.get(it)!))
-  blocks.forEach((_, b) => {
+  const liveIn = new Uint32Array(blocks.length * words)
+  const liveOut = new Uint32Array(blocks.length * words)
+  const keep = new Uint32Array(blocks.length * words).fill(0xffff_ffff)
+  for (let b = 0, k = 0, e = 0; b < blocks.length; b++) {
     const row = b * words
-    for (const register of killed[b]) {
-      const n = number[register]
+    for (; k < killedEnd[b]; k++) {
+      const n = number[killed[k]]
       if (n >= 0) keep[row + (n >>> 5)] &= ~(1 << (n & 31))
     }
-    for (const register of exposed[b]) {
-      const n = number[register]
+    for (; e < exposedEnd[b]; e++) {
+      const n = number[exposed[e]]
       liveIn[row + (n >>> 5)] |= 1 << (n & 31)
     }
-  })
-  for (let changed = true; changed; ) {
-    changed = false
+  }
+  const { next, isHead } = flowOf(fn)
+  // backwards: what a block needs is known to all before it, but for those that jump back to it
+  for (let again = true; again; ) {
+    again = false
     for (let b = blocks.length - 1; b >= 0; b--) {
       const row = b * words
-      for (const to of next[b]) {
-        const their = to * words
+      for (let e = 2 * b; e < 2 * b + 2; e++) {
+        if (next[e] < 0) continue
+        const their = next[e] * words
         for (let w = 0; w < words; w++) liveOut[row + w] |= liveIn[their + w]
       }
       for (let w = 0; w < words; w++) {
         const value = (liveIn[row + w] | (liveOut[row + w] & keep[row + w])) >>> 0
-        if (value !== liveIn[row + w]) {
-          liveIn[row + w] = value
-          changed = true
-        }
+        if (value === liveIn[row + w]) continue
+        liveIn[row + w] = value
+        if (isHead[b] !== 0) again = true
       }
     }
   }
-  return new Map(
-    blocks.map((block, b) => {
-      const list: number[] = []
-      for (let w = 0; w < words; w++)
-        for (let bits = liveOut[b * words + w]; bits !== 0; bits &= bits - 1)
-          list.push(crossing[32 * w + 31 - Math.clz32(bits & -bits)])
-      return [block, list]
-    }),
-  )
+  return new Liveness(crossing, number, liveOut, words)
 }
 
 /** Drops instructions without effect whose results nobody reads. */
 export function removeDead(fn: MachineFunction): void {
   const live = new RegisterSet(fn.registers)
-  const use = (register: number): void => live.add(register)
-  for (let removed = true; removed; ) {
-    removed = false
-    const liveOut = computeLiveness(fn)
-    for (const block of fn.blocks) {
-      live.reset(liveOut.get(block)!)
+  for (let again = true; again; ) {
+    again = false
+    const liveness = computeLiveness(fn)
+    for (let b = 0; b < fn.blocks.length; b++) {
+      const block = fn.blocks[b]
+      const { code } = block
+      liveness.atEnd(b, live)
       for (const register of endUses(block)) live.add(register)
-      const kept = []
-      for (let i = block.code.length - 1; i >= 0; i--) {
-        const instruction = block.code[i]
-        if (!instruction.effect && !instruction.defs.some((def) => live.has(def))) {
-          removed = true
+      let kept = code.length
+      for (let i = code.length - 1; i >= 0; i--) {
+        const instruction = code[i]
+        const { defs, uses } = instruction
+        if (!instruction.effect && !anyLive(live, defs)) {
+          // what it read may be dead in other blocks now
+          for (let u = 0; u < uses.length; u++) if (liveness.crosses(uses[u])) again = true
           continue
         }
-        for (const def of instruction.defs) live.remove(def)
-        eachUse(instruction, use)
-        kept.push(instruction)
+        for (let d = 0; d < defs.length; d++) live.remove(defs[d])
+        for (let u = 0; u < uses.length; u++) if (uses[u] !== FRAME_POINTER) live.add(uses[u])
+        code[--kept] = instruction
       }
-      if (kept.length !== block.code.length) block.code = kept.reverse()
+      if (kept > 0) block.code = code.slice(kept)
     }
   }
+}
+
+function anyLive(live: RegisterSet, defs: MachineInstruction['defs']): boolean {
+  for (let d = 0; d < defs.length; d++) if (live.has(defs[d])) return true
+  return false
 }

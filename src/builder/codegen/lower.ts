@@ -22,7 +22,14 @@ class Lowering extends InstructionWriter {
     const shell = (block: Block): MachineBlock => {
       let made = blocks.get(block)
       if (made === undefined) {
-        made = { id: block.id, code: [], end: { op: 'exit', site: -1 }, cold: block.cold, loopDepth: block.loopDepth }
+        made = {
+          id: block.id,
+          code: [],
+          end: { op: 'exit', site: -1 },
+          cold: block.cold,
+          loopDepth: block.loopDepth,
+          at: -1,
+        }
         blocks.set(block, made)
       }
       return made

@@ -12,9 +12,9 @@ export interface MachineInstruction {
   src: number
   offset: number
   imm: number
-  imm64?: bigint
-  reference?: Reference
-  core?: CoreRelocation
+  imm64: bigint | undefined
+  reference: Reference | undefined
+  core: CoreRelocation | undefined
   site: Site
   /** Registers read and written beyond what dst and src say. */
   uses: number[]
@@ -24,7 +24,7 @@ export interface MachineInstruction {
   /** Must stay even when nobody reads its result. */
   effect: boolean
   /** `offset` (or `imm` of an add to the frame pointer) counts from this slot. */
-  slot?: StackSlot
+  slot: StackSlot | undefined
 }
 
 export type MachineEnd =
@@ -49,6 +49,8 @@ export interface MachineBlock {
   end: MachineEnd
   cold: boolean
   loopDepth: number
+  /** Its place among the function's blocks, as of the last {@link numberBlocks}. */
+  at: number
 }
 
 export interface MachineFunction {
@@ -63,14 +65,35 @@ export interface MachineFunction {
   frameBytes?: number
 }
 
-export function successors(block: MachineBlock): MachineBlock[] {
-  const { end } = block
-  if (end.op === 'jump') return [end.to]
-  if (end.op === 'branch') return [end.yes, end.no]
-  return []
+/** Gives each block its place in `fn.blocks`. */
+export function numberBlocks(fn: MachineFunction): void {
+  const { blocks } = fn
+  for (let b = 0; b < blocks.length; b++) blocks[b].at = b
 }
 
-/** Calls `visit` for every register an instruction reads. */
-export function eachUse(instruction: MachineInstruction, visit: (register: number) => void): void {
-  for (const register of instruction.uses) if (register !== FRAME_POINTER) visit(register)
+/** Where control goes from each block, by the blocks' places. */
+export interface Flow {
+  /** Two places a block, -1 for none. */
+  readonly next: Int32Array
+  /** Whether control comes to the block from itself or from one behind it. */
+  readonly isHead: Uint8Array
+}
+
+/** Numbers the blocks, too. */
+export function flowOf(fn: MachineFunction): Flow {
+  numberBlocks(fn)
+  const { blocks } = fn
+  const next = new Int32Array(2 * blocks.length).fill(-1)
+  const isHead = new Uint8Array(blocks.length)
+  for (let b = 0; b < blocks.length; b++) {
+    const { end } = blocks[b]
+    if (end.op === 'jump') next[2 * b] = end.to.at
+    else if (end.op === 'branch') {
+      next[2 * b] = end.yes.at
+      next[2 * b + 1] = end.no.at
+    }
+    if (next[2 * b] <= b && next[2 * b] >= 0) isHead[next[2 * b]] = 1
+    if (next[2 * b + 1] <= b && next[2 * b + 1] >= 0) isHead[next[2 * b + 1]] = 1
+  }
+  return { next, isHead }
 }

@@ -2,94 +2,123 @@ import { CLASS, MODE, SIZE } from '../../uapi/index.ts'
 import type { StackSlot } from '../ir/ops.ts'
 import { FRAME_POINTER, type MachineFunction, type MachineInstruction } from './machine.ts'
 
+/** A register that found no place, and what it was coalesced into. */
+export interface Spilled {
+  readonly register: number
+  readonly root: number
+}
+
 /** Gives each spilled register (and what was coalesced with it) a place in the frame; every use loads, every definition stores. */
-export function rewriteSpills(fn: MachineFunction, spilled: readonly number[], unspillable: Set<number>): void {
+export function rewriteSpills(fn: MachineFunction, spilled: readonly Spilled[], unspillable: Set<number>): void {
   const slots = new Map<number, StackSlot>()
-  const slotOf = new Map<number, StackSlot>()
-  for (const both of spilled) {
-    const register = Math.floor(both / 1e7)
-    const root = both % 1e7
+  const slotOf = new Array<StackSlot | undefined>(fn.registers).fill(undefined)
+  for (const { register, root } of spilled) {
     let slot = slots.get(root)
     if (slot === undefined) {
       slot = { id: fn.slots.length, size: 8, align: 8, what: 'spilled value', site: -1 }
       fn.slots.push(slot)
       slots.set(root, slot)
     }
-    slotOf.set(register, slot)
+    slotOf[register] = slot
   }
-  const access = (opcode: number, slot: StackSlot, register: number, like: { site: number }): MachineInstruction => {
-    const isLoad = (opcode & 7) === CLASS.ldx
-    return {
-      opcode,
-      dst: isLoad ? register : FRAME_POINTER,
-      src: isLoad ? FRAME_POINTER : register,
-      offset: 0,
-      imm: 0,
-      site: like.site,
-      uses: isLoad ? [FRAME_POINTER] : [FRAME_POINTER, register],
-      defs: isLoad ? [register] : [],
-      isMove: false,
-      effect: !isLoad,
-      slot,
+  const isSpilled = (register: number): boolean => slotOf[register] !== undefined
+  const renamed = new Map<number, number>()
+  const fresh = (): number => {
+    const register = fn.registers++
+    unspillable.add(register)
+    return register
+  }
+  const rename = (register: number): number => {
+    if (slotOf[register] === undefined) return register
+    let other = renamed.get(register)
+    if (other === undefined) {
+      other = fresh()
+      renamed.set(register, other)
     }
+    return other
   }
-  const LOAD = CLASS.ldx | MODE.mem | SIZE.dw
-  const STORE = CLASS.stx | MODE.mem | SIZE.dw
   for (const block of fn.blocks) {
     const code: MachineInstruction[] = []
     for (const instruction of block.code) {
-      const from = instruction.isMove ? slotOf.get(instruction.src) : undefined
-      const to = instruction.isMove ? slotOf.get(instruction.dst) : undefined
-      if (from !== undefined && from === to) continue
-      if (from !== undefined && to === undefined) {
-        code.push(access(LOAD, from, instruction.dst, instruction))
-        continue
-      }
-      if (to !== undefined && from === undefined && instruction.src !== FRAME_POINTER) {
-        code.push(access(STORE, to, instruction.src, instruction))
-        continue
-      }
-      const renamed = new Map<number, number>()
-      const rename = (register: number): number => {
-        if (!slotOf.has(register)) return register
-        let fresh = renamed.get(register)
-        if (fresh === undefined) {
-          fresh = fn.registers++
-          unspillable.add(fresh)
-          renamed.set(register, fresh)
-        }
-        return fresh
-      }
-      const reads = instruction.uses.filter((use) => slotOf.has(use))
-      const writes = instruction.defs.filter((def) => slotOf.has(def))
-      if (reads.length === 0 && writes.length === 0) {
+      const { uses, defs } = instruction
+      if (!uses.some(isSpilled) && !defs.some(isSpilled)) {
         code.push(instruction)
         continue
       }
-      for (const read of new Set(reads)) code.push(access(LOAD, slotOf.get(read)!, rename(read), instruction))
-      const touched = {
-        ...instruction,
-        uses: instruction.uses.map(rename),
-        defs: instruction.defs.map(rename),
+      if (instruction.isMove) {
+        const from = slotOf[instruction.src]
+        const to = slotOf[instruction.dst]
+        if (from !== undefined && from === to) continue
+        if (from !== undefined && to === undefined) {
+          code.push(access(LOAD, from, instruction.dst, instruction))
+          continue
+        }
+        if (to !== undefined && from === undefined && instruction.src !== FRAME_POINTER) {
+          code.push(access(STORE, to, instruction.src, instruction))
+          continue
+        }
+      }
+      renamed.clear()
+      for (const read of new Set(uses.filter(isSpilled)))
+        code.push(access(LOAD, slotOf[read]!, rename(read), instruction))
+      code.push({
+        opcode: instruction.opcode,
         dst: rename(instruction.dst),
         src: rename(instruction.src),
-        isMove: instruction.isMove && reads.length === 0 && writes.length === 0,
-      }
-      code.push(touched)
-      for (const write of new Set(writes)) code.push(access(STORE, slotOf.get(write)!, rename(write), instruction))
+        offset: instruction.offset,
+        imm: instruction.imm,
+        imm64: instruction.imm64,
+        reference: instruction.reference,
+        core: instruction.core,
+        site: instruction.site,
+        uses: uses.map(rename),
+        defs: defs.map(rename),
+        isMove: false,
+        effect: instruction.effect,
+        slot: instruction.slot,
+      })
+      for (const write of new Set(defs.filter(isSpilled)))
+        code.push(access(STORE, slotOf[write]!, rename(write), instruction))
     }
     const { end } = block
     if (end.op === 'branch') {
       for (const side of ['a', 'b'] as const) {
-        const slot = slotOf.get(end[side])
+        const slot = end[side] < 0 ? undefined : slotOf[end[side]]
         if (slot === undefined) continue
-        const fresh = fn.registers++
-        unspillable.add(fresh)
-        if (side === 'a' && end.b === end.a) end.b = fresh
-        code.push(access(LOAD, slot, fresh, end))
-        end[side] = fresh
+        const register = fresh()
+        if (side === 'a' && end.b === end.a) end.b = register
+        code.push(access(LOAD, slot, register, end))
+        end[side] = register
       }
     }
     block.code = code
+  }
+}
+
+const LOAD = CLASS.ldx | MODE.mem | SIZE.dw
+const STORE = CLASS.stx | MODE.mem | SIZE.dw
+
+function access(
+  opcode: number,
+  slot: StackSlot,
+  register: number,
+  like: { readonly site: number },
+): MachineInstruction {
+  const isLoad = opcode === LOAD
+  return {
+    opcode,
+    dst: isLoad ? register : FRAME_POINTER,
+    src: isLoad ? FRAME_POINTER : register,
+    offset: 0,
+    imm: 0,
+    imm64: undefined,
+    reference: undefined,
+    core: undefined,
+    site: like.site,
+    uses: isLoad ? [FRAME_POINTER] : [FRAME_POINTER, register],
+    defs: isLoad ? [register] : [],
+    isMove: false,
+    effect: !isLoad,
+    slot,
   }
 }

@@ -9,6 +9,10 @@ export const fitsSigned32 = (value: bigint): boolean => {
   return signed >= -0x8000_0000n && signed <= 0x7fff_ffffn
 }
 
+type More = Partial<Pick<MachineInstruction, 'imm64' | 'reference' | 'core' | 'isMove' | 'effect' | 'slot'>>
+const NO_MORE: More = {}
+const MOVE: More = { isMove: true }
+
 /** Writes machine instructions: moves, constants, addresses, operands into registers. */
 export class InstructionWriter {
   readonly ir: FunctionIr
@@ -36,7 +40,7 @@ export class InstructionWriter {
     imm: number,
     uses: number[],
     defs: number[],
-    more: Partial<MachineInstruction> = {},
+    more: More = NO_MORE,
   ): MachineInstruction {
     const made: MachineInstruction = {
       opcode,
@@ -44,19 +48,22 @@ export class InstructionWriter {
       src,
       offset,
       imm,
+      imm64: more.imm64,
+      reference: more.reference,
+      core: more.core,
       site: this.site,
       uses,
       defs,
-      isMove: false,
-      effect: false,
-      ...more,
+      isMove: more.isMove === true,
+      effect: more.effect === true,
+      slot: more.slot,
     }
     this.code.push(made)
     return made
   }
 
   protected move(dst: number, src: number): void {
-    this.put(CLASS.alu64 | SOURCE.x | ALU.mov, dst, src, 0, 0, [src], [dst], { isMove: true })
+    this.put(CLASS.alu64 | SOURCE.x | ALU.mov, dst, src, 0, 0, [src], [dst], MOVE)
   }
 
   /** dst = operand */

@@ -20,6 +20,9 @@ export class BlockWriter {
   #scopes: Map<string, Operand>[] = [new Map()]
   #versions = new Map<string, number>()
   #epoch = 0
+  /** Counts what may have written to any slot of the stack; its value when each slot was made. */
+  #stackEpoch = 0
+  readonly #slotEpochs: number[] = []
   #counter = 0
 
   constructor(name: string) {
@@ -79,6 +82,7 @@ export class BlockWriter {
   slot(size: number, align: number, what: string): StackSlot {
     const slot = { id: this.ir.slots.length, size, align, what, site: this.site }
     this.ir.slots.push(slot)
+    this.#slotEpochs.push(this.#stackEpoch)
     return slot
   }
 
@@ -103,11 +107,18 @@ export class BlockWriter {
     this.#scopes[this.#scopes.length - 1].set(key, value)
   }
   protected version(name: string): string {
-    return `${this.#versions.get(name) ?? 0}.${this.#epoch}`
+    let version = this.#versions.get(name) ?? 0
+    if (name.startsWith('stack'))
+      version += this.#stackEpoch - (this.#slotEpochs[Number(name.slice(5))] ?? this.#stackEpoch)
+    return `${version}.${this.#epoch}`
   }
   /** Memory of this region (or the variable) may have changed. */
   touch(name: string): void {
     this.#versions.set(name, (this.#versions.get(name) ?? 0) + 1)
+  }
+  /** All slots of the stack may have changed. */
+  protected touchStack(): void {
+    this.#stackEpoch++
   }
   /** Anything may have changed: head of a loop. */
   touchAll(): void {

@@ -173,8 +173,7 @@ export class MemoryWriter extends ValueWriter {
       this.touch('map')
       this.touch('kernel')
       this.touch('packet')
-      if (args.some((arg) => typeof arg === 'object' && arg.kind === 'frame'))
-        for (const slot of this.ir.slots) this.touch(`stack${slot.id}`)
+      if (args.some((arg) => typeof arg === 'object' && arg.kind === 'frame')) this.touchStack()
       if (options.changesPacket) this.touch('ctx')
     }
     return dst ?? constant(0)

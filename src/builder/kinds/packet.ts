@@ -33,24 +33,23 @@ export class Packet<A extends Access> {
     this.#fields = fields
   }
 
-  #pointer(offset: number): Operand {
-    const fn = here('the packet')
+  #pointer(fn: FunctionContext, offset: number): Operand {
     const context = fn.reach(this.#fn, this.#context)
     return fn.emitter.load('ctx', this.#fields.size ?? 4, context, offset, { pointer: true })
   }
   /** @internal */
-  start(): Operand {
-    return this.#pointer(this.#fields.data)
+  start(fn: FunctionContext): Operand {
+    return this.#pointer(fn, this.#fields.data)
   }
   /** @internal */
-  end(): Operand {
-    return this.#pointer(this.#fields.dataEnd)
+  end(fn: FunctionContext): Operand {
+    return this.#pointer(fn, this.#fields.dataEnd)
   }
 
   /** The packet's bytes in the linear part. */
   length(): Int<'u32'> {
     const fn = here('packet.length')
-    return new Int(u32, fn.emitter.zext(32, fn.emitter.alu('sub', 64, this.end(), this.start())), fn)
+    return new Int(u32, fn.emitter.zext(32, fn.emitter.alu('sub', 64, this.end(fn), this.start(fn))), fn)
   }
 
   /** The thing of this type at a byte offset: constant (below 65,536), or a running number, of which 15 bits count. */
@@ -60,11 +59,11 @@ export class Packet<A extends Access> {
     if (typeof offset === 'number') {
       if (!Number.isInteger(offset) || offset < 0 || offset > MAX_OFFSET)
         throw buildError('build.packet-offset', `packet offset ${offset}`, `offsets are 0 to ${MAX_OFFSET}`)
-      return this.#checked(fn, this.start(), offset, type)
+      return this.#checked(fn, this.start(fn), offset, type)
     }
     const by = ownOperand(fn, offset)
     const safe = emitter.mask(by, 0x7fffn)
-    return this.#checked(fn, emitter.alu('add', 64, this.start(), safe), 0, type)
+    return this.#checked(fn, emitter.alu('add', 64, this.start(fn), safe), 0, type)
   }
 
   #checked<T extends Type>(fn: FunctionContext, base: Operand, offset: number, type: T): Maybe<View<T, A>> {
@@ -76,7 +75,7 @@ export class Packet<A extends Access> {
   within(fn: FunctionContext, base: Operand, bytes: number): Bool {
     const { emitter } = fn
     const past = emitter.alu('add', 64, base, constant(bytes))
-    return new Bool({ kind: 'compare', cmp: 'le', width: 64, a: past, b: this.end(), site: emitter.site }, fn)
+    return new Bool({ kind: 'compare', cmp: 'le', width: 64, a: past, b: this.end(fn), site: emitter.site }, fn)
   }
   /** @internal */
   place(fn: FunctionContext, base: Operand, offset: number): Place {
@@ -87,7 +86,7 @@ export class Packet<A extends Access> {
   /** A place in the packet that moves forward from `offset`. */
   cursor(offset = 0): Cursor<A> {
     const fn = here('packet.cursor')
-    return new Cursor(fn, this, fn.emitter.alu('add', 64, this.start(), constant(offset)))
+    return new Cursor(fn, this, fn.emitter.alu('add', 64, this.start(fn), constant(offset)))
   }
 }
 

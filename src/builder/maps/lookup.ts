@@ -1,6 +1,6 @@
 import type { MapType } from '../../uapi/index.ts'
 import { UPDATE_FLAGS } from '../../uapi/index.ts'
-import type { FunctionContext } from '../context.ts'
+import { type FunctionContext, unmarked } from '../context.ts'
 import { constant, type Operand } from '../ir/ops.ts'
 import { callback } from '../kinds/closure.ts'
 import { helper } from '../kinds/helper-calls.ts'
@@ -118,7 +118,7 @@ export class CounterMap<K extends Type, V extends Countable, T extends MapType> 
     const pointer = this.ensure(fn, handle, this.key(fn, key))
     fn.emitter.choose(nullable(fn, pointer).condition, () => {
       const counter = this.at(fn, pointer) as unknown as { atomicAdd(by: unknown): void }
-      counter.atomicAdd(by)
+      unmarked(() => counter.atomicAdd(by))
     })
   }
 }

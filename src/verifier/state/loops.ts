@@ -30,6 +30,11 @@ export function loopKey(env: Env, state: State): string | undefined {
   return undefined
 }
 
+/** As the log has it: the kernel's ends where a call at instruction 0 stands. */
+function shown(key: string): string {
+  return key.startsWith('(0,') ? `(${key.slice(key.lastIndexOf(',') + 1)}` : key
+}
+
 export function enterLoop(env: Env, state: State): void {
   const key = loopKey(env, state)
   if (key === undefined) return
@@ -40,7 +45,7 @@ export function enterLoop(env: Env, state: State): void {
   }
   if (visit.entry === undefined) {
     visit.entry = state
-    if (env.log.states) env.say(`SCC enter ${key}`)
+    if (env.log.states) env.say(`SCC enter ${shown(key)}`)
   }
 }
 
@@ -49,7 +54,7 @@ export function leaveLoop(env: Env, state: State): void {
   if (key === undefined) return
   const visit = env.visits.get(key)
   if (visit === undefined || visit.entry !== state) return
-  if (env.log.states) env.say(`SCC exit ${key}`)
+  if (env.log.states) env.say(`SCC exit ${shown(key)}`)
   visit.entry = undefined
   env.backedgeCount -= visit.backedges.length
   notePeak(env)
@@ -84,7 +89,7 @@ export function addBackedge(env: Env, old: State, backedge: State): void {
   const key = loopKey(env, old)
   const visit = key === undefined ? undefined : env.visits.get(key)
   if (visit === undefined) env.reject('verifier bug: add backedge: no SCC in verification path', 14)
-  if (env.log.states) env.say(`SCC backedge ${key}`)
+  if (env.log.states) env.say(`SCC backedge ${shown(key ?? '')}`)
   visit.backedges.push(backedge)
   env.backedgeCount++
   notePeak(env)
