@@ -30,9 +30,8 @@ export function checkSpinLock(env: Env, register: number, take: boolean): void {
   processLock(env, register, take, 'lock')
 }
 
-/** The lock that a bpf_res_spin_* function is given. */
+/** The lock that a bpf_res_spin_* function is given; unlike later kernels 6.18 takes it in a tree's comparison too. */
 export function checkResilientLock(env: Env, call: KfuncCall, i: number): void {
-  if (inTreeCallback(env)) env.reject("can't res_spin_{lock,unlock} in rbtree cb", EACCES)
   const type = env.frame.m[registerBase(i + 1) + R.TYPE]
   if (type !== R.MAP_VALUE && type !== (R.BTF_ID | R.ALLOC))
     env.reject(`arg#${i} doesn't point to map value or allocated object`)
