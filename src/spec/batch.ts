@@ -186,7 +186,11 @@ function parseRelocations(value: unknown, maps: number, slots: number): ImageRel
 function parseAttachTo(value: unknown): ProgramImage['attachTo'] {
   if (!isObject(value)) return fail('attachTo', 'an object is needed')
   const name = text(value['name'], 'attachTo.name')
-  return value['module'] === undefined ? { name } : { name, module: text(value['module'], 'attachTo.module') }
+  return {
+    name,
+    ...(value['module'] === undefined ? {} : { module: text(value['module'], 'attachTo.module') }),
+    ...(value['program'] === undefined ? {} : { program: parseBatchRequest(value['program']).image }),
+  }
 }
 
 /** The `id` of a request, as far as it can be read; null otherwise. */

@@ -39,7 +39,13 @@ export interface ProgramImage {
   /** struct bpf_line_info records, 16 bytes each, over slots. */
   readonly lineInfo?: Uint8Array
   /** The attach target by name (a kernel function, tracepoint `btf_trace_*` name without prefix, LSM hook, iterator, struct_ops member). */
-  readonly attachTo?: { readonly name: string; readonly module?: string; readonly programFd?: number }
+  readonly attachTo?: {
+    readonly name: string
+    readonly module?: string
+    readonly programFd?: number
+    /** The program whose function `name` is replaced (freplace) or traced (fentry, fexit). */
+    readonly program?: ProgramImage
+  }
   /** The target's BTF id in the running kernel; wins over `attachTo`. */
   readonly attachBtfId?: number
   /** Slot of the function that runs when the program throws; absent: what was thrown is the result. */

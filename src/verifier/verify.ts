@@ -1,14 +1,17 @@
 /** The model's entry point: one image in, one answer out, whatever the bytes. */
 import { Btf } from '../btf/index.ts'
 import type { ProgramImage } from '../spec/index.ts'
+import { isMainUnreliable } from './calls/global-functions.ts'
 import { KernelTypes } from './kernel/kernel-types.ts'
 import { hasFaultyObject } from './kernel/object-fields.ts'
+import type { ProgramFacts } from './kernel/prototype.ts'
 import { checkAttachRules } from './program/attach-rules.ts'
 import { type AttachTarget, resolveTarget } from './program/attach-target.ts'
 import { checkBtfInfo, checkBtfInfoEarly } from './program/btf-info.ts'
 import { checkCfg, computeLiveRegisters, computeLoops, computePostorder } from './program/cfg.ts'
 import { markFastcallPatterns, removeFastcallSpills } from './program/fastcall.ts'
 import { describeMap } from './program/program.ts'
+import type { TargetProgram } from './program/program-target.ts'
 import { addInlinedStack, checkStackDepth, removeDeadFunctions } from './program/stack-depth.ts'
 import { addSubprograms, checkSubprograms, resolveImmediates } from './program/structure.ts'
 import { Env, Rejection, Unmodelled } from './state/env.ts'
@@ -93,10 +96,23 @@ function refusedLoad(image: ProgramImage): string | undefined {
   if (count > MAX_INSTRUCTIONS) return `more than ${MAX_INSTRUCTIONS} instructions`
   if ((image.flags & ~KNOWN_FLAGS) !== 0) return 'unknown program flags'
   if ((image.attachBtfId ?? 0) > MAX_TYPE_ID) return 'no BTF has a type of that number'
+  if (image.type === EXT && image.expectedAttachType !== 0) return 'an extension has no attach type'
   return tables.refusal(factsOf(image))
 }
 
-function factsOf(image: ProgramImage, target?: AttachTarget) {
+/** Program types whose context is that of their target: tracing, struct_ops, LSM. */
+const CONTEXT_OF_TARGET: ReadonlySet<number> = new Set([26, 27, 29])
+
+function factsOf(image: ProgramImage, target?: AttachTarget): ProgramFacts {
+  const replaced = target?.program?.replaces === true ? target.program.program : undefined
+  if (replaced !== undefined)
+    return {
+      type: replaced.contextType,
+      expectedAttachType: replaced.expectedAttachType,
+      sleepable: (image.flags & SLEEPABLE) !== 0,
+      // Extensions of these are refused, or not modelled, before a fact of theirs is asked for.
+      ...(CONTEXT_OF_TARGET.has(replaced.contextType) ? { targetKey: 'tracing-fentry' } : {}),
+    }
   return {
     type: image.type,
     expectedAttachType: image.expectedAttachType,
@@ -118,15 +134,15 @@ function statistics(env: Env, timeUs: number): string {
   return `verification time ${timeUs} usec\nstack depth ${stackText(env)}\n${counts}`
 }
 
-/** The source line that a refused context access is followed by. */
-const SOURCE_LINE = /^; .* @ \S+:\d+$/
+/** Lines that are no reasons: where functions begin, and the source line after a refused context access. */
+const NO_REASON = /^; .* @ \S+:\d+$|^func#\d+ @\d+$/
 
 /** The last line with words in it that is no source line. */
 function lastLine(text: string): string | undefined {
   const tail = text.length > 65536 ? text.slice(-65536) : text
   const lines = tail.split('\n')
   for (let i = lines.length - 1; i >= 0; i--)
-    if (lines[i].trim() !== '' && !SOURCE_LINE.test(lines[i])) return lines[i].trimEnd()
+    if (lines[i].trim() !== '' && !NO_REASON.test(lines[i])) return lines[i].trimEnd()
   return undefined
 }
 
@@ -175,33 +191,91 @@ function parseBtf(image: ProgramImage): Btf | undefined | 'bad' {
   }
 }
 
+interface Examined {
+  readonly result: VerifierResult
+  /** What the verification knew at its end. */
+  readonly env?: Env
+}
+
 /** The answer of Linux 6.18 (x86-64, privileged) to a program, without asking it. Throws nothing. */
 export function verify(image: ProgramImage, options: VerifyOptions = {}): VerifierResult {
+  return examine(image, options, 0).result
+}
+
+function examine(image: ProgramImage, options: VerifyOptions, depth: number): Examined {
   const started = performance.now()
+  const only = (result: VerifierResult): Examined => ({ result })
   const refusal = refusedLoad(image)
-  if (refusal !== undefined) return nothing('invalid', 'load.invalid', refusal)
+  if (refusal !== undefined) return only(nothing('invalid', 'load.invalid', refusal))
   const kernel = kernelOf(options.kernelBtf)
-  const target = resolveTarget(image, kernel)
-  if (target !== undefined && 'unsupported' in target) return nothing('unsupported', 'unsupported', target.unsupported)
+  const program = targetProgram(image, options, depth)
+  if (program !== undefined && 'unsupported' in program)
+    return only(nothing('unsupported', 'unsupported', program.unsupported))
+  const target = resolveTarget(image, kernel, program)
+  if (target !== undefined && 'unsupported' in target)
+    return only(nothing('unsupported', 'unsupported', target.unsupported))
   const facts = factsOf(image, target)
-  const unsupported = tables.unsupportedProgram(facts)
-  if (unsupported !== undefined) return nothing('unsupported', 'unsupported', unsupported)
+  const unsupported = target?.refusal === undefined ? tables.unsupportedProgram(facts) : undefined
+  if (unsupported !== undefined) return only(nothing('unsupported', 'unsupported', unsupported))
   const btf = parseBtf(image)
-  if (btf === 'bad') return nothing('invalid', 'load.btf', 'the BTF is not valid')
+  if (btf === 'bad') return only(nothing('invalid', 'load.btf', 'the BTF is not valid'))
   let env: Env | undefined
   try {
     const maps = image.maps.map((spec, index) => describeMap(spec, index, btf))
     env = new Env(image, facts, tables, maps, btf, options.logLevel ?? 0, kernel, target)
     judge(env)
-    return answer(env, 'accept', undefined, started, options)
+    return { result: answer(env, 'accept', undefined, started, options), env }
   } catch (error) {
     if (env !== undefined && error instanceof Rejection)
-      return answer(env, 'reject', silentRefusal(error.errno), started, options)
+      return only(answer(env, 'reject', silentRefusal(error.errno), started, options))
     if (env !== undefined && error instanceof Unmodelled)
-      return answer(env, 'unsupported', error.message, started, options)
+      return only(answer(env, 'unsupported', error.message, started, options))
     const text = error instanceof Error ? error.message : String(error)
-    return nothing('unsupported', 'unsupported.internal', `the model failed: ${text}`)
+    return only(nothing('unsupported', 'unsupported.internal', `the model failed: ${text}`))
   }
+}
+
+const TRACING = 26
+const EXT = 28
+/** Programs that programs are attached to, one behind the other. */
+const MAX_DEPTH = 8
+const targets = new WeakMap<ProgramImage, TargetProgram>()
+
+/** The program that another one is attached to, as verification left it; undefined for a program without. */
+function targetProgram(
+  { type, attachTo }: ProgramImage,
+  options: VerifyOptions,
+  depth: number,
+): TargetProgram | { readonly unsupported: string } | undefined {
+  const image = attachTo?.program
+  if (image === undefined || (type !== EXT && type !== TRACING)) return undefined
+  if (depth >= MAX_DEPTH) return { unsupported: `more than ${MAX_DEPTH} programs attached to one another` }
+  const known = targets.get(image)
+  if (known !== undefined) return known
+  const { result, env } = examine(image, { kernelBtf: options.kernelBtf }, depth + 1)
+  if (env === undefined)
+    return { unsupported: `a target program that is not accepted itself: ${result.message ?? result.verdict}` }
+  const inner = env.target?.program
+  const described: TargetProgram = {
+    type: image.type,
+    contextType: env.facts.type,
+    expectedAttachType: image.type === EXT ? 0 : image.expectedAttachType,
+    btf: env.btf,
+    functions: (image.funcInfo?.length ?? 0) === 0 ? [] : functionsOf(env),
+    tracesTracing: image.type === TRACING && inner?.program.type === TRACING,
+  }
+  targets.set(image, described)
+  return described
+}
+
+function functionsOf(env: Env): TargetProgram['functions'] {
+  return env.subprograms.map(({ btfType, unreliable, changesPacket, mightSleep, isExceptionCallback }, index) => ({
+    btfType,
+    unreliable: index === 0 && env.image.type !== EXT ? isMainUnreliable(env) : unreliable,
+    changesPacket,
+    mightSleep,
+    isExceptionCallback,
+  }))
 }
 
 const ERRNO_NAMES: Readonly<Record<number, string>> = {

@@ -3,6 +3,7 @@
  * a global one is verified on its own.
  */
 import type { Btf, BtfFunc } from '../../btf/index.ts'
+import { isContextType } from '../kernel/program-context.ts'
 import type { ProgramFacts } from '../kernel/prototype.ts'
 import { markNotNull } from '../memory/nullness.ts'
 import type { StackLiveness } from '../program/stack-liveness.ts'
@@ -36,52 +37,6 @@ type Argument =
   | { readonly kind: 'arena' }
   | ObjectArgument
   | { readonly kind: 'memory'; readonly size: number; readonly nullable: boolean }
-
-/** The context's struct as BTF names it, by program type. */
-const CONTEXT_STRUCTS: Readonly<Record<number, string>> = {
-  1: '__sk_buff',
-  3: '__sk_buff',
-  4: '__sk_buff',
-  6: 'xdp_md',
-  7: 'bpf_perf_event_data',
-  8: '__sk_buff',
-  9: 'bpf_sock',
-  10: '__sk_buff',
-  11: '__sk_buff',
-  12: '__sk_buff',
-  13: 'bpf_sock_ops',
-  14: '__sk_buff',
-  15: 'bpf_cgroup_dev_ctx',
-  16: 'sk_msg_md',
-  17: 'bpf_raw_tracepoint_args',
-  18: 'bpf_sock_addr',
-  19: '__sk_buff',
-  21: 'sk_reuseport_md',
-  22: '__sk_buff',
-  23: 'bpf_sysctl',
-  24: 'bpf_raw_tracepoint_args',
-  25: 'bpf_sockopt',
-  30: 'bpf_sk_lookup',
-  32: 'bpf_nf_ctx',
-}
-const KPROBE = 2
-
-/** The type behind a pointer is the context of programs of a type (btf_is_prog_ctx_type). */
-export function isContextType(btf: Btf, pointee: number, programType: number): boolean {
-  let id = pointee
-  for (let hops = 0; hops < 32 && id !== 0; hops++) {
-    const type = btf.type(id)
-    if (type.kind === 'typedef' && programType === KPROBE && type.name === 'bpf_user_pt_regs_t') return true
-    if (type.kind === 'struct') {
-      if (programType === KPROBE && type.name === 'bpf_user_pt_regs_t') return true
-      const wanted = programType === KPROBE ? 'pt_regs' : CONTEXT_STRUCTS[programType]
-      return type.name === wanted || (wanted !== undefined && type.name.startsWith(`${wanted}___`))
-    }
-    if (!('type' in type) || type.kind === 'ptr' || type.kind === 'array') return false
-    id = type.type
-  }
-  return false
-}
 
 const NAMES: Readonly<Record<string, string>> = {
   void: 'UNKNOWN',
@@ -148,6 +103,7 @@ function describeMemory(env: Env, btf: Btf, tags: readonly Tag[], index: number,
   return { kind: 'memory', size, nullable: !tags.includes('nonnull') }
 }
 
+const KPROBE = 2
 const RAW_TRACEPOINTS: ReadonlySet<number> = new Set([17, 24])
 const ANYTHING: ReadonlySet<number> = new Set([5, 28, 31])
 const WORDS_ONLY: ReadonlySet<number> = new Set([27, 29])
@@ -240,6 +196,17 @@ export function describeMain(env: Env): void {
   }
 }
 
+/** The main program's BTF does not say that it takes its context alone. */
+export function isMainUnreliable(env: Env): boolean {
+  try {
+    const wanted = argumentsOf(env, 0)
+    return wanted.length !== 1 || wanted[0].kind !== 'context'
+  } catch (error) {
+    if (!(error instanceof Rejection)) throw error
+    return true
+  }
+}
+
 function checkOne(env: Env, liveness: StackLiveness, argument: Argument, index: number): void {
   const register = index + 1
   const m = env.frame.m
@@ -301,7 +268,7 @@ export function argumentsFit(env: Env, liveness: StackLiveness, index: number): 
 export function prepareGlobal(env: Env, index: number): void {
   const m = env.frame.m
   const wanted = argumentsOf(env, index)
-  if (index === env.exceptionCallback && (wanted.length !== 1 || wanted[0].kind !== 'scalar'))
+  if (index > 0 && index === env.exceptionCallback && (wanted.length !== 1 || wanted[0].kind !== 'scalar'))
     env.reject('exception cb only supports single integer argument')
   for (const [i, argument] of wanted.entries()) {
     const b = registerBase(i + 1)

@@ -2,6 +2,7 @@
 
 import { KERNEL_OBJECT, kindText, PROGRAM_OBJECT } from '../kernel/kernel-types.ts'
 import type { Kfunc } from '../kernel/kfunc-prototype.ts'
+import { contextObject } from '../kernel/program-context.ts'
 import { inRcuSection } from '../memory/btf-access.ts'
 import { holdsLock } from '../memory/nullness.ts'
 import { accessesPacket } from '../program/program-rules.ts'
@@ -212,28 +213,14 @@ function giveObject(env: Env, call: KfuncCall, target: number): void {
   m[R.AUX2] = KERNEL_OBJECT
 }
 
-/** Kernel structs that contexts stand for (get_kern_ctx_btf_id). */
-const CONTEXT_OBJECTS: Readonly<Record<number, string>> = {
-  1: 'sk_buff',
-  3: 'sk_buff',
-  4: 'sk_buff',
-  6: 'xdp_buff',
-  8: 'sk_buff',
-  10: 'sk_buff',
-  11: 'sk_buff',
-  12: 'sk_buff',
-  14: 'sk_buff',
-  19: 'sk_buff',
-}
-
 /** Results that the kernel computes by the function's name (check_special_kfunc). */
 function giveSpecial(env: Env, call: KfuncCall): boolean {
   const { kfunc, types } = call
   switch (kfunc.name) {
     case 'bpf_cast_to_kern_ctx': {
-      const name = CONTEXT_OBJECTS[env.facts.type]
-      const id = name === undefined ? undefined : types.struct(name)
+      const id = contextObject(types, env.facts.type)
       if (id === undefined) env.unmodelled('bpf_cast_to_kern_ctx in programs of this type')
+      if (!types.isStruct(id)) env.reject(`kern ctx type id ${id} is not a struct`)
       const m = pointer(env, R.BTF_ID | R.TRUSTED)
       m[R.AUX] = id
       return true

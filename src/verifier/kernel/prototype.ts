@@ -196,6 +196,8 @@ export interface ReturnRange {
 export interface VerifierTables {
   helper(program: ProgramFacts, id: number): HelperPrototype | undefined
   helperName(id: number): string | undefined
+  /** bpf_helper_changes_pkt_data(), whether or not a program may call the helper. */
+  changesPacket(id: number): boolean
   context(
     program: ProgramFacts,
     offset: number,

@@ -245,7 +245,7 @@ function checkContext(
   signExtending: boolean,
 ): void {
   checkUnmodified(env, register, false)
-  if (env.target !== undefined) {
+  if (env.target !== undefined && env.target.program?.replaces !== true) {
     checkTargetContext(env, env.target, off, size, write, value)
     return
   }

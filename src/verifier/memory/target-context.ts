@@ -1,9 +1,11 @@
 /** The context of programs whose arguments are those of their target (btf_ctx_access of Linux 6.18). */
 
 import { KERNEL_OBJECT, type KernelTypes, kindText } from '../kernel/kernel-types.ts'
+import { contextObject, isContextType } from '../kernel/program-context.ts'
 import type { ReturnRange } from '../kernel/prototype.ts'
 import { writeSourceLine } from '../log/print.ts'
 import type { AttachTarget } from '../program/attach-target.ts'
+import type { ProgramTarget } from '../program/program-target.ts'
 import { markKnown, markUnknown } from '../scalars/bounds.ts'
 import { checkInvariants, sync } from '../scalars/sync.ts'
 import { EACCES, type Env, Rejection } from '../state/env.ts'
@@ -12,6 +14,7 @@ import { registerBase } from '../state/state.ts'
 import { UNRECORDED_TRACEPOINTS } from '../tables/targets.ts'
 
 const MAX_BYTES = 96
+const MAX_REGISTER_ARGUMENTS = 5
 const FEXIT = 25
 const MODIFY_RETURN = 26
 /** Attach types whose context ends in the result: fexit, fmod_ret, LSM hooks. */
@@ -36,7 +39,7 @@ export function checkTargetContext(
   write: boolean,
   value: number,
 ): void {
-  const types = env.typesOf(KERNEL_OBJECT)
+  const types = target.program === undefined ? env.typesOf(KERNEL_OBJECT) : target.program.types
   if (types === undefined) env.unmodelled("contexts of targets without the kernel's BTF")
   const legal = off >= 0 && off < MAX_BYTES && !write && off % size === 0
   const given = legal ? load(env, types, target, off, size) : undefined
@@ -118,8 +121,9 @@ function load(env: Env, types: KernelTypes, target: AttachTarget, off: number, s
     env.say(`func '${target.name}' offset ${off} is not multiple of 8`)
     return undefined
   }
-  const argument = argumentAt(types, target, off)
-  const count = target.params.length
+  const conservative = isConservative(target)
+  const argument = conservative ? off / 8 : argumentAt(types, target, off)
+  const count = conservative ? MAX_REGISTER_ARGUMENTS : target.params.length
   const missing = () => {
     env.say(`func '${target.name}' doesn't have ${argument + 1}-th argument`)
     return undefined
@@ -127,6 +131,7 @@ function load(env: Env, types: KernelTypes, target: AttachTarget, off: number, s
   if (argument > count) return missing()
   let type: number
   const attach = env.facts.expectedAttachType
+  if (conservative) return argument < count || attach === FEXIT ? SCALAR : missing()
   const isStructOps = target.struct !== undefined
   if (argument === count) {
     if (isStructOps || !RESULT_ATTACHES.has(attach)) return missing()
@@ -161,13 +166,31 @@ function load(env: Env, types: KernelTypes, target: AttachTarget, off: number, s
   if (pointed === undefined) {
     const behind = btf.type(btf.skipModifiers(resolved.type)).kind
     if (behind === 'void' || behind === 'int') return SCALAR
+    if (target.program !== undefined) return undefined
     if (isListed(row)) env.unmodelled(`the arguments of ${target.name}`)
     env.say(`func '${target.name}' arg${argument} type ${kindText(behind)} is not a struct`)
     return undefined
   }
   if (isListed(row)) return { type: R.BTF_ID | flagsOf(row), id: pointed }
   if (isStructOps && name.endsWith('__nullable')) return { type: R.BTF_ID | R.TRUSTED | R.MAYBE_NULL, id: pointed }
+  if (target.program !== undefined) return contextOf(env, target.program, resolved.type, name)
   return pointer(env, types, target, argument, id, pointed, name)
+}
+
+/** Arguments of a function whose BTF is not to be trusted: words. */
+function isConservative(target: AttachTarget): boolean {
+  return target.program !== undefined && target.program.function?.unreliable !== false
+}
+
+/** The one pointer that a function of a program may take: its context, which is the kernel's own here. */
+function contextOf(env: Env, { program }: ProgramTarget, pointee: number, name: string): Given | undefined {
+  const kernel = env.typesOf(KERNEL_OBJECT)
+  if (kernel === undefined || program.btf === undefined) env.unmodelled("contexts of programs without the kernel's BTF")
+  if (!isContextType(program.btf, pointee, program.contextType)) return undefined
+  const id = contextObject(kernel, program.contextType)
+  if (id === undefined) env.unmodelled('what the context of the traced program stands for')
+  if (id === 0) return undefined
+  return { type: R.BTF_ID | (name.endsWith('__nullable') ? R.MAYBE_NULL : 0), id }
 }
 
 /** The kernel's list says what an iterator's argument is. */

@@ -1,5 +1,6 @@
 /** What the program's type and target ask for before the simulation (check_attach_btf_id of Linux 6.18). */
 import { ENOTSUPP, type Env, Rejection } from '../state/env.ts'
+import { checkProgramTarget } from './program-target.ts'
 
 const KPROBE = 2
 const TRACING = 26
@@ -15,7 +16,8 @@ function canSleep(type: number, attachType: number): boolean {
 }
 
 export function checkAttachRules(env: Env): void {
-  const { type, expectedAttachType, sleepable } = env.facts
+  const { expectedAttachType, sleepable } = env.facts
+  const { type } = env.image
   if (type === SYSCALL) {
     if (!sleepable) env.reject('Syscall programs can only be sleepable')
     return
@@ -24,6 +26,7 @@ export function checkAttachRules(env: Env): void {
     env.reject('Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable')
   const { target } = env
   if (type === STRUCT_OPS && !env.gpl) env.reject('struct ops programs must have a GPL compatible license')
+  if (target?.program !== undefined) checkProgramTarget(env, target, target.program)
   if (target?.refusal === '') throw new Rejection(target.errno ?? ENOTSUPP)
   if (target?.refusal !== undefined) env.reject(target.refusal, target.errno ?? ENOTSUPP)
 }

@@ -8,6 +8,7 @@ import { SLEEPABLE_MEMBERS, STRUCT_OPS, UNSUPPORTED_MEMBERS } from '../kernel/st
 import { EINVAL } from '../state/env.ts'
 import { DENIED_TARGETS, ERROR_INJECTION_PREFIX, ITERATORS } from '../tables/targets.ts'
 import { type LsmHook, lsmTarget } from './lsm-target.ts'
+import { type ProgramTarget, programTarget, type TargetProgram } from './program-target.ts'
 
 export interface AttachTarget {
   /** Row of the fact tables. */
@@ -26,6 +27,8 @@ export interface AttachTarget {
   readonly member?: string
   /** Of a program of the LSM, its hook. */
   readonly lsm?: LsmHook
+  /** Of a program that replaces or traces a function of another program, that function. */
+  readonly program?: ProgramTarget
   /** Why the kernel refuses the program for its target; empty where it says nothing. */
   readonly refusal?: string
   /** The error number of the refusal; ENOTSUPP without. */
@@ -53,17 +56,32 @@ const SLEEPABLE = 1 << 4
 const OWN_HELPERS: ReadonlySet<string> = new Set(['bpf_iter_tcp', 'bpf_iter_unix'])
 
 /** The target of a program that needs one; undefined for all others. */
-export function resolveTarget(image: ProgramImage, kernel: () => KernelTypes | undefined): TargetAnswer {
+export function resolveTarget(
+  image: ProgramImage,
+  kernel: () => KernelTypes | undefined,
+  program?: TargetProgram,
+): TargetAnswer {
   const { type } = image
-  if (type === EXT) return { unsupported: 'extension programs: the program they replace is not known' }
+  if (program !== undefined && (type === EXT || type === TRACING)) return programTarget(image, program)
+  if (type === EXT) return extensionOfNothing(image)
   if (type !== TRACING && type !== STRUCT_OPS_TYPE && type !== LSM) return undefined
-  if (image.attachTo?.programFd !== undefined) return { unsupported: 'programs that trace other programs' }
+  if (image.attachTo?.programFd !== undefined)
+    return { unsupported: 'a program that traces another one without it: give it as attachTo.program' }
   if (image.attachTo?.module !== undefined) return { unsupported: 'targets in kernel modules' }
   const types = kernel()
   if (types === undefined)
     return { unsupported: "the attach target's types: give the kernel's BTF (--btf FILE, or /sys/kernel/btf/vmlinux)" }
   if (type === LSM) return lsmTarget(image, types)
   return type === TRACING ? tracingTarget(image, types) : structOpsTarget(image, types)
+}
+
+/** An extension without the program it extends. */
+function extensionOfNothing(image: ProgramImage): TargetAnswer {
+  const refused = (refusal: string): AttachTarget => ({ ...NO_TARGET, refusal, errno: EINVAL })
+  if (image.attachTo !== undefined)
+    return { unsupported: 'an extension without the program it extends: give it as attachTo.program' }
+  if (image.attachBtfId === undefined) return refused('Tracing programs must provide btf_id')
+  return refused('Cannot replace kernel functions')
 }
 
 const NO_TARGET: AttachTarget = { key: 'tracing-fentry', name: '', params: [], returnType: 0, hidden: 0 }

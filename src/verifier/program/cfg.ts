@@ -4,7 +4,7 @@
  */
 
 import { SYNC_CALLBACK_HELPERS, TIMER_SET_CALLBACK } from '../kernel/helper-ids.ts'
-import { kfuncAt } from '../kernel/kfunc-prototype.ts'
+import { type Kfunc, kfuncAt } from '../kernel/kfunc-prototype.ts'
 import {
   CALLS_CALLBACK,
   E2BIG,
@@ -33,14 +33,25 @@ const EXPLORED = 0x20
 const FALLTHROUGH = 1
 const BRANCH = 2
 
+/** Kernel functions that every program type may call are those of raw tracepoints. */
+const RAW_TRACEPOINT = 17
+
+function isCommonKfunc(env: Env, { name }: Kfunc): boolean {
+  const facts = { type: RAW_TRACEPOINT, expectedAttachType: 0, sleepable: false }
+  return env.tables.mayCallKfunc(facts, name) === true
+}
+
 class Walk {
   readonly env: Env
   readonly state: Uint8Array
   readonly stack: Int32Array
+  /** What an extension calls is not looked up before its target is known. */
+  readonly extension: boolean
   top = 0
 
   constructor(env: Env) {
     this.env = env
+    this.extension = env.target?.program?.replaces === true
     this.state = new Uint8Array(env.code.length)
     this.stack = new Int32Array(env.code.length + 1)
   }
@@ -95,11 +106,12 @@ class Walk {
           if (SYNC_CALLBACK_HELPERS.has(id)) marks[i] |= CALLS_CALLBACK | FORCE_CHECKPOINT | PRUNE_POINT | JUMP_POINT
           const proto = env.tables.helper(env.facts, id)
           const subprogram = env.subprograms[env.subprogramOf(i)]
-          if (proto?.mightSleep === true) subprogram.mightSleep = true
-          if (proto?.changesPacket === true) subprogram.changesPacket = true
+          if (proto?.mightSleep === true && !this.extension) subprogram.mightSleep = true
+          if (this.extension ? env.tables.changesPacket(id) : proto?.changesPacket === true)
+            subprogram.changesPacket = true
         }
         const kfunc = kfuncAt(env, i)
-        if (kfunc?.allowed === true) {
+        if (kfunc?.allowed === true && (!this.extension || isCommonKfunc(env, kfunc))) {
           if ((kfunc.flags & ITER_NEXT) !== 0) marks[i] |= PRUNE_POINT | FORCE_CHECKPOINT | ITERATOR_NEXT
           if (kfunc.name === 'bpf_wq_set_callback_impl') marks[i] |= PRUNE_POINT
           if (kfunc.name === 'bpf_rbtree_add_impl')

@@ -4,6 +4,7 @@
  */
 import {
   ATTACH_TYPES,
+  HELPER_PROTOTYPES,
   helperName,
   PROFILE_6_18,
   PROGRAM_TYPES,
@@ -85,6 +86,11 @@ class ProfileTables implements VerifierTables {
 
   helperName(id: number): string | undefined {
     return helperName(id)
+  }
+
+  changesPacket(id: number): boolean {
+    const name = helperName(id)
+    return name !== undefined && HELPER_PROTOTYPES.changesPacket.includes(name)
   }
 
   context(program: ProgramFacts, offset: number, size: number, write: boolean, signExtending: boolean) {
