@@ -286,6 +286,7 @@ describe('perf buffers', () => {
     const before = open()
     for (const pages of [0, 3, 0.5, -1, Number.NaN])
       expect(() => new PerfBuffer(map, { pages })).toThrow(expect.objectContaining({ code: 'perf.pages' }))
+    expect(() => new PerfBuffer(map, { places: [] })).toThrow(expect.objectContaining({ code: 'perf.places' }))
     expect(() => new PerfBuffer(map, { pages: 2 ** 30 })).toThrow(expect.objectContaining({ code: 'sys.mmap' }))
     expect(() => new PerfBuffer(map, { places: [{ cpu: 9999, index: 0 }] })).toThrow(/perf_event_open/)
     expect(() => new PerfBuffer(map, { places: [{ cpu: 0, index: 9999 }] })).toThrow(/E2BIG/)

@@ -90,6 +90,11 @@ export class PerfBuffer<Event = Uint8Array> {
     const pages = options.pages ?? 64
     if (!Number.isInteger(pages) || !Number.isInteger(Math.log2(pages)))
       throw new UsageError('perf.pages', `${pages} pages: a power of two is needed`)
+    if (options.places?.length === 0)
+      throw new UsageError(
+        'perf.places',
+        'no CPU to listen to: name at least one, or leave `places` out for all of them',
+      )
     const { sys } = map
     this.map = map
     this.#layout = options.layout
