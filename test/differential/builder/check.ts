@@ -60,10 +60,6 @@ export function check(program: GeneratedProgram, counts: Counts): string | undef
   }
   const image = linkProgram(object, 'generated', { kernelBtf: kernelBtf() })
   counts.instructions += image.insns.length / 8
-  if (verify(image, { kernelBtf }).message === KERNEL_FAULT) {
-    counts.kernelFaults++
-    return undefined
-  }
   if (loopsInCallback(program.statements)) {
     const cells = [0n, 0n, 0n, 0n]
     const maps = kept()
@@ -79,13 +75,18 @@ export function check(program: GeneratedProgram, counts: Counts): string | undef
     }
     return undefined
   }
+  if (verify(image, { kernelBtf }).message === KERNEL_FAULT) {
+    counts.kernelFaults++
+    return undefined
+  }
   using loaded = loadImage(sys, image, { logLevel: 0 })
   if (loaded.verdict !== 'accept' || loaded.program === undefined) {
-    using again = loadImage(sys, image, { logLevel: 1 })
-    if (/too large|too complex|combined stack size/i.test(`${again.message} ${again.log}`)) {
+    // the reason stands in every log; the whole log of a million instructions takes seconds
+    if (/too large|too complex|combined stack size/i.test(`${loaded.message} ${loaded.log}`)) {
       counts.tooLarge++
       return undefined
     }
+    using again = loadImage(sys, image, { logLevel: 1 })
     counts.rejected++
     return `the kernel rejects it: ${again.message}\n${again.log.slice(-1500)}`
   }
