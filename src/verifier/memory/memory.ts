@@ -36,6 +36,7 @@ import {
   MAP_KEY,
   MAP_PTR,
   MAP_VALUE,
+  MASK_LOW,
   MAYBE_NULL,
   MEM,
   OFF,
@@ -50,6 +51,7 @@ import {
   TYPE,
   typeName,
   UNTRUSTED,
+  VALUE_LOW,
   XDP_SOCK,
 } from '../state/registers.ts'
 import { registerBase } from '../state/state.ts'
@@ -79,14 +81,11 @@ const IP_ALIGN = 2
 
 /** Known bits of `variable + constant` are aligned to `size`. */
 function isAligned(env: Env, b: number, constant: number, size: number): boolean {
-  const i = b / 2
-  const frame = env.frame
-  const value = frame.u[i + 2]
-  const mask = frame.u[i + 3]
+  const m = env.frame.m
   // The low bits of a tnum sum, as tnum_add gives them.
-  const sv = BigInt.asUintN(64, value + BigInt(constant))
-  const unknown = (BigInt.asUintN(64, mask + sv) ^ sv) | mask
-  return (((sv & ~unknown) | unknown) & BigInt(size - 1)) === 0n
+  const sum = (m[b + VALUE_LOW] + constant) | 0
+  const unknown = ((m[b + MASK_LOW] + sum) ^ sum) | m[b + MASK_LOW]
+  return ((sum | unknown) & (size - 1)) === 0
 }
 
 /** An address that must be aligned is (check_ptr_alignment). */

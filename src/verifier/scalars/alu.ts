@@ -196,7 +196,20 @@ function signed64FromUnsigned(d: Bank, i: number): void {
 }
 
 type Bitwise = 'and' | 'or' | 'xor'
-const BITWISE = { and: tnum.and, or: tnum.or, xor: tnum.xor } as const
+
+/** Known bits of a bitwise operation, word by word (tnum_and, tnum_or, tnum_xor). */
+function bitwiseBits(m: Int32Array, b: number, n: Int32Array, c: number, op: Bitwise): void {
+  for (let k = 0; k < 2; k++) {
+    const av = m[b + VALUE_LOW + k]
+    const am = m[b + MASK_LOW + k]
+    const bv = n[c + VALUE_LOW + k]
+    const bm = n[c + MASK_LOW + k]
+    const either = am | bm
+    const value = op === 'and' ? av & bv : op === 'or' ? av | bv : (av ^ bv) & ~either
+    m[b + VALUE_LOW + k] = value
+    m[b + MASK_LOW + k] = op === 'and' ? (av | am) & (bv | bm) & ~value : op === 'or' ? either & ~value : either
+  }
+}
 
 function bitwise(d: Bank, b: number, a: Bank, c: number, op: Bitwise): void {
   const i = b / 2
@@ -204,8 +217,7 @@ function bitwise(d: Bank, b: number, a: Bank, c: number, op: Bitwise): void {
   const m = d.m
   const n = a.m
   const bothKnown = isConst(m, b) && isConst(n, c)
-  BITWISE[op](d.u[i + VALUE], d.u[i + MASK], a.u[j + VALUE], a.u[j + MASK])
-  put(d, b)
+  bitwiseBits(m, b, n, c, op)
   const value = m[b + VALUE_LOW]
   const most = value | m[b + MASK_LOW]
   // The kernel asks for the destination's constness after the operation.

@@ -26,21 +26,6 @@ export function sub(av: bigint, am: bigint, bv: bigint, bm: bigint): void {
   give(dv & ~mu & M64, mu)
 }
 
-export function and(av: bigint, am: bigint, bv: bigint, bm: bigint): void {
-  const v = av & bv
-  give(v, (av | am) & (bv | bm) & ~v & M64)
-}
-
-export function or(av: bigint, am: bigint, bv: bigint, bm: bigint): void {
-  const v = av | bv
-  give(v, (am | bm) & ~v & M64)
-}
-
-export function xor(av: bigint, am: bigint, bv: bigint, bm: bigint): void {
-  const mu = am | bm
-  give((av ^ bv) & ~mu & M64, mu)
-}
-
 function union(av: bigint, am: bigint, bv: bigint, bm: bigint): void {
   const mu = (av ^ bv) | am | bm
   give(av & bv & ~mu & M64, mu)
