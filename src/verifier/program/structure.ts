@@ -229,13 +229,13 @@ function resolveVariable(env: Env, i: number): void {
   const types = env.typesOf(KERNEL_OBJECT)
   if (types === undefined) env.unmodelled("variables of the kernel without the kernel's BTF")
   const { btf } = types
-  const type = btf.has(id) && id > 0 ? btf.type(id) : undefined
+  const type = id === 0 || (id > 0 && btf.has(id)) ? btf.type(id) : undefined
   if (type === undefined) env.reject(`ldimm64 insn specifies invalid btf_id ${id}.`, ENOENT)
   if (type.kind === 'func') {
     env.variables.set(i, { type: MEM | RDONLY, size: 0, id: 0 })
     return
   }
-  if (type.kind !== 'var') env.reject(`pseudo btf_id ${id} in ldimm64 isn't KIND_VAR or KIND_FUNC`, EINVAL)
+  if (type?.kind !== 'var') env.reject(`pseudo btf_id ${id} in ldimm64 isn't KIND_VAR or KIND_FUNC`, EINVAL)
   if (env.facts.symbolsOfVariables !== true)
     env.unmodelled(`the address of the kernel's variable ${type.name}: only kernels with CONFIG_KALLSYMS_ALL know it`)
   const section = btf.find('.data..percpu', 'datasec')
