@@ -19,10 +19,10 @@ import { bytesToHex } from '../../src/bytes/index.ts'
 import { codeSections } from '../../src/cli/code-sections.ts'
 import { InputError } from '../../src/errors/index.ts'
 import { LD_IMM64 } from '../../src/uapi/index.ts'
+import { readVectors } from '../conformance/vectors.ts'
 import { testWith } from '../requirements.ts'
 import { corporaObjects } from './corpora-objects.ts'
 import { representatives } from './forms.ts'
-import { readVectors } from './vectors.ts'
 
 const hex = (text: string): string => bytesToHex(assembleBytes(text))
 
