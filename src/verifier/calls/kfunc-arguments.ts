@@ -226,13 +226,13 @@ function checkPointer(env: Env, liveness: StackLiveness, call: KfuncCall, i: num
       checkIrqFlag(env, liveness, register, kfunc.name)
       return 1
     }
-    if (MAPLESS.has(m[b + R.TYPE])) env.reject(`pointer in R${register} isn't map pointer`)
-    const isObject = (m[b + R.TYPE] & R.BASE_MASK) === R.BTF_ID && call.map === 0
-    if (!isObject && !WITH_MAP.has(m[b + R.TYPE] & R.BASE_MASK))
-      env.unmodelled('map arguments that are no map pointers')
-    const map = isObject ? undefined : env.map(m[b + R.AUX])
+    const type = m[b + R.TYPE]
+    const isOfMap = WITH_MAP.has(type & R.BASE_MASK)
+    // What other types keep in the place of the map is taken for one.
+    if (MAPLESS.has(type) || (!isOfMap && m[b + R.AUX] === 0)) env.reject(`pointer in R${register} isn't map pointer`)
+    const map = isOfMap ? env.map(m[b + R.AUX]) : undefined
     // 6.18 asks the second map for its fields without looking whether it has any.
-    if (call.map !== 0 && map?.fields.length === 0) env.unmodelled(KERNEL_FAULT)
+    if (call.map !== 0 && (map === undefined || map.fields.length === 0)) env.unmodelled(KERNEL_FAULT)
     const differs = call.map !== m[b + R.AUX] || call.mapUid !== m[b + R.AUX2]
     if (call.map !== 0 && differs && map?.fields.some(({ kind }) => kind === 'bpf_wq'))
       env.reject(
