@@ -8,10 +8,10 @@
 
 export type { EventsOptions } from './events/event-loop.ts'
 export { PerfBuffer, type PerfEvent } from './events/perf-buffer.ts'
-export { findTracefs, PrivateTracefs, privateTracefs } from './events/private-tracefs.ts'
 export { readProgramStream } from './events/program-stream.ts'
 export { RingBuffer, type RingOptions, UserRingBuffer } from './events/ring-buffer.ts'
 export { parseTraceLine, type TraceLine, tracePipe } from './events/trace-pipe.ts'
+export { findTracefs, PrivateTracefs, privateTracefs, tracefs } from './events/tracefs.ts'
 export {
   attachTypeFeature,
   type Feature,

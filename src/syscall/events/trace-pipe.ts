@@ -2,7 +2,7 @@ import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs'
 import { StringDecoder } from 'node:string_decoder'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SystemError } from '../../errors/index.ts'
-import { tracefs } from '../links/tracepoint.ts'
+import { tracefs } from './tracefs.ts'
 
 /** A line that a program printed with bpf_printk. */
 export interface TraceLine {

@@ -25,7 +25,7 @@ export { attachStructOps, registerStructOps, StructOpsLink } from './struct-ops.
 export { findBinary, findFunctions, functionOffset } from './symbols.ts'
 export { attachTc, attachTrafficControl, TcFilter, type TcOptions } from './tc.ts'
 export { attachTcx, type TcxOptions } from './tcx.ts'
-export { attachTracepoint, type TracepointOptions, tracefs, tracepointId } from './tracepoint.ts'
+export { attachTracepoint, type TracepointOptions, tracepointId } from './tracepoint.ts'
 export { attachUprobe, type UprobeOptions } from './uprobe.ts'
 export { attachUprobeMulti, type UprobeMultiOptions } from './uprobe-multi.ts'
 export { attachUsdt, findUsdt, type UsdtOptions, UsdtSpecs } from './usdt.ts'

@@ -1,10 +1,10 @@
 import { UsageError } from '../../errors/index.ts'
 import { ATTACH_TYPES } from '../../uapi/index.ts'
+import { tracefs } from '../events/tracefs.ts'
 import { cStrings } from '../sys/c-string.ts'
 import type { Sys } from '../sys/sys.ts'
 import { createLink, type Link, type ProgramHandle } from './link.ts'
 import { wildcard } from './symbols.ts'
-import { tracefs } from './tracepoint.ts'
 
 export interface KprobeMultiOptions {
   /** A name with `*` and `?`, names, or addresses of /proc/kallsyms. */

@@ -1,24 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { SystemError, UsageError } from '../../errors/index.ts'
-import { findTracefs } from '../events/private-tracefs.ts'
+import { readFileSync } from 'node:fs'
+import { UsageError } from '../../errors/index.ts'
+import { findTracefs, tracefs } from '../events/tracefs.ts'
 import type { Link, ProgramHandle } from './link.ts'
 import { attachToPerfEvent, openPerfEvent } from './perf-event.ts'
 
 const PERF_TYPE_TRACEPOINT = 2
-const FOLDERS = ['/sys/kernel/tracing', '/sys/kernel/debug/tracing']
-
-/**
- * Where tracefs is mounted. @param folder a private mount, looked at first
- * @throws SystemError `sys.no-tracefs` with the command that mounts it
- */
-export function tracefs(folder?: string): string {
-  const found = [folder, ...FOLDERS].find((path) => path !== undefined && existsSync(`${path}/events`))
-  if (found === undefined)
-    throw new SystemError('sys.no-tracefs', 'tracefs is not mounted, tracepoints cannot be found', {
-      details: ['mount -t tracefs tracefs /sys/kernel/tracing'],
-    })
-  return found
-}
 
 /** The number of a tracepoint in the running kernel. @throws UsageError `link.tracepoint` */
 export function tracepointId(category: string, name: string, folder?: string): number {

@@ -1,13 +1,26 @@
 import { existsSync } from 'node:fs'
 import { SystemError } from '../../errors/index.ts'
-import { tracefs } from '../links/tracepoint.ts'
 import { callError } from '../sys/explain.ts'
 import { OwnedFd } from '../sys/fd.ts'
 import type { Sys } from '../sys/sys.ts'
 
+const FOLDERS = ['/sys/kernel/tracing', '/sys/kernel/debug/tracing']
 const FSOPEN_CLOEXEC = 1
 const FSMOUNT_CLOEXEC = 1
 const FSCONFIG_CMD_CREATE = 6
+
+/**
+ * Where tracefs is mounted. @param folder a private mount, looked at first
+ * @throws SystemError `sys.no-tracefs` with the command that mounts it
+ */
+export function tracefs(folder?: string): string {
+  const found = [folder, ...FOLDERS].find((path) => path !== undefined && existsSync(`${path}/events`))
+  if (found === undefined)
+    throw new SystemError('sys.no-tracefs', 'tracefs is not mounted, tracepoints cannot be found', {
+      details: ['mount -t tracefs tracefs /sys/kernel/tracing'],
+    })
+  return found
+}
 
 /** A tracefs of this process alone. Closing it unmounts. */
 export class PrivateTracefs extends OwnedFd {
