@@ -33,6 +33,6 @@ export function checkBtfArgument(
   const wantedId = wanted === undefined ? undefined : types?.struct(wanted)
   if (types === undefined || wantedId === undefined || owner === undefined || id <= 0)
     env.unmodelled("pointers to kernel types as helper arguments without the kernel's BTF")
-  if (m[b + R.AUX2] !== KERNEL_OBJECT || !types.matches(id, m[b + R.OFF], wantedId, strict))
+  if (m[b + R.AUX2] !== KERNEL_OBJECT || !types.matches(id, m[b + R.OFF], wantedId, strict, (line) => env.say(line)))
     env.reject(`R${register} is of type ${owner.name(id)} but ${types.name(wantedId)} is expected`, EACCES)
 }

@@ -340,7 +340,7 @@ function checkObject(env: Env, call: KfuncCall, i: number, wanted: number, relea
   const givenName = ownerTypes.name(id)
   const wantedName = types.name(wanted)
   const strict = release || isAlias(givenName, wantedName)
-  const same = owner === KERNEL_OBJECT && types.matches(id, m[b + R.OFF], wanted, strict)
+  const same = owner === KERNEL_OBJECT && types.matches(id, m[b + R.OFF], wanted, strict, (line) => env.say(line))
   const projection =
     (wantedName === '__sk_buff' && givenName === 'sk_buff') || (wantedName === 'xdp_md' && givenName === 'xdp_buff')
   if (same || projection) return

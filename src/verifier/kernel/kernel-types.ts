@@ -179,7 +179,7 @@ export class KernelTypes {
   }
 
   /** A pointer `off` bytes into a struct is one to `wanted`, or to a struct that begins with it (btf_struct_ids_match). */
-  matches(id: number, off: number, wanted: number, strict: boolean): boolean {
+  matches(id: number, off: number, wanted: number, strict: boolean, say: (line: string) => void): boolean {
     if (off === 0 && id === wanted) return true
     if (strict) return false
     const flags = { untrusted: false }
@@ -187,6 +187,7 @@ export class KernelTypes {
     let at = off
     for (let depth = 0; depth < 64; depth++) {
       const found = this.walk(current, at, 1, flags, true)
+      if (found.kind === 'error') say(found.message)
       if (found.kind !== 'struct') return false
       if (found.id === wanted) return true
       current = found.id

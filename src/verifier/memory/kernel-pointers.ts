@@ -111,7 +111,8 @@ export function matchType(env: Env, field: ObjectField, register: number): void 
   name = types.name(m[b + R.AUX])
   checkUnmodified(env, register, true)
   const strict = field.kind !== 'kptr_untrusted'
-  if (own !== target.object || !types.matches(m[b + R.AUX], m[b + R.OFF], target.id, strict)) bad()
+  if (own !== target.object || !types.matches(m[b + R.AUX], m[b + R.OFF], target.id, strict, (line) => env.say(line)))
+    bad()
 }
 
 /** The destination of bpf_kptr_xchg: a counted pointer in a map value or an object. */
