@@ -3,7 +3,7 @@
 import * as H from '../kernel/helper-ids.ts'
 import type { ArgumentBase, HelperPrototype } from '../kernel/prototype.ts'
 import { matchType } from '../memory/kernel-pointers.ts'
-import { checkUnmodified } from '../memory/memory.ts'
+import { checkUnmodified } from '../memory/unmodified.ts'
 import { EACCES, type Env } from '../state/env.ts'
 import * as R from '../state/registers.ts'
 import { registerBase } from '../state/state.ts'

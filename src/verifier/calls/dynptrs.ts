@@ -1,64 +1,21 @@
 /** Dynptrs: two stack slots that stand for memory of a size known at run time (process_dynptr_func of Linux 6.18). */
 
+import { destroyDynptr, dynptrName, isCounted } from '../memory/dynptr-slots.ts'
 import { checkMemory } from '../memory/memory.ts'
 import { allBytes, clearSlots, firstSlot, OUT_OF_RANGE, objectFrame, readSlots } from '../memory/stack-objects.ts'
 import type { StackLiveness } from '../program/stack-liveness.ts'
-import { markKnown, markNotInit, markUnknown } from '../scalars/bounds.ts'
+import { markKnown } from '../scalars/bounds.ts'
 import { EINVAL, type Env } from '../state/env.ts'
 import { acquireReference, releaseReference } from '../state/references.ts'
 import * as R from '../state/registers.ts'
-import { eachRegister, type Frame, registerBase, slotBase } from '../state/state.ts'
+import { registerBase, slotBase } from '../state/state.ts'
 
 const SLOTS = 2
-const NAMES: ReadonlyMap<number, string> = new Map([
-  [R.DYNPTR_LOCAL, 'local'],
-  [R.DYNPTR_RINGBUF, 'ringbuf'],
-  [R.DYNPTR_SKB, 'skb'],
-  [R.DYNPTR_XDP, 'xdp'],
-  [R.DYNPTR_SKB_META, 'skb_meta'],
-])
-
-/** The kind's name in messages. */
-export function dynptrName(kind: number): string {
-  return NAMES.get(kind) ?? '<invalid>'
-}
-
 /** What a call learns of an initialised dynptr. */
 export interface Dynptr {
   readonly id: number
   readonly kind: number
   readonly reference: number
-}
-
-/** Words of a slot's register: AUX the kind, AUX2 1 in the first slot. */
-function isCounted(kind: number): boolean {
-  return kind === R.DYNPTR_RINGBUF
-}
-
-function firstOf(frame: Frame, slot: number): number {
-  return frame.m[slotBase(slot) + R.AUX2] === 1 ? slot : slot + 1
-}
-
-/** A write over a dynptr ends it, and with it the slices of it (destroy_if_dynptr_stack_slot). */
-export function destroyDynptr(env: Env, liveness: StackLiveness, frame: Frame, slot: number): void {
-  if (slot < 0 || frame.types[slot * 8] !== R.DYNPTR_SLOT) return
-  const first = firstOf(frame, slot)
-  const m = frame.m
-  const b = slotBase(first)
-  if (isCounted(m[b + R.AUX])) env.reject('cannot overwrite referenced dynptr')
-  const id = m[b + R.ID]
-  for (const at of [first, first - 1]) {
-    env.scratchSlot(at)
-    frame.types.fill(R.INVALID, at * 8, at * 8 + 8)
-  }
-  eachRegister(env.state, (n, c) => {
-    const type = n[c + R.TYPE]
-    if ((type === R.MEM || type === (R.MEM | R.MAYBE_NULL)) && n[c + R.AUX2] === id) markUnknown(n, c)
-  })
-  markNotInit(m, b)
-  markNotInit(m, slotBase(first - 1))
-  liveness.markWrite(frame.index, first)
-  liveness.markWrite(frame.index, first - 1)
 }
 
 function create(env: Env, liveness: StackLiveness, register: number, kind: number, cloneOf: number): void {

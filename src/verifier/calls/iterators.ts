@@ -1,7 +1,6 @@
 /** Open-coded iterators: bpf_iter_*_new, _next, _destroy and their state on the stack (process_iter_arg of Linux 6.18). */
 
 import type { Kfunc } from '../kernel/kfunc-prototype.ts'
-import { inRcuSection } from '../memory/btf-access.ts'
 import { checkMemory } from '../memory/memory.ts'
 import { markNotNull } from '../memory/nullness.ts'
 import {
@@ -22,6 +21,7 @@ import { ACTIVE, DRAINED, ITER_DEPTH, ITER_STATE } from '../state/iterator-slots
 import { acquireReference, releaseReference } from '../state/references.ts'
 import * as R from '../state/registers.ts'
 import { type Frame, registerBase, type State, slotBase } from '../state/state.ts'
+import { inRcuSection } from '../state/trust.ts'
 import { ITER_DESTROY, ITER_NEW, RCU_PROTECTED } from '../tables/kfuncs.ts'
 
 /** Where an iterator is that a call named. */

@@ -1,6 +1,6 @@
 /** Registers and stacks as the log prints them. */
 
-import { dynptrName } from '../calls/dynptrs.ts'
+import { dynptrName } from '../memory/dynptr-slots.ts'
 import { isConst, isZero, valueNumber } from '../scalars/bounds.ts'
 import { signedText, tnumText, unsignedText } from '../scalars/tnum.ts'
 import type { Env } from '../state/env.ts'

@@ -8,14 +8,8 @@ import { isConst, isZero, markKnown, markUnknown } from '../scalars/bounds.ts'
 import { EACCES, ENOTSUPP, type Env, Rejection } from '../state/env.ts'
 import * as R from '../state/registers.ts'
 import { registerBase } from '../state/state.ts'
-import { isRcu, isTrusted } from '../state/trust.ts'
+import { inRcuSection, isRcu, isTrusted } from '../state/trust.ts'
 import { variableText } from './stack.ts'
-
-/** RCU protects what the program reads: a section of its own, a lock, or a program that cannot sleep. */
-export function inRcuSection(env: Env): boolean {
-  const { state } = env
-  return state.rcuLocks > 0 || state.activeLocks > 0 || !state.sleepable
-}
 
 /** Walks down until something that is no struct at offset 0 (btf_struct_access). */
 function access(

@@ -6,8 +6,8 @@ import { isConst, isNull, markKnown, valueNumber } from '../scalars/bounds.ts'
 import { EACCES, EINVAL, type Env } from '../state/env.ts'
 import * as R from '../state/registers.ts'
 import { registerBase } from '../state/state.ts'
-import { inRcuSection } from './btf-access.ts'
-import { checkUnmodified } from './memory.ts'
+import { inRcuSection } from '../state/trust.ts'
+import { checkUnmodified } from './unmodified.ts'
 
 /** Kernel structs whose objects RCU keeps alive (rcu_protected_types). */
 const RCU_PROTECTED: ReadonlySet<string> = new Set([

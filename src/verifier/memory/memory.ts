@@ -61,6 +61,7 @@ import { readConstant } from './map-contents.ts'
 import { socketAccess } from './sockets.ts'
 import { checkStackBounds, checkStackRead, checkStackWrite, variableText } from './stack.ts'
 import { checkTargetContext } from './target-context.ts'
+import { checkUnmodified } from './unmodified.ts'
 
 const MAX_VARIABLE_OFFSET = 1 << 29
 const S64_MIN = -(1n << 63n)
@@ -158,19 +159,6 @@ export function checkRegion(
     env.reject(`R${register} unbounded memory access, make sure to bounds check any such access`, EACCES)
   if (!checkRange(env, register, (umax + off) | 0, size, memSize, zeroAllowed))
     env.reject(`R${register} max value is outside of the allowed memory range`, EACCES)
-}
-
-/** A pointer is used as it was given (check_ptr_off_reg). */
-export function checkUnmodified(env: Env, register: number, fixedAllowed: boolean): void {
-  const frame = env.frame
-  const b = registerBase(register)
-  const m = frame.m
-  const name = typeName(m[b + TYPE])
-  if (m[b + OFF] < 0) env.reject(`negative offset ${name} ptr R${register} off=${m[b + OFF]} disallowed`, EACCES)
-  if (!fixedAllowed && m[b + OFF] !== 0)
-    env.reject(`dereference of modified ${name} ptr R${register} off=${m[b + OFF]} disallowed`, EACCES)
-  if (!isConst(m, b) || valueNumber(m, b) !== 0)
-    env.reject(`variable ${name} access var_off=${variableText(frame, b)} disallowed`, EACCES)
 }
 
 /** A map forbids reads or writes by programs. */

@@ -3,7 +3,6 @@
  * (check_stack_read/write of Linux 6.18). The frame of a pointer may be an outer one.
  */
 
-import { destroyDynptr } from '../calls/dynptrs.ts'
 import { writeSourceLine } from '../log/print.ts'
 import type { StackLiveness } from '../program/stack-liveness.ts'
 import {
@@ -41,6 +40,7 @@ import {
   ZERO,
 } from '../state/registers.ts'
 import { type Frame, isSpilled, MAX_STACK, registerBase, slotBase, stackAccessFlags } from '../state/state.ts'
+import { destroyDynptr } from './dynptr-slots.ts'
 
 const MAX_VARIABLE_OFFSET = 1 << 29
 const FASTCALL_OFF = -0x8000

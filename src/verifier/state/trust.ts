@@ -1,4 +1,5 @@
 /** Which pointers the kernel takes for valid objects (is_trusted_reg, is_rcu_reg of Linux 6.18). */
+import type { Env } from './env.ts'
 import * as R from './registers.ts'
 
 /** Kernel structs that registers of other types stand for where a BTF pointer is wanted (reg2btf_ids). */
@@ -23,4 +24,10 @@ export function isTrusted(type: number, referenced: boolean): boolean {
 
 export function isRcu(type: number): boolean {
   return (type & R.RCU) !== 0
+}
+
+/** RCU protects what the program reads: a section of its own, a lock, or a program that cannot sleep. */
+export function inRcuSection(env: Env): boolean {
+  const { state } = env
+  return state.rcuLocks > 0 || state.activeLocks > 0 || !state.sleepable
 }

@@ -1,7 +1,8 @@
 /** Loads, stores, atomics and immediate loads: operands and fields, then memory. */
 import { clobber } from '../calls/call-facts.ts'
 import { leaveFunction } from '../calls/function-call.ts'
-import { checkMemory, checkUnmodified } from '../memory/memory.ts'
+import { checkMemory } from '../memory/memory.ts'
+import { checkUnmodified } from '../memory/unmodified.ts'
 import { PSEUDO_FUNC, PSEUDO_MAP_VALUE } from '../program/program.ts'
 import { mayLoadAbsolute } from '../program/program-rules.ts'
 import type { StackLiveness } from '../program/stack-liveness.ts'
