@@ -1,4 +1,5 @@
-// Imports go one way: each room of src/ may import the rooms named here and whatever those may import (docs/architecture.md).
+// Imports go one way: each room of src/ may import the rooms named here and whatever those may import (docs/architecture.md),
+// and no files import each other in a circle, but for types.
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { builtinModules } from 'node:module'
 import { dirname, join, relative, resolve } from 'node:path'
@@ -65,6 +66,11 @@ const files = (folder) =>
   })
 
 const faults = []
+/** Files of src/ that each one needs when it is run: imports of types are none. */
+const needs = new Map()
+const onlyTypes = (statement) =>
+  /^\s*(?:import|export)\s+type\b/.test(statement) ||
+  /^\s*(?:import|export)\s*\{(?:\s*type\s[^,}]+,?)+\s*\}\s*from/.test(statement)
 const IMPORT =
   /(?:^|\n)\s*(?:import|export)\b[^'"`;]*?from\s*['"]([^'"]+)['"]|(?:^|\n)\s*import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/g
 for (const file of files(join(root, 'src'))) {
@@ -79,6 +85,8 @@ for (const file of files(join(root, 'src'))) {
       const to = roomOf(resolve(dirname(file), target))
       if (target.includes('/programs/')) say('src must not import programs')
       else if (to !== room && !closure(room).has(to)) say(`${room} may not import ${to}`)
+      if (match[3] === undefined && !onlyTypes(match[0]))
+        needs.set(file, [...(needs.get(file) ?? []), resolve(dirname(file), target)])
     } else if (target.startsWith('node:') || builtinModules.includes(target)) {
       if (PORTABLE.has(room)) say(`${room} also runs in a browser: no Node built-in`)
     } else {
@@ -94,6 +102,17 @@ for (const file of files(join(root, 'programs')).filter((name) => !name.endsWith
       faults.push(`${relative(root, file)}: imports ${target}: programs use the public API only (typebpf, typebpf/…)`)
   }
 }
+const done = new Set()
+const circle = (file, path) => {
+  if (path.includes(file)) {
+    const names = [...path.slice(path.indexOf(file)), file].map((name) => relative(root, name))
+    faults.push(`files import each other in a circle: ${names.join(' > ')}`)
+  } else if (!done.has(file)) {
+    for (const next of needs.get(file) ?? []) circle(next, [...path, file])
+    done.add(file)
+  }
+}
+for (const file of needs.keys()) circle(file, [])
 for (const fault of faults) console.error(fault)
 console.log(faults.length === 0 ? 'imports: one direction, no fault' : `imports: ${faults.length} faults`)
 process.exitCode = faults.length === 0 ? 0 : 1

@@ -6,10 +6,10 @@ import type { IntName } from './types/forms.ts'
 import type { BitsType, BytesType, EnumType, IntType } from './types/types.ts'
 import { u32, u64 } from './types/types.ts'
 import { Bool } from './values/bool.ts'
+import { BytesView } from './values/bytes-view.ts'
 import { canonical, Int, intType, ownOperand } from './values/int.ts'
 import type { Place } from './values/place.ts'
 import { type KernelObject, POINTER } from './values/socket.ts'
-import { BytesView } from './values/views.ts'
 
 /** enum bpf_core_relo_kind (include/uapi/linux/bpf.h). */
 const CORE = {
