@@ -87,6 +87,8 @@ export class StackTraceMap extends EmulatedMap {
 /** The most pages of an arena that the emulator gives memory to. */
 const MAX_ARENA_PAGES = 1024
 const PAGE = 4096
+/** Where arenas are that may be anywhere; its low half is not 0, so that no page looks like a null pointer to programs. */
+const DEFAULT_BASE = 0x1_0000_1000_0000n
 
 /** arena: pages at a user address; a program's cast pointers reach them. */
 export class ArenaMap extends EmulatedMap {
@@ -97,7 +99,7 @@ export class ArenaMap extends EmulatedMap {
 
   constructor(machine: Machine, spec: MapSpec, index: number) {
     super(machine, spec, index)
-    this.base = spec.mapExtra ?? 0x1_0000_0000_0000n
+    this.base = spec.mapExtra ?? DEFAULT_BASE
     this.#pages = Math.min(spec.maxEntries, MAX_ARENA_PAGES)
     this.#linear = machine.memory.mustAllocate(this.#pages * PAGE, SHADOW.readWrite, `arena ${spec.name}`)
     machine.memory.foreign.push({
@@ -128,8 +130,9 @@ export class ArenaMap extends EmulatedMap {
     const first = Number(address - this.base) / PAGE
     for (let i = 0; i < count; i++) this.#used.delete(first + i)
   }
-  /** The linear address of a user pointer's low half. */
+  /** The linear address of a user pointer's low half; a null pointer stays one, unless the arena's first byte looks like it. */
   linearOf(low: number): number {
+    if (low === 0 && BigInt.asUintN(32, this.base) !== 0n) return 0
     const offset = (low - Number(this.base & 0xffff_ffffn)) >>> 0
     return this.#linear + (offset < this.#pages * PAGE ? offset : 0x4000_0000)
   }

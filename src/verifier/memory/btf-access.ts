@@ -82,10 +82,10 @@ export function checkBtfAccess(
   if ((type & R.USER) !== 0) env.reject(`R${register} is ptr_${name} access user memory: off=${off}`, EACCES)
   if ((type & R.PERCPU) !== 0) env.reject(`R${register} is ptr_${name} access percpu memory: off=${off}`, EACCES)
   const alloc = (type & R.ALLOC) !== 0
-  if (write && !alloc && structOpsWrite(env, types, id, off, size)) return
-  if (write && (!alloc || (type & R.UNTRUSTED) !== 0)) env.reject('only read is supported', EACCES)
+  const trusted = (type & R.UNTRUSTED) === 0
+  if (write && trusted && !alloc && structOpsWrite(env, types, id, off, size)) return
+  if (write && !(trusted && alloc)) env.reject('only read is supported', EACCES)
   if (alloc) {
-    if ((type & R.UNTRUSTED) !== 0 && write) env.unmodelled('writes to untrusted objects')
     for (const field of env.fieldsOf(id))
       if (off < field.offset + field.size && field.offset < off + size)
         env.reject(`direct access to ${fieldText(field)} is disallowed`, EACCES)

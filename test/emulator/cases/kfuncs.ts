@@ -122,5 +122,15 @@ export const KFUNC_CASES: readonly Case[] = [
       run: {},
     },
   ),
+  one(
+    'arena_alloc_pages',
+    'map r1\nr2 = 0\nr3 = 1\nr4 = -1\nr5 = 0\nkfunc arena_alloc_pages\nr7 = addr_space_cast(r0, 0, 1)\nr6 = 0\nr6 = addr_space_cast(r6, 0, 1)\nr0 = 1\nif r7 == 0 goto out\nr0 = 2\nif r6 != 0 goto out\nr0 = 3\nout:',
+    3,
+    {
+      maps: [mapSpec('arena', { keySize: 0, valueSize: 0, maxEntries: 4, flags: 0x400 })],
+      type: 'syscall',
+      run: {},
+    },
+  ),
   one('throw', 'r1 = 7\nkfunc throw', 7),
 ]
