@@ -3,7 +3,7 @@ import { Btf } from '../btf/index.ts'
 import type { ProgramImage } from '../spec/index.ts'
 import { isMainUnreliable } from './calls/global-functions.ts'
 import { KernelTypes } from './kernel/kernel-types.ts'
-import { hasFaultyObject } from './kernel/object-fields.ts'
+import { hasFaultyObject, type KernelSource } from './kernel/object-fields.ts'
 import type { ProgramFacts } from './kernel/prototype.ts'
 import { checkAttachRules } from './program/attach-rules.ts'
 import { type AttachTarget, resolveTarget } from './program/attach-target.ts'
@@ -181,11 +181,11 @@ function checkGlobals(env: Env): void {
   }
 }
 
-function parseBtf(image: ProgramImage): Btf | undefined | 'bad' {
+function parseBtf(image: ProgramImage, kernel: KernelSource): Btf | undefined | 'bad' {
   if (image.btf === undefined) return undefined
   try {
     const btf = new Btf(image.btf)
-    return hasFaultyObject(btf) ? 'bad' : btf
+    return hasFaultyObject(btf, kernel) ? 'bad' : btf
   } catch {
     return 'bad'
   }
@@ -217,11 +217,11 @@ function examine(image: ProgramImage, options: VerifyOptions, depth: number): Ex
   const facts = factsOf(image, target)
   const unsupported = target?.refusal === undefined ? tables.unsupportedProgram(facts) : undefined
   if (unsupported !== undefined) return only(nothing('unsupported', 'unsupported', unsupported))
-  const btf = parseBtf(image)
+  const btf = parseBtf(image, kernel)
   if (btf === 'bad') return only(nothing('invalid', 'load.btf', 'the BTF is not valid'))
   let env: Env | undefined
   try {
-    const maps = image.maps.map((spec, index) => describeMap(spec, index, btf))
+    const maps = image.maps.map((spec, index) => describeMap(spec, index, btf, kernel))
     env = new Env(image, facts, tables, maps, btf, options.logLevel ?? 0, kernel, target)
     judge(env)
     return { result: answer(env, 'accept', undefined, started, options), env }

@@ -216,6 +216,7 @@ export function checkArgument(env: Env, liveness: StackLiveness, index: number, 
     case 'ARG_PTR_TO_PERCPU_BTF_ID':
       call.btfType = m[b + R.AUX]
       call.btfObject = m[b + R.AUX2]
+      call.ownPerCpu = (m[b + R.TYPE] & R.RCU) !== 0
       break
     case 'ARG_PTR_TO_CTX':
     case 'ARG_PTR_TO_SOCK_COMMON':

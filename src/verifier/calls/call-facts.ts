@@ -28,6 +28,8 @@ export interface CallFacts extends RawAccess {
   /** BTF type of a per-CPU variable. */
   btfType: number
   btfObject: number
+  /** What R1 held is one of the program's own per-CPU objects, protected by RCU. */
+  ownPerCpu: boolean
   /** A key that is a known constant on the stack, of an array. */
   constantKey: bigint | undefined
 }
@@ -50,6 +52,7 @@ export function newCallFacts(prototype: HelperPrototype): CallFacts {
     dynptr: undefined,
     btfType: 0,
     btfObject: 0,
+    ownPerCpu: false,
     constantKey: undefined,
   }
 }

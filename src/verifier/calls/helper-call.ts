@@ -26,6 +26,7 @@ import { helperText } from './argument-types.ts'
 import { checkArgument, hasEveryElement } from './arguments.ts'
 import { type CallFacts, clobber, newCallFacts } from './call-facts.ts'
 import { pushCallback, runLater, setMapCallbackArguments } from './callbacks.ts'
+import { mayCallHere } from './conditional-helpers.ts'
 import { releaseDynptr } from './dynptrs.ts'
 import { checkFormat } from './format-string.ts'
 import { leaveFunction } from './function-call.ts'
@@ -95,11 +96,7 @@ function findHelper(env: Env, id: number): HelperPrototype {
   if (prototype === undefined) env.reject(`program of this type cannot use helper bpf_${name}#${id}`)
   if (prototype.gplOnly === true && !env.gpl)
     env.reject('cannot call GPL-restricted function from non-GPL compatible program')
-  if (prototype.allowed === false) {
-    if (env.target?.lsm === undefined || env.target.lsm.disputed)
-      env.unmodelled(`bpf_${name}, which not every program of this type may call`)
-    env.reject('helper call is not allowed in probe')
-  }
+  if (prototype.allowed === false && !mayCallHere(env, name)) env.reject('helper call is not allowed in probe')
   if (prototype.mightSleep === true && !env.state.sleepable)
     env.reject('helper call might sleep in a non-sleepable prog')
   if (prototype.mightSleep === true) checkSleep(env, prototype)
@@ -298,7 +295,7 @@ function givePerCpu(env: Env, call: CallFacts, flags: number): void {
   m[R.FRAME] = 0
   const id = types.btf.skipModifiers(call.btfType)
   if (types.isStruct(id)) {
-    m[R.TYPE] = R.BTF_ID | (flags & ~R.RDONLY)
+    m[R.TYPE] = call.ownPerCpu ? R.BTF_ID | R.ALLOC | R.RCU : R.BTF_ID | (flags & ~R.RDONLY)
     m[R.AUX] = call.btfType
     m[R.AUX2] = call.btfObject
     return

@@ -249,7 +249,7 @@ export const CATALOGUE: readonly DiagnosisRow[] = [
     code: 'return-value',
     category: CONTEXT,
     pattern:
-      /should have been in \[|has value|R0 is not a known value|At (program|callback|subprogram|async callback) (exit|return)/,
+      /should have been in \[|has value|can't modify return value|R0 is not a known value|At (program|callback|subprogram|async callback) (exit|return)/,
     cause: 'The value at exit is not one that this program type may return.',
     suggestion: 'Set r0 to an allowed value on every path; check values that come from helpers before returning them.',
   },

@@ -107,12 +107,24 @@ export const KERNEL_OBJECT_ROWS: readonly DiagnosisRow[] = [
     follow: 'none',
   },
   {
+    code: 'extension-mismatch',
+    category: 'policy',
+    pattern:
+      /Cannot (replace static functions|recursively attach|extend fentry)|^Extension program |^Program extension|\(\) is not a global function|^\w+\(\) has \d+ args while|^Return type \w+ of |^arg\d+ (in )?\w+\(/,
+    cause:
+      'An extension (freplace) does not fit the function whose place it takes, or that function cannot be replaced.',
+    suggestion:
+      'Replace a global function, with the same arguments and result, and do nothing that its callers do not expect: no change of the packet, no sleeping, where the original does neither.',
+    follow: 'none',
+  },
+  {
     code: 'attach-target-refused',
     category: 'policy',
     pattern:
-      /attach to (unsupported|invalid) member|is not a supported struct|Attaching tracing programs to function|supported only for fentry/,
+      /attach to (unsupported|invalid) member|is not a supported struct|Attaching (tracing programs to function|fexit.fmod_ret to)|supported only for fentry|points to (disabled hook|wrong type name)|^attach_btf_id|must provide btf_id|^\w+ is not sleepable$|\(\) is not modifiable|modify return codes of BPF programs|^Subprog \w* doesn't exist|attach to exception callback|annotated with BTF|attachable to another BPF prog|nest tracing program|Cannot replace kernel functions|^The function \w* (has \d+ arguments|return type|arg\d+ type|with variable args|has malformed)/,
     cause: 'The kernel does not take programs for this target, or not this helper there.',
-    suggestion: 'Choose a target that the kernel takes; for a member of a struct look at what its kernel implements.',
+    suggestion:
+      'Choose a target that the kernel takes: for a member of a struct look at what its kernel implements; hooks of the LSM and functions take sleepable programs only where they may sleep.',
     follow: 'none',
   },
 ]

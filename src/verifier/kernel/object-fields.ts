@@ -66,9 +66,22 @@ export function isKernelPointer(field: ObjectField): boolean {
   return POINTERS.has(field.kind)
 }
 
+/** The kernel's types, where they are at hand. */
+export type KernelSource = () => KernelTypes | undefined
+
+/** Structs of the kernel with a destructor: only those may be behind a counted pointer that a map or object keeps. */
+const DESTRUCTIBLE: ReadonlySet<string> = new Set([
+  'task_struct',
+  'cgroup',
+  'bpf_cpumask',
+  'bpf_crypto_ctx',
+  'prog_test_ref_kfunc',
+  'prog_test_member',
+])
+
 /** All special fields of a type, in order of their offsets; none where the kernel finds a fault in one. */
-export function fieldsOfType(btf: Btf, id: number): readonly ObjectField[] {
-  const fields = legalFields(new Search(btf), skipModifiers(btf, id)) ?? []
+export function fieldsOfType(btf: Btf, id: number, kernel?: KernelSource): readonly ObjectField[] {
+  const fields = legalFields(new Search(btf, undefined, kernel), skipModifiers(btf, id)) ?? []
   return hasForeignTag(btf, id) ? fields.filter((field) => !POINTERS.has(field.kind)) : fields
 }
 
@@ -97,7 +110,7 @@ function legalFields(search: Search, id: number): readonly ObjectField[] | undef
 const OBJECT_STRUCTS = ['bpf_spin_lock', 'bpf_list_head', 'bpf_list_node', 'bpf_rb_root', 'bpf_rb_node', 'bpf_refcount']
 
 /** A struct with fields of objects has a fault: the kernel takes no such BTF (btf_parse_struct_metas). */
-export function hasFaultyObject(btf: Btf): boolean {
+export function hasFaultyObject(btf: Btf, kernel?: KernelSource): boolean {
   const marks = new Set<number>()
   for (const name of OBJECT_STRUCTS) {
     const id = btf.idByName(name, 'struct')
@@ -110,7 +123,7 @@ export function hasFaultyObject(btf: Btf): boolean {
     if (!btf.has(id) || btf.kind(id) !== 'struct') continue
     const type = btf.type(id)
     if (type.kind !== 'struct' || !type.members.some((member) => marks.has(member.type))) continue
-    if ((legalFields(new Search(btf, OBJECT_KINDS), id)?.length ?? 0) === 0) return true
+    if ((legalFields(new Search(btf, OBJECT_KINDS, kernel), id)?.length ?? 0) === 0) return true
   }
   return false
 }
@@ -170,12 +183,17 @@ class Fault extends Error {}
 class Search {
   readonly #btf: Btf
   readonly #kinds: ReadonlySet<FieldKind> | undefined
+  readonly #kernel: KernelSource | undefined
   readonly #seen = new Set<string>()
 
-  /** @param kinds the fields that are looked for; all without */
-  constructor(btf: Btf, kinds?: ReadonlySet<FieldKind>) {
+  /**
+   * @param kinds the fields that are looked for; all without
+   * @param kernel tells which structs are the kernel's; without it all are taken for the program's own
+   */
+  constructor(btf: Btf, kinds?: ReadonlySet<FieldKind>, kernel?: KernelSource) {
     this.#btf = btf
     this.#kinds = kinds
+    this.#kernel = kernel
   }
 
   of(id: number): ObjectField[] | undefined {
@@ -252,7 +270,10 @@ class Search {
     const target = btf.skipModifiers(tag.type)
     if (btf.kind(tag.type) === 'type_tag') throw new Fault()
     if (!POINTERS.has(tag.name) || !this.#wanted(tag.name)) return []
-    if (btf.kind(target) !== 'struct') throw new Fault()
+    const pointee = btf.type(target)
+    if (pointee.kind !== 'struct') throw new Fault()
+    const lasting = tag.name === 'kptr' && !DESTRUCTIBLE.has(pointee.name)
+    if (lasting && this.#kernel?.()?.struct(pointee.name) !== undefined) throw new Fault()
     return [{ ...NOWHERE, kind: tag.name as FieldKind, offset, size: POINTER_SIZE, target }]
   }
 

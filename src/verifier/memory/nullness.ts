@@ -1,7 +1,7 @@
 /** Pointers that may be null, and what becomes of them and their copies when they are compared with null. */
 
 import { PROGRAM_OBJECT } from '../kernel/kernel-types.ts'
-import { isLockField } from '../kernel/object-fields.ts'
+import { type FieldKind, isLockField } from '../kernel/object-fields.ts'
 import type { Env } from '../state/env.ts'
 import { dropReference } from '../state/references.ts'
 import {
@@ -22,6 +22,7 @@ import {
 } from '../state/registers.ts'
 import { eachRegister, registerBase, type State } from '../state/state.ts'
 
+const RUNS_LATER: ReadonlySet<FieldKind> = new Set(['bpf_timer', 'bpf_wq', 'bpf_task_work'])
 const XSKMAP = 17
 const SOCKMAP = 15
 const SOCKHASH = 18
@@ -36,6 +37,8 @@ export function markNotNull(env: Env, m: Int32Array, b: number): void {
   const map = env.map(m[b + AUX])
   if (map.inner !== undefined) {
     m[b + TYPE] = MAP_PTR
+    // Of an inner map with timers, one that was looked up is not the same as another.
+    if (map.inner.fields.some(({ kind }) => RUNS_LATER.has(kind))) m[b + AUX2] = m[b + ID]
     m[b + AUX] = env.innerMapReference(map.inner)
   } else if (map.type === XSKMAP) m[b + TYPE] = XDP_SOCK
   else if (map.type === SOCKMAP || map.type === SOCKHASH) m[b + TYPE] = SOCKET

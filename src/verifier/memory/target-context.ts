@@ -41,14 +41,15 @@ export function checkTargetContext(
 ): void {
   const types = target.program === undefined ? env.typesOf(KERNEL_OBJECT) : target.program.types
   if (types === undefined) env.unmodelled("contexts of targets without the kernel's BTF")
-  const legal = off >= 0 && off < MAX_BYTES && !write && off % size === 0
+  // 6.18 asks nothing of what LSM programs do with their context but that it is an argument.
+  const legal = target.lsm !== undefined || (off >= 0 && off < MAX_BYTES && !write && off % size === 0)
   const given = legal ? load(env, types, target, off, size) : undefined
   if (given === undefined) {
     env.say(`invalid bpf_context access off=${off} size=${size}`)
     writeSourceLine(env, env.insn)
     throw new Rejection(EACCES)
   }
-  if (value < 0) return
+  if (value < 0 || write) return
   const m = env.frame.m
   const b = registerBase(value)
   if (given.type === R.SCALAR) {
@@ -104,10 +105,10 @@ function argumentAt(types: KernelTypes, target: AttachTarget, off: number): numb
   if (target.hidden > 0) sizes.unshift(8)
   for (const [i, size] of sizes.entries()) {
     end += size
-    if (off < end) return i
+    if (off >>> 0 < end) return i
   }
   if (target.returnType !== 0) end += bytes(target.returnType)
-  return off < end ? sizes.length : sizes.length + 1
+  return off >>> 0 < end ? sizes.length : sizes.length + 1
 }
 
 function isSmallInt(types: KernelTypes, id: number): boolean {

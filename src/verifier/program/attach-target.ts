@@ -2,13 +2,21 @@
  * What a program is attached to: a tracepoint, a kernel function, an iterator or a member of a struct of callbacks.
  * The target's prototype in the kernel's BTF says what its context holds (bpf_check_attach_target of Linux 6.18).
  */
+import type { BtfFuncProto } from '../../btf/index.ts'
 import type { ProgramImage } from '../../spec/index.ts'
 import type { KernelTypes } from '../kernel/kernel-types.ts'
 import { SLEEPABLE_MEMBERS, STRUCT_OPS, UNSUPPORTED_MEMBERS } from '../kernel/struct-ops.ts'
 import { EINVAL } from '../state/env.ts'
-import { DENIED_TARGETS, ERROR_INJECTION_PREFIX, ITERATORS } from '../tables/targets.ts'
+import {
+  DENIED_TARGETS,
+  ERROR_INJECTION_PREFIX,
+  ITERATORS,
+  MODIFIABLE_FUNCTIONS,
+  NORETURN_TARGETS,
+  SLEEPABLE_FUNCTIONS,
+} from '../tables/targets.ts'
 import { type LsmHook, lsmTarget } from './lsm-target.ts'
-import { type ProgramTarget, programTarget, type TargetProgram } from './program-target.ts'
+import { type ProgramTarget, programTarget, prototypeRefusal, type TargetProgram } from './program-target.ts'
 
 export interface AttachTarget {
   /** Row of the fact tables. */
@@ -42,6 +50,7 @@ const STRUCT_OPS_TYPE = 27
 const EXT = 28
 const LSM = 29
 const RAW_TP = 23
+const FENTRY = 24
 const MODIFY_RETURN = 26
 const ITER = 28
 const KEYS: Readonly<Record<number, string>> = {
@@ -123,24 +132,44 @@ function tracingTarget(image: ProgramImage, types: KernelTypes): TargetAnswer {
     const own = OWN_HELPERS.has(name) ? `${key}-${name.slice('bpf_iter_'.length)}` : common.key
     return iterator === undefined ? { unsupported: `the iterator ${name}` } : { ...common, key: own, iterator }
   }
-  return functionTarget(image, { ...common, key })
+  return functionTarget(image, types, { ...common, key }, proto)
 }
 
-/** Functions: those that sleep or whose result is replaced must be marked for it, which BTF does not tell. */
-function functionTarget(image: ProgramImage, target: AttachTarget): TargetAnswer {
+/** In the BTF of kernels that let errors be injected into functions (CONFIG_FUNCTION_ERROR_INJECTION). */
+const INJECTION = 'within_error_injection_list'
+
+/** Functions of the kernel: those that sleep or whose result is replaced must be marked for it. */
+function functionTarget(
+  image: ProgramImage,
+  types: KernelTypes,
+  target: AttachTarget,
+  proto: BtfFuncProto,
+): TargetAnswer {
   const { name } = target
   const attach = image.expectedAttachType
-  const injectable = name.startsWith(ERROR_INJECTION_PREFIX)
   const sleepable = (image.flags & SLEEPABLE) !== 0
-  if (sleepable && !injectable) return { unsupported: `whether ${name} may sleep: a sleepable program on it` }
+  const refused = (refusal: string): AttachTarget => ({ ...target, refusal, errno: EINVAL })
+  const unsuited = prototypeRefusal(types.btf, name, proto)
+  if (unsuited !== undefined) return refused(unsuited)
+  const mayInject = types.btf.idByName(INJECTION, 'func') !== undefined
+  const injectable = mayInject && name.startsWith(ERROR_INJECTION_PREFIX)
+  if (sleepable && !injectable && !SLEEPABLE_FUNCTIONS.has(name)) {
+    if (mayInject) return { unsupported: `whether ${name} may sleep: a sleepable program on it` }
+    return refused(`${name} is not sleepable`)
+  }
   if (
     attach === MODIFY_RETURN &&
+    !sleepable &&
     !injectable &&
     !name.startsWith('security_') &&
-    !name.startsWith('bpf_modify_return_test')
-  )
-    return { unsupported: `whether the result of ${name} may be replaced` }
-  if (DENIED_TARGETS.has(name)) return { unsupported: `programs on ${name}, which some configurations refuse` }
+    !MODIFIABLE_FUNCTIONS.has(name)
+  ) {
+    if (mayInject) return { unsupported: `whether the result of ${name} may be replaced` }
+    return refused(`${name}() is not modifiable`)
+  }
+  if (DENIED_TARGETS.has(name)) return refused(`Attaching tracing programs to function '${name}' is rejected.`)
+  if (NORETURN_TARGETS.has(name) && attach !== FENTRY)
+    return refused(`Attaching fexit/fmod_ret to __noreturn function '${name}' is rejected.`)
   return { ...target, key: sleepable ? `${target.key}-sleepable` : target.key }
 }
 

@@ -71,7 +71,7 @@ export function programTarget(image: ProgramImage, program: TargetProgram): Targ
   const { btf } = program
   const wanted = image.attachTo?.name
   const id = image.attachBtfId ?? (wanted === undefined ? undefined : btf?.idByName(wanted, 'func'))
-  if (id === undefined && btf !== undefined && wanted !== undefined)
+  if (id === undefined && wanted !== undefined)
     return { unsupported: `the target program has no function ${wanted}` }
   const proto = prototypeOf(btf, id ?? 0)
   const found = program.functions.find(({ btfType }) => btfType === id)
@@ -123,7 +123,8 @@ export function checkProgramTarget(
   if (replaces) checkTypes(env, btf, id)
   const proto = prototypeOf(btf, id)
   if (proto === undefined) throw new Rejection(EINVAL)
-  if (!found.unreliable || attach === ITER) checkPrototype(env, btf, name, proto)
+  const unsuited = !found.unreliable || attach === ITER ? prototypeRefusal(btf, name, proto) : undefined
+  if (unsuited !== undefined) env.reject(unsuited)
   if (attach === ITER) throw new Rejection(EINVAL)
   if (env.facts.sleepable) env.reject(`${name} is not sleepable`)
   if (attach === MODIFY_RETURN) env.reject("can't modify return codes of BPF programs")
@@ -193,8 +194,8 @@ function checkTypes(env: Env, btf: Btf, id: number): void {
   }
 }
 
-/** Arguments and a result that a trampoline can pass on (btf_distill_func_proto). */
-function checkPrototype(env: Env, btf: Btf, name: string, proto: BtfFuncProto): void {
+/** Why a trampoline cannot pass on arguments and result of a function (btf_distill_func_proto); undefined where it can. */
+export function prototypeRefusal(btf: Btf, name: string, proto: BtfFuncProto): string | undefined {
   const size = (id: number) => {
     const type = btf.type(btf.skipModifiers(id))
     if (type.kind === 'void') return id === 0 ? 0 : -EINVAL
@@ -205,13 +206,14 @@ function checkPrototype(env: Env, btf: Btf, name: string, proto: BtfFuncProto): 
   }
   const kind = (id: number) => kindText(btf.type(btf.skipModifiers(id)).kind)
   const count = proto.params.length
-  if (count > MAX_ARGUMENTS) env.reject(`The function ${name} has ${count} arguments. Too many.`)
+  if (count > MAX_ARGUMENTS) return `The function ${name} has ${count} arguments. Too many.`
   if (size(proto.returnType) < 0 || isComposite(btf.type(btf.skipModifiers(proto.returnType))))
-    env.reject(`The function ${name} return type ${kind(proto.returnType)} is unsupported.`)
+    return `The function ${name} return type ${kind(proto.returnType)} is unsupported.`
   for (const [i, { type }] of proto.params.entries()) {
-    if (i === count - 1 && type === 0) env.reject(`The function ${name} with variable args is unsupported.`)
+    if (i === count - 1 && type === 0) return `The function ${name} with variable args is unsupported.`
     const bytes = size(type)
-    if (bytes < 0 || bytes > MAX_STRUCT) env.reject(`The function ${name} arg${i} type ${kind(type)} is unsupported.`)
-    if (bytes === 0) env.reject(`The function ${name} has malformed void argument.`)
+    if (bytes < 0 || bytes > MAX_STRUCT) return `The function ${name} arg${i} type ${kind(type)} is unsupported.`
+    if (bytes === 0) return `The function ${name} has malformed void argument.`
   }
+  return undefined
 }

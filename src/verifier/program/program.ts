@@ -2,7 +2,7 @@
 import type { Btf } from '../../btf/index.ts'
 import type { MapSpec, ProgramImage } from '../../spec/index.ts'
 import { MAP_FLAGS, MAP_TYPES } from '../../uapi/index.ts'
-import { fieldsOfType, isLockField, type ObjectField } from '../kernel/object-fields.ts'
+import { fieldsOfType, isLockField, type KernelSource, type ObjectField } from '../kernel/object-fields.ts'
 
 /** Instructions by slot, a field each. */
 export interface Code {
@@ -127,9 +127,14 @@ export const F_RDONLY_PROG: number = MAP_FLAGS.rdonly_prog
 const READ_ONLY_MAPS = new Set<number>([MAP_TYPES.devmap, MAP_TYPES.devmap_hash])
 
 /** Reads a map's special fields from the types of its value. */
-export function describeMap(spec: MapSpec, index: number, btf: Btf | undefined): ProgramMap {
+export function describeMap(
+  spec: MapSpec,
+  index: number,
+  btf: Btf | undefined,
+  kernel: KernelSource | undefined,
+): ProgramMap {
   const typed = btf !== undefined && spec.btfValueTypeId !== undefined && btf.has(spec.btfValueTypeId)
-  const fields = typed ? fieldsOfType(btf, spec.btfValueTypeId) : []
+  const fields = typed ? fieldsOfType(btf, spec.btfValueTypeId, kernel) : []
   return {
     spec,
     index,
@@ -142,7 +147,7 @@ export function describeMap(spec: MapSpec, index: number, btf: Btf | undefined):
     locks: fields.some(isLockField),
     fields,
     // What the kernel knows of inner maps has no name.
-    inner: spec.inner === undefined ? undefined : { ...describeMap(spec.inner, -1, btf), name: '' },
+    inner: spec.inner === undefined ? undefined : { ...describeMap(spec.inner, -1, btf, kernel), name: '' },
   }
 }
 

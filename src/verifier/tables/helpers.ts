@@ -68,8 +68,9 @@ export function helpersOfProgram(profile: Profile, program: ProfileProgram): rea
 }
 
 /** What tracing programs on functions call besides what those on tracepoints do (tracing_prog_func_proto). */
-const OF_FUNCTIONS = ['get_func_arg', 'get_func_arg_cnt']
-const OF_RESULTS = ['get_func_ret']
+const OF_FUNCTIONS = ['get_func_arg', 'get_func_arg_cnt', 'get_func_ret']
+/** What the traced function decides. */
+const OF_SOME_FUNCTIONS = { sk_storage_get: '', sk_storage_delete: '', d_path: '' }
 const SLEEPABLE_ONLY = ['copy_from_user', 'copy_from_user_task']
 
 /** Prototypes for a program with an attach target, by the recorded kind of target; undefined for one that is not known. */
@@ -85,16 +86,14 @@ export function helpersOfTarget(
   const available = new Set(targets.helperSets[row.helpers])
   if (isFunction) {
     for (const name of OF_FUNCTIONS) available.add(name)
-    if (bare !== 'tracing-fentry') for (const name of OF_RESULTS) available.add(name)
     if (sleepable) for (const name of SLEEPABLE_ONLY) available.add(name)
   }
+  const conditional = isFunction ? { ...row.conditional, ...OF_SOME_FUNCTIONS } : row.conditional
   const gplOnly = targets.helperSets[row.gplOnly]
   // Iterators over sockets take the socket where others take their context: the signature of struct_ops.
   const type = (name: string) => (key.startsWith('tracing') && !name.endsWith('etsockopt') ? 'tracing' : 'struct_ops')
   return HELPER_NAMES.map((name, id) =>
-    available.has(name)
-      ? prototypeOf(type(name), { conditional: row.conditional, sleepable }, gplOnly, id, name)
-      : undefined,
+    available.has(name) ? prototypeOf(type(name), { conditional, sleepable }, gplOnly, id, name) : undefined,
   )
 }
 

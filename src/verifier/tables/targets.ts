@@ -25,7 +25,7 @@ export const ITERATORS: Readonly<Record<string, readonly string[]>> = {
   unix: ['ptr_or_null', '-'],
 }
 
-/** Functions that tracing programs may or may not be attached to, by configuration or by result (btf_id_deny, noreturn_deny). */
+/** Functions that no tracing program is attached to (btf_id_deny); each exists only in kernels that deny it. */
 export const DENIED_TARGETS: ReadonlySet<string> = new Set([
   'migrate_disable',
   'migrate_enable',
@@ -35,6 +35,10 @@ export const DENIED_TARGETS: ReadonlySet<string> = new Set([
   'preempt_count_sub',
   '__rcu_read_lock',
   '__rcu_read_unlock',
+])
+
+/** Functions that never return: only their beginning can be traced (noreturn_deny). */
+export const NORETURN_TARGETS: ReadonlySet<string> = new Set([
   '__ia32_sys_exit',
   '__ia32_sys_exit_group',
   '__kunit_abort',
@@ -47,6 +51,30 @@ export const DENIED_TARGETS: ReadonlySet<string> = new Set([
   'kthread_complete_and_exit',
   'kthread_exit',
   'make_task_dead',
+])
+
+/** Functions whose result programs may replace by a list of their own (net/bpf/test_run.c, net/socket.c). */
+export const MODIFIABLE_FUNCTIONS: ReadonlySet<string> = new Set([
+  'bpf_fentry_test1',
+  'bpf_modify_return_test',
+  'bpf_modify_return_test2',
+  'bpf_modify_return_test_tp',
+  'update_socket_protocol',
+])
+/** Of these, the one that may sleep. */
+export const SLEEPABLE_FUNCTIONS: ReadonlySet<string> = new Set(['bpf_fentry_test1'])
+
+/** Functions whose tracing programs may ask for paths (btf_allowlist_d_path). */
+export const D_PATH_TARGETS: ReadonlySet<string> = new Set([
+  'security_file_permission',
+  'security_inode_getattr',
+  'security_file_open',
+  'security_path_truncate',
+  'vfs_truncate',
+  'vfs_fallocate',
+  'dentry_open',
+  'vfs_getattr',
+  'filp_close',
 ])
 
 /** System calls take injected errors: they may be traced by programs that sleep, and their result replaced. */
