@@ -39,7 +39,7 @@ export function addKfunc(env: Env, insn: number): void {
   if (types === undefined) env.unmodelled("kernel function calls without the kernel's BTF")
   const { btf } = types
   const func = btf.has(id) && id > 0 ? btf.type(id) : undefined
-  if (func === undefined || func.kind !== 'func') env.reject(`kernel btf_id ${id} is not a function`)
+  if (func === undefined || func.kind !== 'func') env.reject(`kernel btf_id ${id >>> 0} is not a function`)
   const proto = btf.type(func.type)
   if (proto.kind !== 'func_proto') env.reject(`kernel function btf_id ${id} does not have a valid func_proto`)
   const allowed = env.tables.mayCallKfunc(env.facts, func.name)
