@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { UsageError } from '../errors/index.ts'
-import type { LinkProgramOptions } from '../spec/index.ts'
+import { type LinkProgramOptions, linkProgram, type ProgramImage } from '../spec/index.ts'
 import { programTypeNumber } from '../uapi/index.ts'
 import { runBatch } from './batch-lines.ts'
 import { loadInput } from './load-input.ts'
@@ -14,6 +14,7 @@ interface Options {
   readonly type?: string
   readonly kernel: string
   readonly btf?: string
+  readonly target?: string
   readonly logLevel?: string
   readonly stats?: boolean
   readonly topLines?: string
@@ -68,6 +69,17 @@ async function linkOptions(path: string | undefined, needed: boolean): Promise<L
   return btf === undefined ? {} : { kernelBtf: btf }
 }
 
+/** The program that `--target FILE[:PROGRAM]` names. */
+async function targetImage(text: string | undefined, btf: string | undefined): Promise<ProgramImage | undefined> {
+  if (text === undefined) return undefined
+  const [, path, name] = /^(.*?)(?::([^:/]+))?$/.exec(text) ?? ['', text]
+  const object = await loadInput(path)
+  const only = object.programs.length === 1 ? object.programs[0].name : undefined
+  if (name === undefined && only === undefined)
+    throw new UsageError('verify.target', `${path} has ${object.programs.length} programs: --target ${path}:PROGRAM`)
+  return linkProgram(object, name ?? only ?? '', await linkOptions(btf, needsKernel(object)))
+}
+
 /** Bytes of stack of "64+32". */
 function stackBytes(depth: string | undefined): number {
   return (depth ?? '0').split('+').reduce((sum, part) => sum + Number(part), 0)
@@ -94,6 +106,7 @@ async function verifyFiles(paths: readonly string[], options: Options): Promise<
     throw new UsageError('verify.type', `there is no program type ${JSON.stringify(options.type)}`)
   const maxInsns = wholeNumber(options.maxInsns, 'max-insns', 1_000_000)
   const maxStack = wholeNumber(options.maxStack, 'max-stack', 512)
+  const target = await targetImage(options.target, options.btf)
   const rows: VerifyRow[] = []
   for (const path of paths) {
     const object = await loadInput(path)
@@ -102,7 +115,13 @@ async function verifyFiles(paths: readonly string[], options: Options): Promise<
     for (const name of names)
       for (const kernel of kernels)
         rows.push(
-          verifyProgram(object, name, path, { kernel, logLevel, topLines, type, kernelBtf: link.kernelBtf }, link),
+          verifyProgram(
+            object,
+            name,
+            path,
+            { kernel, logLevel, topLines, type, target, kernelBtf: link.kernelBtf },
+            link,
+          ),
         )
   }
   const base =
@@ -135,6 +154,7 @@ export function register(program: Command): void {
     .option('--type <type>', 'program type where the section name does not tell it')
     .option('--kernel <versions>', 'kernel profiles, separated by commas', DEFAULT_KERNEL)
     .option('--btf <file>', "the target kernel's BTF (default: the running kernel's where it is needed)")
+    .option('--target <file:program>', 'the program that extensions (freplace) extend, or that fentry and fexit trace')
     .option('--log-level <bits>', "also print the log: the kernel's bit mask, 0 to 7")
     .option('--stats', "a table of veristat's columns instead of explanations")
     .option('--top-lines <n>', 'the n source lines that were walked most')

@@ -48,6 +48,8 @@ export interface VerifyOptions {
   readonly kernelBtf?: Btf | (() => Btf | undefined)
   /** Program type for sections whose name does not tell it. */
   readonly type?: number
+  /** The program that extensions replace a function of, and tracing programs trace one of. */
+  readonly target?: ProgramImage
 }
 
 /** Kernel versions of `--kernel 6.18,6.1`. @throws UsageError naming those there are */
@@ -75,6 +77,17 @@ export function needsKernel(object: ObjectSpec): boolean {
   )
 }
 
+const TRACING = 26
+const EXT = 28
+
+/** The image with its target: extensions always, tracing programs where the target has the function that they name. */
+function attachedTo(target: ProgramImage | undefined, image: ProgramImage): ProgramImage {
+  const { attachTo, type } = image
+  if (target?.btf === undefined || attachTo === undefined || (type !== EXT && type !== TRACING)) return image
+  if (type === TRACING && new Btf(target.btf).idByName(attachTo.name, 'func') === undefined) return image
+  return { ...image, attachTo: { name: attachTo.name, program: target } }
+}
+
 /** Verifies one program of an object. What cannot even be linked is `unsupported` with the linker's words. */
 export function verifyProgram(
   object: ObjectSpec,
@@ -91,7 +104,7 @@ export function verifyProgram(
     type: programTypeName(spec?.type || (options.type ?? 0)) ?? String(spec?.type),
     kernel: options.kernel,
   }
-  const image = linkProgram(object, name, link)
+  const image = attachedTo(options.target, linkProgram(object, name, link))
   const type = image.type || (options.type ?? 0)
   if (type === 0)
     throw new UsageError(

@@ -304,12 +304,24 @@ function loadValues(
   return values
 }
 
+/** A program that replaces or traces another one, which is loaded first; the kernel keeps it as long as it is needed. */
+function loadAttached(sys: Sys, image: ProgramImage, target: ProgramImage, options: LoadImageOptions): LoadResult {
+  using loaded = loadImage(sys, target)
+  if (loaded.program === undefined)
+    throw new UsageError('load.attach-target', `the target program is refused: ${loaded.message ?? loaded.verdict}`)
+  const { name = '' } = image.attachTo ?? {}
+  return loadImage(sys, { ...image, attachTo: { name, programFd: loaded.program.fd } }, options)
+}
+
 /**
  * Creates the image's maps, loads its BTF and asks the kernel for the program. Whatever the kernel says is an answer,
  * not an exception; `close()` gives everything back.
  * @throws UsageError when the image itself is inconsistent (a relocation that names no map, an unknown attach target)
  */
 export function loadImage(sys: Sys, image: ProgramImage, options: LoadImageOptions = {}): LoadResult {
+  const { attachTo } = image
+  if (attachTo?.program !== undefined && attachTo.programFd === undefined)
+    return loadAttached(sys, image, attachTo.program, options)
   const owned: Owned = { maps: [], given: options.maps }
   try {
     if (image.insns.length % 8 !== 0)
