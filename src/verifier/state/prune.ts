@@ -13,8 +13,7 @@ import { maybeLooping, statesEqual } from './equivalence.ts'
 import { depthsDiffer, isActiveAt } from './iterator-slots.ts'
 import { addBackedge, enterLoop, leaveLoop, loopIncomplete, loopKey, notePeak, propagatePrecision } from './loops.ts'
 import { forgetPrecision, pushHistory } from './precision.ts'
-import { INVALID } from './registers.ts'
-import { FRAME_POINTER, registerBase, type State, slotBase } from './state.ts'
+import { FRAME_POINTER, registerBase, type State, slotBase, TYPE_WORDS } from './state.ts'
 
 function maybeFree(env: Env, state: State): void {
   if (!state.inFreeList || state.branches !== 0 || loopIncomplete(env, state)) return
@@ -47,8 +46,11 @@ function cleanState(env: Env, liveness: StackLiveness, state: State): void {
     liveness.queryFrame(i)
     for (let slot = 0; slot < frame.slots; slot++) {
       if (((slot < 32 ? liveness.aliveLow >>> slot : liveness.aliveHigh >>> (slot - 32)) & 1) !== 0) continue
+      const types = frame.typesAt + slot * TYPE_WORDS
+      if ((frame.m[types] | frame.m[types + 1]) === 0) continue
       markNotInit(frame.m, slotBase(slot))
-      frame.types.fill(INVALID, slot * 8, slot * 8 + 8)
+      frame.m[types] = 0
+      frame.m[types + 1] = 0
     }
   }
 }
