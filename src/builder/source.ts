@@ -69,8 +69,9 @@ export function captureSite(below: unknown = captureSite, frames = 0): SourceLoc
     host.captureStackTrace(holder, below)
     const sites = holder.stack
     if (!Array.isArray(sites)) break
-    at = sites.findIndex(isOutside)
-    found = (sites as Site[])[at]
+    at = 0
+    while (at < sites.length && !isOutside(sites[at])) at++
+    found = at < sites.length ? (sites as Site[])[at] : undefined
     if (found !== undefined || sites.length < depth) break
   }
   host.prepareStackTrace = prepareStackTrace

@@ -1,5 +1,5 @@
 import { Interference } from './interference.ts'
-import { computeLiveness, endUses, RegisterSet } from './liveness.ts'
+import { computeLiveness, endUse, RegisterSet } from './liveness.ts'
 import { FIRST_VIRTUAL, FRAME_POINTER, type MachineFunction } from './machine.ts'
 import { MOVE, Moves } from './moves.ts'
 import { rewriteSpills, type Spilled } from './spill.ts'
@@ -67,6 +67,7 @@ class Coloring {
       this.color[i] = i
       this.degree[i] = 1 << 29
     }
+    this.state.fill(IN_GRAPH, 0, FIRST_VIRTUAL)
   }
 
   #build(): void {
@@ -79,10 +80,12 @@ class Coloring {
       const { code } = block
       liveness.atEnd(b, live)
       const weight = 8 ** Math.min(block.loopDepth, 6) / (block.cold ? 8 : 1)
-      for (const register of endUses(block)) {
-        live.add(register)
-        this.#see(register, weight)
-      }
+      const first = endUse(block, 0)
+      const second = endUse(block, 1)
+      if (first >= 0) live.add(first)
+      if (second >= 0) live.add(second)
+      this.#see(first, weight)
+      this.#see(second, weight)
       for (let i = code.length - 1; i >= 0; i--) {
         const { isMove, dst, src, uses, defs } = code[i]
         if (isMove && src !== FRAME_POINTER) {
@@ -132,39 +135,37 @@ class Coloring {
     return this.#assign()
   }
 
-  #inGraph(n: number): boolean {
-    return this.state[n] === IN_GRAPH || n < FIRST_VIRTUAL
-  }
-  /**
-   * The next entry of a register that is in the graph itself, of a neighbour that is: the others are taken out. Who left the
-   * graph first gets its color later, and who was coalesced has another entry.
-   */
-  #neighbour(n: number, entry: number, before: number): number {
-    const { graph } = this
-    while (entry >= 0 && !this.#inGraph(graph.to[entry])) {
-      graph.drop(n, entry, before)
-      entry = graph.next[entry]
-    }
-    return entry
-  }
-
   #simplifyOne(): void {
-    const { graph } = this
+    const { graph, state } = this
+    const { to, next } = graph
     const n = this.simplify.first
     this.simplify.delete(n)
     this.selected.push(n)
-    this.state[n] = SELECTED
-    for (let e = graph.first[n]; e >= 0; e = graph.next[e]) {
-      const m = graph.to[e]
-      if (m >= FIRST_VIRTUAL && this.state[m] === IN_GRAPH) this.#decrement(m)
+    state[n] = SELECTED
+    for (let e = graph.first[n]; e >= 0; e = next[e]) {
+      const m = to[e]
+      if (m >= FIRST_VIRTUAL && state[m] === IN_GRAPH) this.#decrement(m)
     }
   }
+  /**
+   * A neighbour of this register has gone. Lists of registers that are in the graph lose what has left it: who left first gets
+   * its color later, and who was coalesced has another entry.
+   */
   #decrement(m: number): void {
     if (this.degree[m]-- !== COLORS) return
-    const { graph } = this
-    this.moves.wake(m, this.waiting)
-    for (let e = this.#neighbour(m, graph.first[m], -1); e >= 0; e = this.#neighbour(m, graph.next[e], e))
-      this.moves.wake(graph.to[e], this.waiting)
+    const { graph, moves, state, waiting } = this
+    const { to, next } = graph
+    const { open } = moves
+    if (open[m] > 0) moves.wake(m, waiting)
+    for (let e = graph.first[m], before = -1; e >= 0; e = next[e]) {
+      const t = to[e]
+      if (state[t] !== IN_GRAPH) {
+        graph.drop(m, e, before)
+        continue
+      }
+      before = e
+      if (open[t] > 0) moves.wake(t, waiting)
+    }
     this.spill.delete(m)
     if (this.moves.related(m)) this.freeze.add(m)
     else this.simplify.add(m)
@@ -192,7 +193,8 @@ class Coloring {
     if (moves.stateOf(move) !== MOVE.waiting) return
     const x = this.#find(moves.dst[move])
     const y = this.#find(moves.src[move])
-    const [u, v] = y < FIRST_VIRTUAL ? [y, x] : [x, y]
+    const u = y < FIRST_VIRTUAL ? y : x
+    const v = y < FIRST_VIRTUAL ? x : y
     if (u === v) {
       moves.decide(move, MOVE.coalesced, u, v)
       this.#addWork(u)
@@ -212,9 +214,15 @@ class Coloring {
     } else moves.block(move)
   }
   #georgeSafe(u: number, v: number): boolean {
-    const { graph } = this
-    for (let e = this.#neighbour(v, graph.first[v], -1); e >= 0; e = this.#neighbour(v, graph.next[e], e)) {
-      const t = graph.to[e]
+    const { graph, state } = this
+    const { to, next } = graph
+    for (let e = graph.first[v], before = -1; e >= 0; e = next[e]) {
+      const t = to[e]
+      if (state[t] !== IN_GRAPH) {
+        graph.drop(v, e, before)
+        continue
+      }
+      before = e
       if (t >= FIRST_VIRTUAL && this.degree[t] >= COLORS && !graph.joined(t, u)) return false
     }
     return true
@@ -226,11 +234,17 @@ class Coloring {
   }
   /** Counts the neighbours with too many neighbours of their own, up to COLORS; each once for a mark. */
   #significant(n: number, mark: number, significant: number): number {
-    const { graph } = this
-    for (let e = this.#neighbour(n, graph.first[n], -1); e >= 0; e = this.#neighbour(n, graph.next[e], e)) {
-      const t = graph.to[e]
-      if (this.marked[t] === mark) continue
-      this.marked[t] = mark
+    const { graph, state, marked } = this
+    const { to, next } = graph
+    for (let e = graph.first[n], before = -1; e >= 0; e = next[e]) {
+      const t = to[e]
+      if (state[t] !== IN_GRAPH) {
+        graph.drop(n, e, before)
+        continue
+      }
+      before = e
+      if (marked[t] === mark) continue
+      marked[t] = mark
       if (this.degree[t] >= COLORS && ++significant >= COLORS) return significant
     }
     return significant
@@ -246,7 +260,7 @@ class Coloring {
     this.moves.merge(u, v)
     for (let e = graph.first[v]; e >= 0; e = graph.next[e]) {
       const t = graph.to[e]
-      if (!this.#inGraph(t)) continue
+      if (this.state[t] !== IN_GRAPH) continue
       graph.join(t, u)
       if (t >= FIRST_VIRTUAL) this.#decrement(t)
     }
@@ -291,13 +305,15 @@ class Coloring {
   }
 
   #assign(): Spilled[] {
-    const { graph, moves, color } = this
+    const { graph, moves, color, state } = this
+    const { to, next } = graph
     const lost = new Set<number>()
     for (let i = this.selected.length - 1; i >= 0; i--) {
       const n = this.selected[i]
       let taken = 0
-      for (let e = graph.first[n]; e >= 0; e = graph.next[e]) {
-        const c = color[this.#find(graph.to[e])]
+      for (let e = graph.first[n]; e >= 0; e = next[e]) {
+        const m = to[e]
+        const c = color[state[m] === COALESCED ? this.#find(m) : m]
         if (c >= 0) taken |= 1 << c
       }
       let choice = -1
@@ -322,11 +338,15 @@ class Coloring {
       return all
     }
     for (const block of this.fn.blocks) {
-      for (const instruction of block.code) {
+      const { code } = block
+      let kept = 0
+      for (let i = 0; i < code.length; i++) {
+        const instruction = code[i]
         instruction.dst = this.#machine(instruction.dst)
         instruction.src = this.#machine(instruction.src)
+        if (!instruction.isMove || instruction.dst !== instruction.src) code[kept++] = instruction
       }
-      block.code = block.code.filter((it) => !(it.isMove && it.dst === it.src))
+      code.length = kept
       const { end } = block
       if (end.op === 'branch') {
         end.a = this.#machine(end.a)

@@ -63,28 +63,37 @@ function sameLine(a: Line, b: Line): boolean {
     (a.core === b.core || JSON.stringify(a.core) === JSON.stringify(b.core))
   )
 }
-/** The same for lines that do the same. */
-const hashOf = (line: Line): number =>
-  isExit(line) ? -1 : ((line.opcode * 31 + line.dst) * 31 + line.src) * 31 + (line.imm & 0xffff)
+const BUCKETS = 1024
+/** Below BUCKETS, and the same for lines that do the same. */
+const bucketOf = (line: Line): number =>
+  isExit(line) ? 0 : (line.opcode * 31 + line.dst * 7 + line.src * 13 + line.imm * 5) & (BUCKETS - 1)
 
 /** Lines in their order, found again by what they do. */
 class Lines {
   readonly all: Line[] = []
-  readonly #places = new Map<number, number[]>()
+  /** The first and the last line of each bucket, and the one behind each line in its bucket. */
+  readonly #first = new Int32Array(BUCKETS).fill(-1)
+  readonly #last = new Int32Array(BUCKETS).fill(-1)
+  readonly #next: number[] = []
 
   add(line: Line): void {
-    const hash = hashOf(line)
-    const places = this.#places.get(hash)
-    if (places === undefined) this.#places.set(hash, [this.all.length])
-    else places.push(this.all.length)
+    const bucket = bucketOf(line)
+    const at = this.all.length
+    const last = this.#last[bucket]
+    if (last < 0) this.#first[bucket] = at
+    else this.#next[last] = at
+    this.#last[bucket] = at
+    this.#next.push(-1)
     this.all.push(line)
   }
-  /** Where these lines stand already, the first place. */
-  find(lines: readonly Line[]): number | undefined {
-    const { all } = this
-    return this.#places
-      .get(hashOf(lines[0]))
-      ?.find((at) => at + lines.length <= all.length && lines.every((line, k) => sameLine(line, all[at + k])))
+  /** Where these lines stand already, the first place; -1 for nowhere. */
+  find(lines: readonly Line[]): number {
+    for (let at = this.#first[bucketOf(lines[0])]; at >= 0; at = this.#next[at]) {
+      let same = 0
+      while (same < lines.length && at + same < this.all.length && sameLine(lines[same], this.all[at + same])) same++
+      if (same === lines.length) return at
+    }
+    return -1
   }
 }
 
@@ -108,14 +117,15 @@ export function emitInstructions(
       block.end.op !== 'exit' && (ending.length === 0 || (block.end.op === 'branch' && ending.length === 1))
     if (!fallsThrough && !falls && i > 0) {
       const found = known.find([...block.code, ...ending])
-      if (found !== undefined) {
+      if (found >= 0) {
         places.set(block, found)
         continue
       }
     }
     places.set(block, lines.length)
-    for (const line of block.code) known.add(line)
-    for (const line of ending) known.add(line)
+    const { code } = block
+    for (let k = 0; k < code.length; k++) known.add(code[k])
+    for (let k = 0; k < ending.length; k++) known.add(ending[k])
     falls = fallsThrough
   }
 
@@ -169,24 +179,22 @@ export function emitInstructions(
   return out
 }
 
+function jump(opcode: number, to: MachineBlock, site: number, dst: number, src: number, imm: number): JumpLine {
+  return { opcode, dst, src, imm, to, site }
+}
+const NOTHING: readonly Line[] = []
+
 /** The jumps that end a block which `next` follows; a block with fewer than it needs goes on there. */
-function endLines(block: MachineBlock, next: MachineBlock | undefined): Line[] {
+function endLines(block: MachineBlock, next: MachineBlock | undefined): readonly Line[] {
   const { end } = block
-  const jump = (opcode: number, to: MachineBlock, site: number, dst = 0, src = 0, imm = 0): JumpLine => ({
-    opcode,
-    dst,
-    src,
-    imm,
-    to,
-    site,
-  })
   if (end.op === 'exit') return [{ exit: true, site: end.site }]
-  if (end.op === 'jump') return end.to === next ? [] : [jump(CLASS.jmp | JMP.ja, end.to, block.code.at(-1)?.site ?? -1)]
+  if (end.op === 'jump')
+    return end.to === next ? NOTHING : [jump(CLASS.jmp | JMP.ja, end.to, block.code.at(-1)?.site ?? -1, 0, 0, 0)]
   const unit = end.wide ? CLASS.jmp : CLASS.jmp32
   const source = end.b >= 0 ? SOURCE.x : SOURCE.k
   const src = Math.max(end.b, 0)
   if (end.yes === next && end.cmp !== 'set')
     return [jump(unit | source | JUMPS[OPPOSITE[end.cmp]], end.no, end.site, end.a, src, end.imm)]
   const taken = jump(unit | source | JUMPS[end.cmp], end.yes, end.site, end.a, src, end.imm)
-  return end.no === next ? [taken] : [taken, jump(CLASS.jmp | JMP.ja, end.no, end.site)]
+  return end.no === next ? [taken] : [taken, jump(CLASS.jmp | JMP.ja, end.no, end.site, 0, 0, 0)]
 }

@@ -25,7 +25,11 @@ export function layoutFrame(
   sourceOf: (site: number) => SourceLocation | undefined = () => undefined,
 ): Frame {
   const used = new Set<StackSlot>()
-  for (const block of fn.blocks) for (const { slot } of block.code) if (slot !== undefined) used.add(slot)
+  for (const { code } of fn.blocks)
+    for (let i = 0; i < code.length; i++) {
+      const { slot } = code[i]
+      if (slot !== undefined) used.add(slot)
+    }
   const order = [...used].sort((a, b) => b.align - a.align || b.size - a.size || a.id - b.id)
   let frame = side(order)
   if (frame.sizeBytes > SHARE_ABOVE) {
@@ -76,22 +80,27 @@ function side(order: readonly StackSlot[]): Frame {
 /** First fit: each slot as near to the frame pointer as those it conflicts with allow. */
 function place(order: readonly StackSlot[], conflict: (a: number, b: number) => boolean): Frame {
   const offsets = new Map<StackSlot, number>()
+  // where the slots end, from the frame pointer; the slots that have a place, by where they begin
+  const ends: number[] = []
+  const placed: number[] = []
+  const start = (s: number): number => ends[s] - order[s].size
   let depth = 0
-  order.forEach((slot, s) => {
-    const align = Math.max(slot.align, 1)
-    const taken: [number, number][] = []
-    for (let other = 0; other < s; other++)
-      if (conflict(s, other)) {
-        const at = -offsets.get(order[other])!
-        taken.push([at - order[other].size, at])
-      }
-    taken.sort((a, b) => a[0] - b[0])
-    let end = Math.ceil(slot.size / align) * align
-    for (const [from, to] of taken)
-      if (from < end && end - slot.size < to) end = Math.ceil((to + slot.size) / align) * align
-    offsets.set(slot, -end)
+  for (let s = 0; s < order.length; s++) {
+    const { size } = order[s]
+    const align = Math.max(order[s].align, 1)
+    let end = Math.ceil(size / align) * align
+    for (let i = 0; i < placed.length; i++) {
+      const other = placed[i]
+      if (start(other) < end && end - size < ends[other] && conflict(s, other))
+        end = Math.ceil((ends[other] + size) / align) * align
+    }
+    ends.push(end)
+    let at = placed.length
+    while (at > 0 && start(placed[at - 1]) > end - size) at--
+    placed.splice(at, 0, s)
+    offsets.set(order[s], -end)
     depth = Math.max(depth, end)
-  })
+  }
   return { offsets, sizeBytes: Math.ceil(depth / 8) * 8 }
 }
 
@@ -103,12 +112,15 @@ function conflicts(fn: MachineFunction, order: readonly StackSlot[]): (a: number
   // one row of words a block
   const rows = (): Uint32Array => new Uint32Array(blocks.length * words)
   const [accessed, before, after] = [rows(), rows(), rows()]
-  for (let b = 0; b < blocks.length; b++)
-    for (const { slot } of blocks[b].code)
-      if (slot !== undefined) {
-        const s = number.get(slot)!
-        accessed[b * words + (s >>> 5)] |= 1 << (s & 31)
-      }
+  for (let b = 0; b < blocks.length; b++) {
+    const { code } = blocks[b]
+    for (let i = 0; i < code.length; i++) {
+      const { slot } = code[i]
+      if (slot === undefined) continue
+      const s = number.get(slot)!
+      accessed[b * words + (s >>> 5)] |= 1 << (s & 31)
+    }
+  }
   const { next, isHead } = flowOf(fn)
   const merge = (into: Uint32Array, to: number, one: Uint32Array, from: number): boolean => {
     let changed = false
@@ -133,15 +145,14 @@ function conflicts(fn: MachineFunction, order: readonly StackSlot[]): (a: number
     for (let e = next.length - 1; e >= 0; e--)
       if (next[e] >= 0 && merge(after, e >> 1, after, next[e]) && isHead[e >> 1] !== 0) again = true
   }
-  // one row of words a slot
+  // one row of words a slot; a pair stands in the row of one of them or of both
   const together = new Uint32Array(order.length * words)
-  const join = (a: number, b: number): void => {
-    together[a * words + (b >>> 5)] |= 1 << (b & 31)
-    together[b * words + (a >>> 5)] |= 1 << (a & 31)
-  }
   for (const slot of fn.pinned) {
     const s = number.get(slot)
-    if (s !== undefined) for (let other = 0; other < order.length; other++) join(s, other)
+    if (s !== undefined) together.fill(0xffff_ffff, s * words, (s + 1) * words)
+  }
+  const join = (a: number, b: number): void => {
+    together[a * words + (b >>> 5)] |= 1 << (b & 31)
   }
   const END = Number.MAX_SAFE_INTEGER
   // slots that the block accesses and their ranges there, in the order of their first access
@@ -151,19 +162,16 @@ function conflicts(fn: MachineFunction, order: readonly StackSlot[]): (a: number
   const seen = new Int32Array(order.length).fill(-1)
   for (let b = 0; b < blocks.length; b++) {
     const row = b * words
-    // what is in use before and behind the block is in use all through it: with all others of the block
-    for (let w = 0; w < words; w++)
-      for (let bits = before[row + w] & after[row + w]; bits !== 0; bits &= bits - 1) {
-        const s = 32 * w + 31 - Math.clz32(bits & -bits)
-        for (let v = 0; v < words; v++) {
-          const own = accessed[row + v]
-          together[s * words + v] |= (before[row + v] & after[row + v]) | own
-          for (let rest = own; rest !== 0; rest &= rest - 1) {
-            const o = 32 * v + 31 - Math.clz32(rest & -rest)
-            together[o * words + (s >>> 5)] |= 1 << (s & 31)
-          }
-        }
-      }
+    // what is in use before and behind the block is in use all through it: with all others of the block. Two of those that
+    // go through met where the later one came in.
+    for (let w = 0; w < words; w++) {
+      const through = before[row + w] & after[row + w]
+      const earlier = b === 0 ? 0 : before[row - words + w] & after[row - words + w]
+      for (let bits = through & ~earlier; bits !== 0; bits &= bits - 1)
+        withAllThrough(together, 32 * w + 31 - Math.clz32(bits & -bits), before, after, row, words)
+      for (let bits = accessed[row + w]; bits !== 0; bits &= bits - 1)
+        withAllThrough(together, 32 * w + 31 - Math.clz32(bits & -bits), before, after, row, words)
+    }
     list.length = 0
     const { code } = blocks[b]
     for (let i = 0; i < code.length; i++) {
@@ -189,5 +197,19 @@ function conflicts(fn: MachineFunction, order: readonly StackSlot[]): (a: number
       for (let j = 0; j < i; j++)
         if (starts[list[j]] <= ends[list[i]] && starts[list[i]] <= ends[list[j]]) join(list[i], list[j])
   }
-  return (a, b) => (together[a * words + (b >>> 5)] & (1 << (b & 31))) !== 0
+  return (a, b) =>
+    (together[a * words + (b >>> 5)] & (1 << (b & 31))) !== 0 ||
+    (together[b * words + (a >>> 5)] & (1 << (a & 31))) !== 0
+}
+
+/** The slot is in use together with all that are in use through a block. */
+function withAllThrough(
+  together: Uint32Array,
+  slot: number,
+  before: Uint32Array,
+  after: Uint32Array,
+  row: number,
+  words: number,
+): void {
+  for (let w = 0; w < words; w++) together[slot * words + w] |= before[row + w] & after[row + w]
 }

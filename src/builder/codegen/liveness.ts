@@ -28,14 +28,11 @@ export class RegisterSet {
   }
 }
 
-const RETURNED: readonly number[] = [0]
-const NOTHING: readonly number[] = []
-/** Registers that a block's end reads. */
-export function endUses(block: MachineBlock): readonly number[] {
+/** The registers that a block's end reads: the first one, the second one; -1 for none. */
+export function endUse(block: MachineBlock, which: 0 | 1): number {
   const { end } = block
-  if (end.op === 'exit') return RETURNED
-  if (end.op === 'branch') return end.b >= 0 ? [end.a, end.b] : [end.a]
-  return NOTHING
+  if (end.op === 'branch') return which === 0 ? end.a : end.b
+  return end.op === 'exit' && which === 0 ? 0 : -1
 }
 
 /** Which registers are live at the end of each block. */
@@ -99,8 +96,10 @@ export function computeLiveness(fn: MachineFunction): Liveness {
         killed.push(def)
       }
     }
-    const last = endUses(block)
-    for (let u = 0; u < last.length; u++) use(last[u])
+    const first = endUse(block, 0)
+    const second = endUse(block, 1)
+    if (first >= 0) use(first)
+    if (second >= 0) use(second)
     exposedEnd[b] = exposed.length
     killedEnd[b] = killed.length
   }
@@ -152,7 +151,10 @@ export function removeDead(fn: MachineFunction): void {
       const block = fn.blocks[b]
       const { code } = block
       liveness.atEnd(b, live)
-      for (const register of endUses(block)) live.add(register)
+      const first = endUse(block, 0)
+      const second = endUse(block, 1)
+      if (first >= 0) live.add(first)
+      if (second >= 0) live.add(second)
       let kept = code.length
       for (let i = code.length - 1; i >= 0; i--) {
         const instruction = code[i]

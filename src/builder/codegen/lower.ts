@@ -9,6 +9,10 @@ export function lower(ir: FunctionIr, features: { readonly signExtend: boolean }
   return new Lowering(ir, features).run()
 }
 
+/** Registers that a call with so many arguments reads, and those that it leaves with something else. */
+const ARGUMENTS: readonly (readonly number[])[] = [[], [1], [1, 2], [1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 4, 5]]
+const CLOBBERED: readonly number[] = [0, 1, 2, 3, 4, 5]
+
 class Lowering extends InstructionWriter {
   readonly features: { readonly signExtend: boolean }
 
@@ -41,9 +45,10 @@ class Lowering extends InstructionWriter {
         this.ir.params.forEach((param, i) => {
           this.move(FIRST_VIRTUAL + param, i + 1)
         })
-      for (const op of block.ops) {
-        this.site = op.site
-        this.#lower(op)
+      const { ops } = block
+      for (let i = 0; i < ops.length; i++) {
+        this.site = ops[i].site
+        this.#lower(ops[i])
       }
       this.site = block.end.site
       made.end = this.#end(block.end, shell)
@@ -229,12 +234,10 @@ class Lowering extends InstructionWriter {
 
   #call(op: Op & { op: 'call' }): void {
     const { target } = op
-    op.args.forEach((arg, i) => {
-      this.set(i + 1, arg)
-    })
-    const uses = op.args.map((_, i) => i + 1)
+    for (let i = 0; i < op.args.length; i++) this.set(i + 1, op.args[i])
+    const uses = ARGUMENTS[op.args.length]
     const pseudo = { helper: 0, function: PSEUDO_CALL.local, kfunc: PSEUDO_CALL.kfunc }[target.kind]
-    this.put(CLASS.jmp | JMP.call, 0, pseudo, 0, target.kind === 'helper' ? target.id : -1, uses, [0, 1, 2, 3, 4, 5], {
+    this.put(CLASS.jmp | JMP.call, 0, pseudo, 0, target.kind === 'helper' ? target.id : -1, uses, CLOBBERED, {
       effect: true,
       reference:
         target.kind === 'helper'
@@ -263,12 +266,11 @@ class Lowering extends InstructionWriter {
         }
         const wide = end.width === 64
         const left = this.register(a)
-        const yes = shell(end.yes)
-        const no = shell(end.no)
-        const common = { op: 'branch' as const, cmp, wide, yes, no, site: end.site, a: left }
-        if (isConst(b) && (!wide || fitsSigned32(b.value)))
-          return { ...common, b: -1, imm: Number(BigInt.asIntN(32, b.value)) }
-        return { ...common, b: this.register(b), imm: 0 }
+        const small = isConst(b) && (!wide || fitsSigned32(b.value)) ? b : undefined
+        const imm = small === undefined ? 0 : Number(BigInt.asIntN(32, small.value))
+        const right = small === undefined ? this.register(b) : -1
+        const { site } = end
+        return { op: 'branch', cmp, wide, a: left, b: right, imm, yes: shell(end.yes), no: shell(end.no), site }
       }
     }
   }

@@ -17,8 +17,8 @@ export interface MachineInstruction {
   core: CoreRelocation | undefined
   site: Site
   /** Registers read and written beyond what dst and src say. */
-  uses: number[]
-  defs: number[]
+  readonly uses: readonly number[]
+  readonly defs: readonly number[]
   /** `dst = src`, 64 bits: may vanish. */
   isMove: boolean
   /** Must stay even when nobody reads its result. */

@@ -13,9 +13,9 @@ export class Moves {
   /** An entry is twice a move's number, plus one for its source. */
   #all = new Lists(0, 0)
   /** The same without moves that are decided (they vanish as they are found). */
-  #open = new Lists(0, 0)
+  #undecided = new Lists(0, 0)
   /** How many entries of each register are not decided. */
-  #count = new Int32Array(0)
+  open = new Int32Array(0)
 
   add(dst: number, src: number): void {
     this.dst.push(dst)
@@ -26,8 +26,8 @@ export class Moves {
     const { dst, src } = this
     this.#state = new Uint8Array(dst.length)
     this.#all = new Lists(registers, 2 * dst.length)
-    this.#open = new Lists(registers, 2 * dst.length)
-    this.#count = new Int32Array(registers)
+    this.#undecided = new Lists(registers, 2 * dst.length)
+    this.open = new Int32Array(registers)
     for (let move = 0; move < dst.length; move++) {
       this.#enter(dst[move], 2 * move)
       this.#enter(src[move], 2 * move + 1)
@@ -35,8 +35,8 @@ export class Moves {
   }
   #enter(register: number, entry: number): void {
     this.#all.append(register, entry)
-    this.#open.append(register, entry)
-    this.#count[register]++
+    this.#undecided.append(register, entry)
+    this.open[register]++
   }
 
   stateOf(move: number): number {
@@ -49,28 +49,28 @@ export class Moves {
   decide(move: number, state: number, dst: number, src: number): void {
     if (!isOpen(this.#state[move])) return
     this.#state[move] = state
-    this.#count[dst]--
-    this.#count[src]--
+    this.open[dst]--
+    this.open[src]--
   }
   /** Whether a move of this register may still vanish. */
   related(register: number): boolean {
-    return this.#count[register] > 0
+    return this.open[register] > 0
   }
   /** `into` takes part in all that `from` does. */
   merge(into: number, from: number): void {
     this.#all.concatenate(into, from)
-    this.#open.concatenate(into, from)
-    this.#count[into] += this.#count[from]
+    this.#undecided.concatenate(into, from)
+    this.open[into] += this.open[from]
   }
   /** Blocked moves of a register wait again: their numbers go behind `list`. */
   wake(register: number, list: number[]): void {
-    if (this.#count[register] === 0) return
-    const { first, next } = this.#open
+    if (this.open[register] === 0) return
+    const { first, next } = this.#undecided
     for (let entry = first[register], before = -1; entry >= 0; entry = next[entry]) {
       const move = entry >> 1
       const state = this.#state[move]
       if (!isOpen(state)) {
-        this.#open.drop(register, entry, before)
+        this.#undecided.drop(register, entry, before)
         continue
       }
       before = entry
@@ -82,8 +82,8 @@ export class Moves {
   /** The open moves of a register. */
   openOf(register: number): number[] {
     const list: number[] = []
-    if (this.#count[register] === 0) return list
-    const { first, next } = this.#open
+    if (this.open[register] === 0) return list
+    const { first, next } = this.#undecided
     for (let entry = first[register]; entry >= 0; entry = next[entry])
       if (isOpen(this.#state[entry >> 1])) list.push(entry >> 1)
     return list

@@ -39,7 +39,9 @@ export function rewriteSpills(fn: MachineFunction, spilled: readonly Spilled[], 
   }
   for (const block of fn.blocks) {
     const code: MachineInstruction[] = []
-    for (const instruction of block.code) {
+    const before = block.code
+    for (let i = 0; i < before.length; i++) {
+      const instruction = before[i]
       const { uses, defs } = instruction
       if (!uses.some(isSpilled) && !defs.some(isSpilled)) {
         code.push(instruction)

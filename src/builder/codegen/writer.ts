@@ -38,8 +38,8 @@ export class InstructionWriter {
     src: number,
     offset: number,
     imm: number,
-    uses: number[],
-    defs: number[],
+    uses: readonly number[],
+    defs: readonly number[],
     more: More = NO_MORE,
   ): MachineInstruction {
     const made: MachineInstruction = {

@@ -6,9 +6,8 @@ export function countUses(ir: FunctionIr): Uint32Array {
   const see = (operand: Operand | undefined): void => {
     if (typeof operand === 'number') counts[operand]++
   }
-  for (const block of ir.blocks) {
-    for (const op of block.ops) for (const operand of operandsOf(op)) see(operand)
-    const { end } = block
+  for (const { ops, end } of ir.blocks) {
+    for (let i = 0; i < ops.length; i++) eachOperand(ops[i], see)
     if (end.op === 'branch') {
       see(end.a)
       see(end.b)
@@ -17,26 +16,36 @@ export function countUses(ir: FunctionIr): Uint32Array {
   return counts
 }
 
-function operandsOf(op: Op): Operand[] {
+function eachOperand(op: Op, see: (operand: Operand | undefined) => void): void {
   switch (op.op) {
     case 'mov':
     case 'neg':
     case 'swap':
     case 'sext':
-      return [op.a]
+      see(op.a)
+      return
     case 'alu':
-      return [op.a, op.b]
+      see(op.a)
+      see(op.b)
+      return
     case 'load':
-      return [op.base]
+      see(op.base)
+      return
     case 'store':
-      return [op.base, op.value]
+      see(op.base)
+      see(op.value)
+      return
     case 'atomic':
-      return op.expected === undefined ? [op.base, op.value] : [op.base, op.value, op.expected]
+      see(op.base)
+      see(op.value)
+      see(op.expected)
+      return
     case 'call':
-      return op.args
+      for (let i = 0; i < op.args.length; i++) see(op.args[i])
+      return
     case 'raw':
-      return op.inputs
+      for (let i = 0; i < op.inputs.length; i++) see(op.inputs[i])
+      return
     case 'core':
-      return []
   }
 }

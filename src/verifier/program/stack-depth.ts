@@ -108,6 +108,11 @@ const MAY_GOTO_STACK = 16
 export function removeDeadFunctions(env: Env): void {
   const last = env.subprograms.findLastIndex(({ walked }) => walked)
   const gone = env.subprograms.find(({ loadedAt }, i) => i > last && loadedAt >= 0)
+  const behindAnother = env.subprograms.some(
+    ({ walked, loadedAt }, i) => i < last && !walked && loadedAt >= 0 && !env.subprograms[i - 1].walked,
+  )
+  if (behindAnother)
+    env.unmodelled('the address of a callback that is never called, behind a function that is not either')
   env.subprograms = env.subprograms.filter(({ walked }) => walked)
   if (gone !== undefined && env.subprograms.length > 1)
     env.reject(`verifier bug: No program to jit at insn ${gone.loadedAt} (subprog < 0)`, EFAULT)
