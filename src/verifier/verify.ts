@@ -164,6 +164,7 @@ function judge(env: Env): void {
   checkStackDepth(env)
   addInlinedStack(env)
   removeDeadFunctions(env)
+  if (env.callsNothing) env.reject('invalid kernel function call not eliminated in verifier pass')
 }
 
 /** Global functions that were called are verified for themselves, until no more are. */

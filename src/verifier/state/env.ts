@@ -79,6 +79,8 @@ export class Env {
   readonly kfuncs = new Map<number, Kfunc>()
   /** Those whose flags are not recorded. */
   readonly unknownKfuncs = new Set<number>()
+  /** A call of a kernel function that does not exist was walked. */
+  callsNothing = false
   /** The one arena that the program names. */
   arena: ProgramMap | undefined
   subprograms: Subprogram[] = []
