@@ -5,7 +5,7 @@ import { MAP_STRUCTS } from '../kernel/map-structs.ts'
 import { fieldText } from '../kernel/object-fields.ts'
 import { structOpsWrite } from '../kernel/struct-ops.ts'
 import { isConst, isZero, markKnown, markUnknown } from '../scalars/bounds.ts'
-import { EACCES, ENOTSUPP, type Env, Rejection } from '../state/env.ts'
+import { EACCES, EFAULT, ENOTSUPP, type Env, Rejection } from '../state/env.ts'
 import * as R from '../state/registers.ts'
 import { registerBase } from '../state/state.ts'
 import { inRcuSection, isRcu, isTrusted } from '../state/trust.ts'
@@ -86,6 +86,9 @@ export function checkBtfAccess(
   if (write && trusted && !alloc && structOpsWrite(env, types, id, off, size)) return
   if (write && !(trusted && alloc)) env.reject('only read is supported', EACCES)
   if (alloc) {
+    // 6.18 takes it for a contradiction of its own, but sums of numbers and pointers come here without their reference
+    if ((type & (R.NON_OWN | R.RCU)) === 0 && m[b + R.REF] === 0)
+      env.reject('verifier bug: ref_obj_id for allocated object must be non-zero', EFAULT)
     for (const field of env.fieldsOf(id))
       if (off < field.offset + field.size && field.offset < off + size)
         env.reject(`direct access to ${fieldText(field)} is disallowed`, EACCES)
