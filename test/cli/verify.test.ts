@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { assembleBytes } from '../../src/asm/index.ts'
+import { testWith } from '../requirements.ts'
 
 const root = new URL('../../', import.meta.url).pathname
 const folder = mkdtempSync(join(tmpdir(), 'typebpf-verify-'))
@@ -113,5 +114,37 @@ describe('verify of files', () => {
     expect(typebpf(['verify', join(folder, 'none.o')]).status).toBe(2)
     expect(typebpf(['verify', object, '--kernel', '2.6']).stderr).toContain('there is no profile for kernel "2.6"')
     expect(typebpf(['verify', object, '--program', 'nobody']).stderr).toContain('passes, fails')
+  })
+})
+
+describe('verify --target', () => {
+  const compile = (name: string, code: string): string => {
+    const path = join(folder, `${name}.o`)
+    const text = `struct xdp_md { int data; };\n#define SEC(x) __attribute__((section(x), used))\n${code}
+char _license[] SEC("license") = "GPL";\n`
+    const { status, stderr } = spawnSync('clang-19', ['-target', 'bpf', '-O2', '-g', '-xc', '-c', '-', '-o', path], {
+      encoding: 'utf8',
+      input: text,
+    })
+    if (status !== 0) throw new Error(stderr)
+    return path
+  }
+
+  testWith('program:clang-19')('judges an extension by the program that it extends', () => {
+    const target = compile(
+      'target',
+      `__attribute__((noinline)) int inner(struct xdp_md *ctx) { volatile int r = 2; return r; }
+SEC("xdp") int entry(struct xdp_md *ctx) { return inner(ctx); }`,
+    )
+    const fits = compile('fits', 'SEC("freplace/inner") int instead(struct xdp_md *ctx) { return 1; }')
+    const differs = compile('differs', 'SEC("freplace/inner") int instead(struct xdp_md *ctx, int x) { return 1; }')
+    expect(typebpf(['verify', fits, '--target', target])).toMatchObject({ status: 0, stderr: '' })
+    const refused = typebpf(['verify', differs, '--target', `${target}:entry`])
+    expect(refused.status).toBe(1)
+    expect(refused.stdout).toContain('instead() has 2 args while inner() has 1 args')
+    expect(refused.stdout).toContain('extension-mismatch')
+    const alone = typebpf(['verify', fits])
+    expect(alone.status).toBe(1)
+    expect(alone.stdout).toContain('unsupported: an extension without the program it extends')
   })
 })
