@@ -118,7 +118,7 @@ const ROWS: readonly (readonly [flags: string, names: string])[] = [
   ['destroy sleepable', 'bpf_iter_kmem_cache_destroy bpf_iter_dmabuf_destroy'],
   [
     'sleepable',
-    'bpf_copy_from_user_str bpf_copy_from_user_task_str bpf_copy_from_user_dynptr bpf_copy_from_user_str_dynptr',
+    'bpf_verify_pkcs7_signature bpf_copy_from_user_str bpf_copy_from_user_task_str bpf_copy_from_user_dynptr bpf_copy_from_user_str_dynptr',
   ],
   [
     'sleepable trusted',
