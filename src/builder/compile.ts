@@ -26,7 +26,7 @@ function compileFunction(
   allocateRegisters(machine)
   cleanGraph(machine)
   const instructions = emitInstructions(machine, sourceOf)
-  return { instructions, frameBytes: machine.frameBytes ?? 0 }
+  return { instructions, frameBytes: machine.frameBytes }
 }
 
 /** Source lines with their text, the way from generated code included. */

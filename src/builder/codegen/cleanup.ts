@@ -42,7 +42,9 @@ export function cleanGraph(fn: MachineFunction): void {
       reached[next.at] = 0
     }
   }
-  fn.blocks = fn.blocks.filter((block) => reached[block.at] !== 0)
+  let kept = 0
+  for (const block of fn.blocks) if (reached[block.at] !== 0) fn.blocks[kept++] = block
+  fn.blocks.length = kept
 }
 
 /** Where a jump to this block ends up. */

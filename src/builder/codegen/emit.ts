@@ -104,7 +104,9 @@ export function emitInstructions(
 ): Instruction[] {
   const { offsets, sizeBytes } = layoutFrame(fn, sourceOf)
   fn.frameBytes = sizeBytes
-  const order = [...fn.blocks.filter((b) => !b.cold), ...fn.blocks.filter((b) => b.cold)]
+  const order: MachineBlock[] = []
+  for (const block of fn.blocks) if (!block.cold) order.push(block)
+  for (const block of fn.blocks) if (block.cold) order.push(block)
   const known = new Lines()
   const lines = known.all
   const places = new Map<MachineBlock, number>()
@@ -135,7 +137,7 @@ export function emitInstructions(
       const at = places.get(line.to)!
       if (!labels.has(at)) labels.set(at, `L${labels.size}`)
     }
-  const out = lines.map((line, i): Instruction => {
+  const instruction = (line: Line, i: number): Instruction => {
     const label = i === 0 ? fn.name : labels.get(i)
     const named = label === undefined ? {} : i === 0 ? { label, functionStart: true } : { label }
     if (isExit(line))
@@ -171,7 +173,9 @@ export function emitInstructions(
     if (label !== undefined) made.label = label
     if (i === 0) made.functionStart = true
     return made
-  })
+  }
+  const out: Instruction[] = []
+  for (let i = 0; i < lines.length; i++) out.push(instruction(lines[i], i))
   // the kernel wants a line for a function's first instruction: moves of the arguments have the first statement's
   const first = out.find(({ source }) => source !== undefined)?.source
   for (let i = 0; first !== undefined && i < out.length && out[i].source === undefined; i++)

@@ -168,7 +168,9 @@ export function removeDead(fn: MachineFunction): void {
         for (let u = 0; u < uses.length; u++) if (uses[u] !== FRAME_POINTER) live.add(uses[u])
         code[--kept] = instruction
       }
-      if (kept > 0) block.code = code.slice(kept)
+      if (kept === 0) continue
+      code.copyWithin(0, kept)
+      code.length -= kept
     }
   }
 }

@@ -38,8 +38,10 @@ class Lowering extends InstructionWriter {
       }
       return made
     }
+    const inOrder: MachineBlock[] = []
     for (const block of this.ir.blocks) {
       const made = shell(block)
+      inOrder.push(made)
       this.code = made.code
       if (block === this.ir.blocks[0])
         this.ir.params.forEach((param, i) => {
@@ -55,10 +57,11 @@ class Lowering extends InstructionWriter {
     }
     return {
       name: this.ir.name,
-      blocks: this.ir.blocks.map(shell),
+      blocks: inOrder,
       registers: this.next,
       slots: [...this.ir.slots],
       pinned: this.pinned,
+      frameBytes: 0,
     }
   }
 

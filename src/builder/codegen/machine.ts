@@ -55,14 +55,14 @@ export interface MachineBlock {
 
 export interface MachineFunction {
   readonly name: string
-  blocks: MachineBlock[]
+  readonly blocks: MachineBlock[]
   /** One more than the highest register number. */
   registers: number
   slots: StackSlot[]
   /** Slots whose address is kept in a register: they share their place with nothing. */
   pinned: Set<StackSlot>
   /** How much of the stack it takes, once its frame is laid out. */
-  frameBytes?: number
+  frameBytes: number
 }
 
 /** Gives each block its place in `fn.blocks`. */

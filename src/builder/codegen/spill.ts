@@ -37,6 +37,12 @@ export function rewriteSpills(fn: MachineFunction, spilled: readonly Spilled[], 
     }
     return other
   }
+  // arrays of one kind everywhere: those that .map() makes are of another
+  const renamedAll = (registers: readonly number[]): number[] => {
+    const out: number[] = []
+    for (let i = 0; i < registers.length; i++) out.push(rename(registers[i]))
+    return out
+  }
   for (const block of fn.blocks) {
     const code: MachineInstruction[] = []
     const before = block.code
@@ -73,8 +79,8 @@ export function rewriteSpills(fn: MachineFunction, spilled: readonly Spilled[], 
         reference: instruction.reference,
         core: instruction.core,
         site: instruction.site,
-        uses: uses.map(rename),
-        defs: defs.map(rename),
+        uses: renamedAll(uses),
+        defs: renamedAll(defs),
         isMove: false,
         effect: instruction.effect,
         slot: instruction.slot,
