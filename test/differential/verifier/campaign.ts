@@ -47,8 +47,6 @@ export interface CampaignResult {
   /** Reasons of the kernel by their text without numbers: how often, and how often the model gave the same one. */
   readonly reasons: ReadonlyMap<string, { kernel: number; model: number }>
   readonly unsupported: ReadonlyMap<string, number>
-  /** What the model said to the programs that it refused, one of each shape. */
-  readonly modelMessages: ReadonlyMap<string, string>
 }
 
 export interface CampaignOptions {
@@ -117,7 +115,6 @@ export function runCampaign(kernel: KernelJudge, options: CampaignOptions): Camp
   const failures: CampaignFailure[] = []
   const reasons = new Map<string, { kernel: number; model: number }>()
   const unsupported = new Map<string, number>()
-  const modelMessages = new Map<string, string>()
   for (let index = 0; index < options.programs; index++) {
     const { generator, program } = programAt(options.seed, index, options.only)
     let report = reports.get(generator)
@@ -156,8 +153,6 @@ export function runCampaign(kernel: KernelJudge, options: CampaignOptions): Camp
     }
     const { answer: theirs, us } = first ?? timed(program)
     report.modelUs += us
-    if (theirs.verdict === 'reject' && theirs.message !== undefined)
-      modelMessages.set(theirs.message.replace(/\d+/g, '0').slice(0, 160), theirs.message)
     const outcome = compare(ours, theirs)
     if (outcome.unsupported) {
       report.unsupported++
@@ -185,5 +180,5 @@ export function runCampaign(kernel: KernelJudge, options: CampaignOptions): Camp
         model: theirs,
       })
   }
-  return { reports: [...reports.values()], failures, reasons, unsupported, modelMessages }
+  return { reports: [...reports.values()], failures, reasons, unsupported }
 }

@@ -1,9 +1,10 @@
 /**
  * The differential campaign: generated programs, judged by the running kernel and by the model.
  *
- *   npm run fuzz:verifier -- --programs N --seed S [--generator NAME] [--max-processed N] [--failures DIR] [--json]
+ *   npm run fuzz:verifier -- --programs N --seed S [--generator NAME] [--max-processed N] [--failures DIR]
+ *       [--sites FILE] [--json]
  *
- * The last line is a JSON summary; exit 1 on any wrong accept, wrong reject or crash.
+ * `--sites` writes the model's reject sites that were reached. The last line is a JSON summary; exit 1 on any wrong accept, wrong reject or crash.
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -13,7 +14,7 @@ import { type KernelJudge, openKernel } from './kernel.ts'
 import { model } from './model.ts'
 import { requestOf } from './request.ts'
 import { shrink } from './shrink.ts'
-import { rejectSites, unreachedSites } from './sites.ts'
+import { rejectSites, unreachedSites, watchSites } from './sites.ts'
 
 const { values } = parseArgs({
   options: {
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     generator: { type: 'string' },
     failures: { type: 'string' },
+    sites: { type: 'string' },
     'max-processed': { type: 'string' },
     json: { type: 'boolean', default: false },
   },
@@ -29,7 +31,7 @@ const programs = Number(values.programs)
 const seed = Number(values.seed)
 if (!Number.isInteger(programs) || programs < 1 || !Number.isInteger(seed)) {
   process.stderr.write(
-    'usage: fuzz:verifier -- --programs N --seed S [--generator NAME] [--max-processed N] [--failures DIR] [--json]\n',
+    'usage: fuzz:verifier -- --programs N --seed S [--generator NAME] [--max-processed N] [--failures DIR] [--sites FILE] [--json]\n',
   )
   process.exit(2)
 }
@@ -107,12 +109,16 @@ function shapeOf(answer: { readonly verdict: string; readonly message?: string; 
 
 const kernel = openKernel()
 const started = Date.now()
-const { reports, failures, reasons, unsupported, modelMessages } = runCampaign(kernel, {
+// read before the campaign: lines move while one works on the model
+const sites = rejectSites()
+const watched = watchSites()
+const { reports, failures, reasons, unsupported } = runCampaign(kernel, {
   programs,
   seed,
   only: values.generator,
   ...(values['max-processed'] === undefined ? {} : { maxProcessed: Number(values['max-processed']) }),
 })
+watched.stop()
 
 const sum = (field: keyof GeneratorReport): number => reports.reduce((total, r) => total + Number(r[field]), 0)
 const unreached = [...reasons].filter(([, { model: same }]) => same === 0)
@@ -129,11 +135,14 @@ if (!values.json) {
     `\n${reasons.size} kinds of reason from the kernel; never given alike by the model:\n${unreached.map(([what, { kernel: n }]) => `${String(n).padStart(7)}  ${what}`).join('\n')}\n`,
   )
 }
-const sites = rejectSites().length
-const silent = unreachedSites(modelMessages.values())
+const silent = unreachedSites(sites, watched.places)
+if (values.sites !== undefined) {
+  const reached = sites.filter(({ place }) => watched.places.has(place)).map(({ key }) => key)
+  writeFileSync(values.sites, `${JSON.stringify({ programs, seed, reached }, undefined, 2)}\n`)
+}
 if (!values.json)
   process.stdout.write(
-    `\n${sites} places in the model refuse programs; not reached (those that cannot be last: NEVER_LAST in sites.ts):\n${silent.map(({ place, text }) => `  ${place}  ${text}`).join('\n')}\n`,
+    `\n${sites.length} places in the model refuse programs; not reached (but for those that cannot be: UNREACHABLE in sites.ts):\n${silent.map(({ place, text }) => `  ${place}  ${text}`).join('\n')}\n`,
   )
 const summary = {
   programs: sum('programs'),
@@ -153,7 +162,7 @@ const summary = {
   processedEqual: sum('processedEqual'),
   kernelUs: Math.round(sum('kernelUs')),
   modelUs: Math.round(sum('modelUs')),
-  rejectSites: sites,
+  rejectSites: sites.length,
   rejectSitesUnreached: silent.length,
   reasonKinds: reasons.size,
   reasonKindsNeverEqual: unreached.length,
