@@ -26,6 +26,7 @@ type Json = Readonly<Record<string, unknown>>
 
 const MAX_INSNS = 1_000_001
 const MAX_MAPS = 4096
+const MAX_ATTACHED = 8
 const U32 = 0xffff_ffff
 
 function fail(where: string, what: string): never {
@@ -183,13 +184,14 @@ function parseRelocations(value: unknown, maps: number, slots: number): ImageRel
   })
 }
 
-function parseAttachTo(value: unknown): ProgramImage['attachTo'] {
+function parseAttachTo(value: unknown, depth: number): ProgramImage['attachTo'] {
   if (!isObject(value)) return fail('attachTo', 'an object is needed')
+  if (depth >= MAX_ATTACHED) fail('attachTo', `more than ${MAX_ATTACHED} programs attached to one another`)
   const name = text(value['name'], 'attachTo.name')
   return {
     name,
     ...(value['module'] === undefined ? {} : { module: text(value['module'], 'attachTo.module') }),
-    ...(value['program'] === undefined ? {} : { program: parseBatchRequest(value['program']).image }),
+    ...(value['program'] === undefined ? {} : { program: parseRequest(value['program'], depth + 1).image }),
   }
 }
 
@@ -203,6 +205,10 @@ export function batchRequestId(request: unknown): unknown {
  * @throws InputError `batch.request` that names the field
  */
 export function parseBatchRequest(request: unknown): BatchRequest {
+  return parseRequest(request, 0)
+}
+
+function parseRequest(request: unknown, depth: number): BatchRequest {
   if (!isObject(request)) return fail('request', 'an object is needed')
   const insns = hex(request['insns'], 'insns')
   if (insns.length % 8 !== 0) fail('insns', 'eight bytes an instruction are needed')
@@ -225,7 +231,7 @@ export function parseBatchRequest(request: unknown): BatchRequest {
     btf: bytes('btf'),
     funcInfo: bytes('funcInfo'),
     lineInfo: bytes('lineInfo'),
-    attachTo: request['attachTo'] === undefined ? undefined : parseAttachTo(request['attachTo']),
+    attachTo: request['attachTo'] === undefined ? undefined : parseAttachTo(request['attachTo'], depth),
     attachBtfId: request['attachBtfId'] === undefined ? undefined : integer(request['attachBtfId'], 'attachBtfId'),
     fdArray:
       request['fdArray'] === undefined

@@ -200,7 +200,17 @@ interface Examined {
 
 /** The answer of Linux 6.18 (x86-64, privileged) to a program, without asking it. Throws nothing. */
 export function verify(image: ProgramImage, options: VerifyOptions = {}): VerifierResult {
-  return examine(image, options, 0).result
+  try {
+    return examine(image, options, 0).result
+  } catch (error) {
+    // A target whose types contradict themselves.
+    return error instanceof Unmodelled ? nothing('unsupported', 'unsupported', error.message) : failed(error)
+  }
+}
+
+function failed(error: unknown): VerifierResult {
+  const text = error instanceof Error ? error.message : String(error)
+  return nothing('unsupported', 'unsupported.internal', `the model failed: ${text}`)
 }
 
 function examine(image: ProgramImage, options: VerifyOptions, depth: number): Examined {
@@ -231,8 +241,7 @@ function examine(image: ProgramImage, options: VerifyOptions, depth: number): Ex
       return only(answer(env, 'reject', silentRefusal(error.errno), started, options))
     if (env !== undefined && error instanceof Unmodelled)
       return only(answer(env, 'unsupported', error.message, started, options))
-    const text = error instanceof Error ? error.message : String(error)
-    return only(nothing('unsupported', 'unsupported.internal', `the model failed: ${text}`))
+    return only(failed(error))
   }
 }
 

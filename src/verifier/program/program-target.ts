@@ -71,8 +71,7 @@ export function programTarget(image: ProgramImage, program: TargetProgram): Targ
   const { btf } = program
   const wanted = image.attachTo?.name
   const id = image.attachBtfId ?? (wanted === undefined ? undefined : btf?.idByName(wanted, 'func'))
-  if (id === undefined && wanted !== undefined)
-    return { unsupported: `the target program has no function ${wanted}` }
+  if (id === undefined && wanted !== undefined) return { unsupported: `the target program has no function ${wanted}` }
   const proto = prototypeOf(btf, id ?? 0)
   const found = program.functions.find(({ btfType }) => btfType === id)
   const reliable = found?.unreliable === false

@@ -78,6 +78,13 @@ describe('programs attached to hooks and to other programs', () => {
     expect(verify(loop as never, { kernelBtf: types }).verdict).toBe('unsupported')
   })
 
+  test('requests nested without measure are refused', () => {
+    const insns = 'b7000000000000009500000000000000'
+    let request: object = { type: 'xdp', insns }
+    for (let i = 0; i < 5000; i++) request = { type: 'ext', insns, attachTo: { name: 'f', program: request } }
+    expect(() => parseBatchRequest(request)).toThrow(/more than 8 programs/)
+  })
+
   test('a batch request names the target as a request', () => {
     const program = { type: 'xdp', insns: 'b700000002000000 9500000000000000'.replaceAll(' ', '') }
     const request = { id: 1, type: 'ext', insns: program.insns, attachTo: { name: 'f', program }, attachBtfId: 1 }
