@@ -162,6 +162,15 @@ describe('mistakes that types do not hold name the line and the fix', () => {
       },
       /target: '6\.4'/,
     ],
+    'an iterator by hand inside a callback': [
+      'build.range',
+      (b) => {
+        b.loop(3, () => b.range(3, { as: 'iterator' }, () => {}))
+        return b.PASS
+      },
+      /as: 'bounded'/,
+      { target: '6.6' },
+    ],
     'an unrolled loop of a running count': [
       'build.range',
       (b) => {

@@ -59,6 +59,12 @@ export function range(
       callbackLoop(fn, isConstant ? constant(count) : atMost(fn, operandOf(fn, u32, count), max), body)
       return
     case 'iterator':
+      if (fn.closure !== undefined)
+        throw buildError(
+          'build.range',
+          "b.range as 'iterator' inside a callback: the verifier of Linux 6.18 does not survive some of these",
+          "leave out as: 'iterator', or write as: 'bounded' or 'callback'",
+        )
       numbers(fn, isConstant ? constant(count) : atMost(fn, operandOf(fn, u32, count), max), body)
   }
 }

@@ -20,6 +20,9 @@ import {
   u64,
   xdp,
 } from 'typebpf'
+import { inside } from '../../../src/builder/context.ts'
+import { numbers } from '../../../src/builder/kinds/iterators.ts'
+import { ownOperand } from '../../../src/builder/values/int.ts'
 import {
   type Condition,
   type Expression,
@@ -159,10 +162,12 @@ export function construct(program: GeneratedProgram): BpfProgram {
           }
           case 'times': {
             const count = (value(s.count) as unknown as Int<'u32'>).and(3)
-            b.range(count, { max: 3, as: s.form }, (i) => {
+            const round = (i: Int<'u32'>): void => {
               variables[0].set(variables[0].get().xor(i as unknown as AnyInt))
               run(s.body)
-            })
+            }
+            if (s.form === 'iterator' && inCallback()) iterator(count, round)
+            else b.range(count, { max: 3, as: s.form }, round)
             break
           }
           case 'atomic': {
@@ -213,14 +218,17 @@ export function construct(program: GeneratedProgram): BpfProgram {
             })
             break
           }
-          case 'loop':
-            b.range(s.count, { as: s.form }, (i) => {
+          case 'loop': {
+            const round = (i: Int<'u32'>): void => {
               variables[0].set(variables[0].get().add(i as unknown as AnyInt))
               if (s.quit) b.if(holds(s.quit), () => b.return(b.TX))
               if (s.leave) b.if(holds(s.leave), () => b.break())
               if (s.skip) b.if(holds(s.skip), () => b.continue())
               run(s.body)
-            })
+            }
+            if (s.form === 'iterator' && inCallback()) iterator(u32(s.count), round)
+            else b.range(s.count, { as: s.form }, round)
+          }
         }
     }
     run(program.statements)
@@ -235,6 +243,13 @@ export function construct(program: GeneratedProgram): BpfProgram {
     packet['w7'].set(result.get())
     return b.PASS
   })
+}
+
+const inCallback = (): boolean => inside()?.closure !== undefined
+/** What b.range refuses inside callbacks: the model and the emulator are asked about it all the same. */
+function iterator(count: Int<'u32'>, round: (i: Int<'u32'>) => void): void {
+  const fn = inside()
+  if (fn !== undefined) numbers(fn, ownOperand(fn, count), round)
 }
 
 function binary(e: Expression & { k: 'binary' }, value: (e: Expression) => AnyInt): AnyInt {
