@@ -4,7 +4,7 @@ import * as H from '../kernel/helper-ids.ts'
 import type { ArgumentBase, HelperPrototype } from '../kernel/prototype.ts'
 import { matchType } from '../memory/kernel-pointers.ts'
 import { checkUnmodified } from '../memory/unmodified.ts'
-import { EACCES, type Env } from '../state/env.ts'
+import { EACCES, EFAULT, type Env } from '../state/env.ts'
 import * as R from '../state/registers.ts'
 import { registerBase } from '../state/state.ts'
 import { checkBtfArgument } from './btf-argument.ts'
@@ -80,6 +80,8 @@ export function checkType(
       )
     return
   }
+  // Objects of the program that may be null are such: 6.18 has no case for them where it goes by the type.
+  if (!MATCHED.has(actual)) env.reject('verifier bug: invalid PTR_TO_BTF_ID register for type match', EFAULT)
   if (exchange && register === 2) {
     checkExchanged(env, register, flags, call)
     return
@@ -88,6 +90,23 @@ export function checkType(
   const strict = (flags & R.RELEASE) !== 0 && call.prototype.id !== H.SK_RELEASE
   checkBtfArgument(env, register, flags, base === 'ARG_PTR_TO_BTF_ID_SOCK_COMMON' ? 'sock_common' : wanted, strict)
 }
+
+/** Pointers to structs whose struct is compared with the wanted one, or by the helper itself. */
+const MATCHED: ReadonlySet<number> = new Set([
+  R.BTF_ID,
+  R.BTF_ID | R.TRUSTED,
+  R.BTF_ID | R.TRUSTED | R.MAYBE_NULL,
+  R.BTF_ID | R.RCU,
+  R.BTF_ID | R.MAYBE_NULL,
+  R.BTF_ID | R.MAYBE_NULL | R.RCU,
+  R.BTF_ID | R.ALLOC,
+  R.BTF_ID | R.PERCPU | R.ALLOC,
+  R.BTF_ID | R.ALLOC | R.NON_OWN,
+  R.BTF_ID | R.ALLOC | R.NON_OWN | R.RCU,
+  R.BTF_ID | R.PERCPU,
+  R.BTF_ID | R.PERCPU | R.RCU,
+  R.BTF_ID | R.PERCPU | R.TRUSTED,
+])
 
 /** The new pointer of bpf_kptr_xchg is one for the field. */
 function checkExchanged(env: Env, register: number, flags: number, call: CallFacts): void {
