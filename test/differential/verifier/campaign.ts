@@ -142,10 +142,10 @@ export function runCampaign(kernel: KernelJudge, options: CampaignOptions): Camp
       reasons.set(shape, count)
     }
     options.progress?.(index)
-    // No verdict on the program: the kernel's verifier met a bug of its own.
+    // The kernel's verifier met a bug of its own: its words are no rule, but it loads no such program.
     if (ours.message?.startsWith('verifier bug:')) {
       report.kernelBugs++
-      continue
+      if ((first ?? timed(program)).answer.verdict !== 'accept') continue
     }
     if (options.maxProcessed !== undefined && (ours.processed ?? 0) > options.maxProcessed) {
       report.large++

@@ -148,6 +148,12 @@ export const UNHELD: readonly SiteProgram[] = [
     says: 'verifier bug: ref_obj_id for allocated object must be non-zero',
   },
   {
+    ...tc,
+    name: 'an exchange for an object that may be null',
+    program: `${value('things')}; r1 = ${TYPES.node}; r2 = 0; call bpf_obj_new_impl; r2 = r0; r1 = r6; r1 += ${THING.node}; call bpf_kptr_xchg; ${END}`,
+    says: 'verifier bug: invalid PTR_TO_BTF_ID register for type match',
+  },
+  {
     type: 'syscall',
     flags: ['sleepable'],
     name: 'a read of what RCU kept, after its section',
