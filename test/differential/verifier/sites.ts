@@ -60,7 +60,7 @@ export function watchSites(): { readonly places: ReadonlySet<string>; stop(): vo
  * checks the kernel's, guard the model itself, or wait for other kernels.
  */
 export const UNREACHABLE: readonly (readonly [key: RegExp, why: string])[] = [
-  [/: verifier (bug|internal error):/, 'a contradiction inside the verifier'],
+  [/: verifier (bug|internal error):/, 'a contradiction inside the verifier; no program is known that leads there'],
   [/^walk\/.*: invalid BPF_(ALU|JMP|LD)/, 'an unknown opcode is refused before the walk (resolve_pseudo_ldimm64)'],
   [/^walk\/engine\.ts: invalid insn idx/, 'a function that ends in no exit or jump is refused before (check_subprogs)'],
   [/^program\/cfg\.ts: jump out of range/, 'check_subprogs has looked at every jump before'],
