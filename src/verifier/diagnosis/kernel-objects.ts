@@ -14,7 +14,8 @@ export const KERNEL_OBJECT_ROWS: readonly DiagnosisRow[] = [
   {
     code: 'pointer-not-trusted',
     category: 'resource lifetime',
-    pattern: /must be referenced or trusted|must be a rcu pointer|Possibly NULL pointer passed to/,
+    pattern:
+      /must be referenced or trusted|must be a rcu pointer|Possibly NULL pointer passed to|invalid PTR_TO_BTF_ID register for type match/,
     cause:
       'The function needs an object that is known to be alive. This pointer was read from another object, may be null, or outlived the section that kept it.',
     suggestion:
