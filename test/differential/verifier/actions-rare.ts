@@ -1,7 +1,7 @@
-import { kernelBtf } from '../../../src/syscall/prog/kernel-btf.ts'
 import { helperNumber } from '../../../src/uapi/index.ts'
 import { leave } from './actions-memory.ts'
 import { ALU, type Bytes, JMP } from './code.ts'
+import { kernelTypes } from './kernel-types.ts'
 import { MAP } from './maps.ts'
 import { NOTHING, SCALAR, type Writer } from './writer.ts'
 
@@ -85,7 +85,7 @@ let kfuncs: Readonly<Record<'new' | 'next' | 'destroy', number>> | undefined | n
 
 function iteratorKfuncs(): typeof kfuncs {
   if (kfuncs === undefined) {
-    const btf = kernelBtf()
+    const btf = kernelTypes()
     const id = (name: string): number => btf?.idByName(name, 'func') ?? 0
     const found = { new: id('bpf_iter_num_new'), next: id('bpf_iter_num_next'), destroy: id('bpf_iter_num_destroy') }
     kfuncs = found.new > 0 && found.next > 0 && found.destroy > 0 ? found : null

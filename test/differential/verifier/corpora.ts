@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util'
 import { readObject } from '../../../src/elf/index.ts'
 import { linkProgram, type ObjectSpec, type ProgramImage } from '../../../src/spec/index.ts'
 import { createJudge } from '../../../src/syscall/index.ts'
-import { kernelBtf } from '../../../src/syscall/prog/kernel-btf.ts'
+import { kernelTypes } from './kernel-types.ts'
 import { judgeImage, type ModelAnswer } from './model.ts'
 
 // As test/requirements.ts has it, which only vitest can import.
@@ -56,7 +56,7 @@ export function corpusImage(row: CorpusRow): ProgramImage {
     object = { ...object, programs: [...object.programs, spec], functions: object.functions.slice(1) }
   }
   if (spec === undefined) throw new Error(`no program ${row.program} in section ${row.section}`)
-  const image = linkProgram(object, spec.name, { kernelBtf: kernelBtf() })
+  const image = linkProgram(object, spec.name, { kernelBtf: kernelTypes() })
   return {
     ...image,
     type: row.prog_type ?? image.type,

@@ -25,6 +25,9 @@ export function requestOfImage(id: unknown, image: ProgramImage): object {
         valueSize: spec.valueSize,
         maxEntries: spec.maxEntries,
         flags: spec.flags,
+        ...(spec.mapExtra === undefined ? {} : { mapExtra: String(spec.mapExtra) }),
+        ...(spec.btfKeyTypeId === undefined ? {} : { btfKeyTypeId: spec.btfKeyTypeId }),
+        ...(spec.btfValueTypeId === undefined ? {} : { btfValueTypeId: spec.btfValueTypeId }),
         ...(inner === undefined ? {} : { inner }),
         ...(spec.frozen ? { frozen: true } : {}),
         ...(spec.contents?.length ? { contents: spec.contents.map(([k, v]) => [hex(k), hex(v)]) } : {}),
@@ -46,5 +49,16 @@ export function requestOfImage(id: unknown, image: ProgramImage): object {
     ...(image.btf === undefined ? {} : { btf: hex(image.btf) }),
     ...(image.funcInfo === undefined ? {} : { funcInfo: hex(image.funcInfo) }),
     ...(image.lineInfo === undefined ? {} : { lineInfo: hex(image.lineInfo) }),
+    ...(image.attachTo === undefined ? {} : { attachTo: targetOf(image.attachTo) }),
+    ...(image.attachBtfId === undefined ? {} : { attachBtfId: image.attachBtfId }),
+    ...(image.fdArray === undefined ? {} : { fdArray: image.fdArray }),
+  }
+}
+
+function targetOf({ name, module, program }: NonNullable<ProgramImage['attachTo']>): object {
+  return {
+    name,
+    ...(module === undefined ? {} : { module }),
+    ...(program === undefined ? {} : { program: requestOfImage(null, program) }),
   }
 }

@@ -5,9 +5,9 @@
  * Registers between steps: r6 is an arena pointer, r7 points to a map's value, r8 is a small number, r9 is the context.
  */
 import type { Btf } from '../../../../src/btf/index.ts'
-import { kernelBtf } from '../../../../src/syscall/prog/kernel-btf.ts'
 import type { ProgramType } from '../../../../src/uapi/index.ts'
 import { ALU, Code, JMP } from '../code.ts'
+import { kernelTypes } from '../kernel-types.ts'
 import { MAP } from '../maps.ts'
 import { finished, type Generated, type Generator } from '../program.ts'
 import type { Random } from '../random.ts'
@@ -229,7 +229,7 @@ function generate(random: Random, btf: Btf): Generated {
 export const arenaGenerator: Generator = {
   name: 'arena',
   generate(random) {
-    const btf = kernelBtf()
+    const btf = kernelTypes()
     return btf === undefined ? finished(new Code().mov(0, 0).exit(), { type: 'socket_filter' }) : generate(random, btf)
   },
 }

@@ -3,9 +3,9 @@
  * references and sections, iterators over the kernel's objects, dynptrs. Every step may be one that breaks a rule.
  */
 import type { Btf } from '../../../../src/btf/index.ts'
-import { kernelBtf } from '../../../../src/syscall/prog/kernel-btf.ts'
 import { ATTACH_TYPES, helperNumber, PROGRAM_TYPES, type ProgramType } from '../../../../src/uapi/index.ts'
 import { ALU, Code, JMP } from '../code.ts'
+import { kernelTypes } from '../kernel-types.ts'
 import { MAP } from '../maps.ts'
 import { finished, type Generated, type Generator } from '../program.ts'
 import type { Random } from '../random.ts'
@@ -359,7 +359,7 @@ function generator(name: string, make: (random: Random, btf: Btf) => Generated |
   return {
     name,
     generate(random) {
-      const btf = kernelBtf()
+      const btf = kernelTypes()
       const made = btf === undefined ? undefined : make(random, btf)
       return made ?? finished(new Code().mov(0, 0).exit(), { type: 'socket_filter' })
     },

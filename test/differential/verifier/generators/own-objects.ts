@@ -4,9 +4,9 @@
  */
 import type { Btf } from '../../../../src/btf/index.ts'
 import type { MapSpec } from '../../../../src/spec/index.ts'
-import { kernelBtf } from '../../../../src/syscall/prog/kernel-btf.ts'
 import { helperNumber, MAP_TYPES, type ProgramType } from '../../../../src/uapi/index.ts'
 import { ALU, Code, JMP, type Label } from '../code.ts'
+import { kernelTypes } from '../kernel-types.ts'
 import { finished, type Generated, type Generator } from '../program.ts'
 import type { Random } from '../random.ts'
 import { type FunctionType, member, type Types, typed, types } from './typed.ts'
@@ -531,7 +531,7 @@ function exception(s: Sketch, records: FunctionType[]): void {
 export const ownObjectsGenerator: Generator = {
   name: 'objects',
   generate(random) {
-    const btf = kernelBtf()
+    const btf = kernelTypes()
     return btf === undefined ? finished(new Code().mov(0, 0).exit(), { type: 'socket_filter' }) : generate(random, btf)
   },
 }
