@@ -70,8 +70,9 @@ export function forgetPrecision(state: State): void {
   }
 }
 
-/** A register of the current state must be exact. */
+/** A register of the current state must be exact. Only numbers can be: 6.18 takes a pointer here for a fault of its own. */
 export function markPrecise(env: Env, register: number): void {
+  if (env.frame.m[registerBase(register) + TYPE] !== SCALAR) bug(env, 'backtracking misuse')
   wanted.registers[env.state.current] |= 1 << register
   markWanted(env, env.state)
 }
