@@ -16,7 +16,7 @@ const SIZES = [1, 2, 4, 8] as const
 const CHANCE_OF_WRONG = 0.09
 
 /** One program under way. */
-class Sketch {
+export class Sketch {
   readonly c = new Code()
   readonly random: Random
   readonly btf: Btf
@@ -114,7 +114,7 @@ function member(s: Sketch, struct: number): Field | undefined {
 }
 
 /** From the struct in a register down some of its pointers. */
-function walk(s: Sketch, register: number, struct: number): void {
+export function walk(s: Sketch, register: number, struct: number): void {
   const { c, random } = s
   let current = struct
   for (let steps = random.between(1, 4); steps > 0; steps--) {
@@ -176,7 +176,7 @@ function tracing(random: Random, btf: Btf): Generated | undefined {
   return { ...program, type: PROGRAM_TYPES.tracing, attachType, extra: { attachBtfId: id } }
 }
 
-function task(s: Sketch): void {
+export function task(s: Sketch): void {
   const { c, random } = s
   if (random.chance(0.6)) s.helper('get_current_task_btf')
   else {
@@ -203,7 +203,7 @@ function task(s: Sketch): void {
   }
 }
 
-function cpumask(s: Sketch): void {
+export function cpumask(s: Sketch): void {
   const { c, random } = s
   s.kfunc('bpf_cpumask_create')
   s.unlessNull(0, () => {
@@ -219,7 +219,7 @@ function cpumask(s: Sketch): void {
 }
 
 /** RCU, no preemption, no interrupts: something inside, or nothing. */
-function section(s: Sketch): void {
+export function section(s: Sketch): void {
   const { random } = s
   const inside = (): void => {
     if (random.chance(0.4)) task(s)
@@ -243,7 +243,7 @@ function section(s: Sketch): void {
 }
 
 /** new, next until null, destroy. */
-function iterate(s: Sketch): void {
+export function iterate(s: Sketch): void {
   const { c, random } = s
   const bits = random.chance(0.5)
   const at = s.place(bits ? 2 : 3)
@@ -273,7 +273,7 @@ function iterate(s: Sketch): void {
   if (isProtected && !s.wrong()) s.kfunc('bpf_rcu_read_unlock')
 }
 
-function dynptr(s: Sketch): void {
+export function dynptr(s: Sketch): void {
   const { c, random } = s
   const at = s.place(2)
   const kinds = ['ring', 'mem', ...(s.type === 'sched_cls' ? ['skb'] : []), ...(s.type === 'xdp' ? ['xdp'] : [])]

@@ -1,0 +1,233 @@
+import { parseBatchRequest } from '../../../src/spec/index.ts'
+import { KERNEL_FAULT } from '../../../src/verifier/index.ts'
+import { reasonShape } from '../verifier/campaign.ts'
+import { type Comparison, compare, type Failure } from '../verifier/compare.ts'
+import type { ModelAnswer } from '../verifier/model.ts'
+import { Random } from '../verifier/random.ts'
+import { requestOfImage } from '../verifier/request.ts'
+import type { ProbeFamily } from './families/site.ts'
+import type { GuestAnswer } from './guest.ts'
+
+/** Counts of one family, named as in the ordinary campaign. */
+export interface FamilyReport {
+  readonly generator: string
+  programs: number
+  /** What the kernel said; `invalid`: it refused before its verifier spoke. */
+  accepts: number
+  rejects: number
+  invalid: number
+  wrongAccepts: number
+  wrongRejects: number
+  crashes: number
+  unsupported: number
+  /** Not compared: a fault of this kernel that the model knows (never sent) or that the kernel found in itself. */
+  kernelBugs: number
+  /** Not compared: the loader could not ask (a map that cannot be made, a target that is refused). */
+  notAsked: number
+  /** The guest ended while it was asked. */
+  endedGuest: number
+  bothReject: number
+  reasonEqual: number
+  bothAccept: number
+  processedEqual: number
+  modelUs: number
+}
+
+export interface GuestFailure {
+  readonly kind: Failure | 'ended-guest'
+  readonly generator: string
+  readonly seed: number
+  readonly index: number
+  readonly what: string
+  readonly kernel: { readonly verdict: string; readonly message?: string; readonly processed?: number }
+  readonly model: ModelAnswer
+  /** The request of `load --batch` and `verify --batch`. */
+  readonly request: string
+}
+
+export interface GuestCampaignOptions {
+  readonly families: readonly ProbeFamily[]
+  readonly programs: number
+  readonly seed: number
+  /** The guest: one answer a request. */
+  ask(requests: readonly string[]): Promise<GuestAnswer[]>
+  /** The model, with the guest's types. */
+  judge(request: ReturnType<typeof parseBatchRequest>): ModelAnswer
+  /** Requests of so many bytes go to the guest at once. */
+  readonly roundBytes?: number
+  progress?(text: string): void
+}
+
+export interface GuestCampaignResult {
+  readonly reports: readonly FamilyReport[]
+  readonly failures: readonly GuestFailure[]
+  readonly unsupported: ReadonlyMap<string, number>
+  readonly notAsked: ReadonlyMap<string, number>
+}
+
+interface Asked {
+  readonly generator: string
+  readonly index: number
+  readonly what: string
+  readonly request: string
+  readonly model: ModelAnswer
+}
+
+const ROUND_BYTES = 24 * 2 ** 20
+const KEPT_FAILURES = 2000
+
+/** The n-th request of a seed: families take turns. */
+export function requestAt(
+  families: readonly ProbeFamily[],
+  seed: number,
+  index: number,
+): { readonly generator: string; readonly what: string; readonly request: string } {
+  const family = families[index % families.length]
+  const { what, image } = family.generate(new Random(seed, index), Math.floor(index / families.length))
+  return { generator: family.name, what, request: JSON.stringify(requestOfImage(`${family.name} ${index}`, image)) }
+}
+
+class Counts {
+  readonly reports = new Map<string, FamilyReport>()
+  readonly failures: GuestFailure[] = []
+  readonly unsupported = new Map<string, number>()
+  readonly notAsked = new Map<string, number>()
+  readonly #seed: number
+
+  constructor(seed: number) {
+    this.#seed = seed
+  }
+
+  of(generator: string): FamilyReport {
+    let report = this.reports.get(generator)
+    if (report === undefined) this.reports.set(generator, (report = empty(generator)))
+    return report
+  }
+
+  fail(
+    { generator, index, what, request, model }: Asked,
+    kind: GuestFailure['kind'],
+    kernel: GuestFailure['kernel'],
+  ): void {
+    if (this.failures.length >= KEPT_FAILURES) return
+    const { verdict, message, processed } = kernel
+    this.failures.push({
+      kind,
+      generator,
+      seed: this.#seed,
+      index,
+      what,
+      kernel: { verdict, message, processed },
+      model: { ...model, log: undefined },
+      request,
+    })
+  }
+
+  add(asked: Asked, answer: GuestAnswer): void {
+    const report = this.of(asked.generator)
+    if (answer.is === 'not-asked') {
+      report.notAsked++
+      bump(this.notAsked, reasonShape(`${answer.code}: ${answer.message}`))
+      return
+    }
+    if (answer.is === 'ended-guest') {
+      report.endedGuest++
+      this.fail(asked, 'ended-guest', { verdict: 'none', message: answer.message })
+      return
+    }
+    const { judgement } = answer
+    if (judgement.verdict === 'accept') report.accepts++
+    else if (judgement.verdict === 'reject') report.rejects++
+    else report.invalid++
+    // The kernel's verifier met a bug of its own: its words are no rule, but it loads no such program.
+    if (judgement.message?.startsWith('verifier bug:')) {
+      report.kernelBugs++
+      if (asked.model.verdict !== 'accept') return
+    }
+    const outcome = compare(judgement, asked.model)
+    this.#count(report, outcome, asked.model)
+    if (outcome.failure !== undefined) this.fail(asked, outcome.failure, judgement)
+  }
+
+  #count(report: FamilyReport, outcome: Comparison, model: ModelAnswer): void {
+    if (outcome.unsupported) {
+      report.unsupported++
+      bump(this.unsupported, reasonShape(model.message ?? model.code ?? ''))
+    }
+    if (outcome.reasonEqual !== undefined) report.bothReject++
+    if (outcome.reasonEqual === true) report.reasonEqual++
+    if (outcome.processedEqual !== undefined) report.bothAccept++
+    if (outcome.processedEqual === true) report.processedEqual++
+    if (outcome.failure === 'wrong-accept') report.wrongAccepts++
+    if (outcome.failure === 'wrong-reject') report.wrongRejects++
+    if (outcome.failure === 'crash') report.crashes++
+  }
+}
+
+function bump(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1)
+}
+
+function empty(generator: string): FamilyReport {
+  return {
+    generator,
+    programs: 0,
+    accepts: 0,
+    rejects: 0,
+    invalid: 0,
+    wrongAccepts: 0,
+    wrongRejects: 0,
+    crashes: 0,
+    unsupported: 0,
+    kernelBugs: 0,
+    notAsked: 0,
+    endedGuest: 0,
+    bothReject: 0,
+    reasonEqual: 0,
+    bothAccept: 0,
+    processedEqual: 0,
+    modelUs: 0,
+  }
+}
+
+/** Makes requests, asks the model and then the guest, round by round, and counts how the answers stand to each other. */
+export async function runGuestCampaign(options: GuestCampaignOptions): Promise<GuestCampaignResult> {
+  const { families, programs, seed, ask, judge, roundBytes = ROUND_BYTES, progress = () => {} } = options
+  const counts = new Counts(seed)
+  let round: Asked[] = []
+  let bytes = 0
+  const flush = async (done: number): Promise<void> => {
+    if (round.length === 0) return
+    progress(`${done} of ${programs} programs: the guest is asked about ${round.length}`)
+    const answers = await ask(round.map(({ request }) => request))
+    round.forEach((asked, i) => {
+      counts.add(asked, answers[i] ?? { is: 'not-asked', code: 'guest', message: 'no answer' })
+    })
+    progress(`${done} of ${programs} programs: ${counts.failures.length} differences so far`)
+    round = []
+    bytes = 0
+  }
+  for (let index = 0; index < programs; index++) {
+    const { generator, what, request } = requestAt(families, seed, index)
+    const report = counts.of(generator)
+    report.programs++
+    const started = performance.now()
+    const model = judge(parseBatchRequest(JSON.parse(request)))
+    report.modelUs += (performance.now() - started) * 1000
+    // the guest would not survive it
+    if (model.message?.includes(KERNEL_FAULT)) {
+      report.kernelBugs++
+      continue
+    }
+    round.push({ generator, index, what, request, model })
+    bytes += request.length
+    if (bytes >= roundBytes) await flush(index + 1)
+  }
+  await flush(programs)
+  return {
+    reports: [...counts.reports.values()],
+    failures: counts.failures,
+    unsupported: counts.unsupported,
+    notAsked: counts.notAsked,
+  }
+}
