@@ -82,8 +82,12 @@ export function requestAt(
   seed: number,
   index: number,
 ): { readonly generator: string; readonly what: string; readonly request: string } {
-  const family = families[index % families.length]
-  const { what, image } = family.generate(new Random(seed, index), Math.floor(index / families.length))
+  const slot = index % families.length
+  const family = families[slot]
+  // which turn of this family it is: it may stand in the list more than once
+  const places = families.flatMap((other, at) => (other === family ? [at] : []))
+  const turn = Math.floor(index / families.length) * places.length + places.indexOf(slot)
+  const { what, image } = family.generate(new Random(seed, index), turn)
   return { generator: family.name, what, request: JSON.stringify(requestOfImage(`${family.name} ${index}`, image)) }
 }
 

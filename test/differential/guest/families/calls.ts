@@ -1,5 +1,6 @@
 /** Calls of any helper and any kernel function, with arguments that fit more often than not. */
 import { HELPER_NAMES, HELPER_PROTOTYPES } from '../../../../src/uapi/index.ts'
+import { tables } from '../../../../src/verifier/tables/index.ts'
 import { ALU, type Code } from '../../verifier/code.ts'
 import { CAMPAIGN_MAPS, MAP } from '../../verifier/maps.ts'
 import type { Random } from '../../verifier/random.ts'
@@ -82,7 +83,10 @@ function argument(code: Code, random: Random, register: number, word: string, si
 
 /** One helper, any of them; without arguments made for it in every third case. */
 export function helperCall(code: Code, random: Random, site: Site): void {
-  const id = random.between(1, HELPER_NAMES.length - 1)
+  const usual = random.chance(0.8)
+  let id = random.between(1, HELPER_NAMES.length - 1)
+  for (let tries = 0; tries < 20 && usual && tables.helper(site.helpersOf, id) === undefined; tries++)
+    id = random.between(1, HELPER_NAMES.length - 1)
   const name = HELPER_NAMES[id]
   const rows = HELPER_PROTOTYPES.prototypes[name]
   if (rows !== undefined && random.chance(0.67)) {

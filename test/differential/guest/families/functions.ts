@@ -1,6 +1,6 @@
 import { ATTACH_TYPES, PROGRAM_FLAGS, PROGRAM_TYPES } from '../../../../src/uapi/index.ts'
 import type { Random } from '../../verifier/random.ts'
-import { argumentsOf, type Kernel, prototypeOf, type Site, type SiteMaker } from './site.ts'
+import { argumentsOf, type Kernel, prototypeOf, type Site, type SiteMaker, TRAMPOLINE } from './site.ts'
 
 const WAYS = [
   ['fentry', ATTACH_TYPES.trace_fentry],
@@ -59,6 +59,7 @@ export function functionSites(kernel: Kernel): SiteMaker {
       flags: sleepable ? PROGRAM_FLAGS.sleepable : 0,
       target: { attachBtfId: id, attachTo: { name } },
       arguments: proto === undefined ? [] : argumentsOf(kernel.btf, proto),
+      helpersOf: TRAMPOLINE,
     }
   }
 }
@@ -76,16 +77,21 @@ export function oddSites({ btf }: Kernel): SiteMaker {
       [1, { attachBtfId: random.pick([btf.endId, 0xfffff, 0x10_0000, 0x7fffffff]) }],
       [1, {}],
     ])
-    const attachType = random.chance(0.7)
-      ? random.pick(ODD_ATTACH_TYPES)
-      : random.below(Object.keys(ATTACH_TYPES).length + 2)
+    const type = random.pick(TYPES)
+    const attachType =
+      type === PROGRAM_TYPES.ext && random.chance(0.9)
+        ? 0
+        : random.chance(0.8)
+          ? random.pick(ODD_ATTACH_TYPES)
+          : random.below(Object.keys(ATTACH_TYPES).length + 2)
     return {
       what: `id ${target.attachBtfId ?? 'none'} attach ${attachType}`,
-      type: random.pick(TYPES),
+      type,
       attachType,
       flags: flagsOf(random),
       target,
       arguments: [],
+      helpersOf: TRAMPOLINE,
     }
   }
 }

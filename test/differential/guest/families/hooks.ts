@@ -1,5 +1,5 @@
 import { ATTACH_TYPES, PROGRAM_FLAGS, PROGRAM_TYPES } from '../../../../src/uapi/index.ts'
-import { argumentsOf, type Kernel, prototypeOf, type SiteMaker } from './site.ts'
+import { argumentsOf, type Kernel, prototypeOf, type SiteMaker, TRAMPOLINE } from './site.ts'
 
 const PREFIX = 'bpf_lsm_'
 
@@ -32,6 +32,7 @@ export function hookSites({ btf }: Kernel): SiteMaker {
       flags,
       target: { attachTo: { name } },
       arguments: words,
+      helpersOf: TRAMPOLINE,
     }
   }
 }

@@ -54,7 +54,8 @@ export function familiesFor(kernel: Kernel, options: FamilyOptions): ProbeFamily
     ),
     ...(options.objects === undefined ? [] : [objectFamily(options.objects, kernel)]),
   ]
-  if (options.only === undefined) return own
+  // targets that fit nothing are worth fewer questions
+  if (options.only === undefined) return [...own.filter(({ name }) => name !== 'odd-targets'), ...own]
   const others = options.ordinary.map(ordinary)
   return options.only.flatMap((name) => {
     const chosen = name === 'ordinary' ? others : [...own, ...others].filter((row) => row.name === name)

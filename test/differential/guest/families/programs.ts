@@ -17,7 +17,7 @@ import {
   KPROBE_CONTEXT,
   type ParameterWord,
 } from './prototypes.ts'
-import type { Argument, Site, SiteMaker } from './site.ts'
+import { type Argument, type Site, type SiteMaker, TRAMPOLINE } from './site.ts'
 
 interface TargetType {
   readonly type: ProgramType
@@ -81,12 +81,11 @@ function body(code: Code, random: Random, { parameters, result }: FunctionWords,
 function target(random: Random): Target {
   const type = random.pick(TARGETS)
   const code = new Code()
-  const others = Array.from({ length: random.below(4) }, (_, i) => ({
-    name: `part${i}`,
-    parameters: anyParameters(random),
-    result: anyResult(random),
-    isStatic: random.chance(0.25),
-  }))
+  const others = Array.from({ length: random.below(4) }, (_, i) => {
+    const isStatic = random.chance(0.25)
+    const result = isStatic && random.chance(0.3) ? 'void' : anyResult(random)
+    return { name: `part${i}`, parameters: anyParameters(random), result, isStatic } as const
+  })
   const labels: Label[] = others.map(() => code.label())
   code.movReg(6, 1)
   others.forEach(({ parameters }, i) => {
@@ -159,6 +158,11 @@ export const extensionSites: SiteMaker = (random) => {
     flags: random.chance(0.05) ? PROGRAM_FLAGS.sleepable : 0,
     target: { attachTo: { name: words.name, program: image } },
     arguments: words.parameters.map(wordOf),
+    helpersOf: { type: image.type, expectedAttachType: image.expectedAttachType, sleepable: false },
+    registers: {
+      context: words.parameters.indexOf('ctx') + 1,
+      pointers: words.parameters.flatMap((word, at) => (word === 'pointer' || word === 'struct' ? [at + 1] : [])),
+    },
     ...(random.chance(0.03) ? {} : { own: describe(said.context, [said.words]) }),
   }
 }
@@ -180,5 +184,6 @@ export const tracerSites: SiteMaker = (random): Site => {
     flags: random.chance(0.05) ? PROGRAM_FLAGS.sleepable : 0,
     target: { attachTo: { name: words.name, program: image } },
     arguments: words.parameters.map(wordOf),
+    helpersOf: TRAMPOLINE,
   }
 }

@@ -32,7 +32,6 @@ export function anyResult(random: Random): ResultWord {
     [8, 'int'],
     [2, 'long'],
     [1, 'char'],
-    [1, 'void'],
   ])
 }
 
@@ -41,7 +40,7 @@ export function describe(context: string, functions: readonly FunctionWords[]): 
   const btf = new BtfBuilder()
   const int = btf.int('int', 4, { signed: true })
   const long = btf.int('long', 8, { signed: true })
-  const char = btf.int('char', 1, { signed: true, char: true })
+  const char = btf.int('char', 1, { signed: true })
   const pair = btf.add({
     kind: 'struct',
     name: 'pair',

@@ -21,9 +21,14 @@ function done(code: Code): Program {
   return { functions: code.functionStarts(), slots: code.finish(), relocations: code.relocations }
 }
 
+/** The context where it stays; what is no context, when there is none. */
+function begin(code: Code, { registers }: Site): Code {
+  return registers?.context === 0 ? code.mov(CONTEXT, 0) : code.movReg(CONTEXT, registers?.context ?? 1)
+}
+
 /** The last words: mostly a number that many sites take. */
 function end(code: Code, random: Random): void {
-  code.mov(0, random.chance(0.85) ? 0 : random.pick([1, 2, -1])).exit()
+  code.mov(0, random.chance(0.92) ? 0 : random.pick([1, 2, -1])).exit()
 }
 
 const RESULTS = [0, 1, 2, 3, -1, -13, -4095, -4096, -4097, 255, 0x7fffffff]
@@ -62,7 +67,7 @@ function result(random: Random, site: Site): Program {
       code.imm64(0, random.edge(), random.pick([0, -1, 1]))
       break
     default:
-      code.mov(0, random.pick(RESULTS))
+      code.mov(0, random.chance(0.4) ? 0 : random.pick(RESULTS))
   }
   return done(code.exit())
 }
@@ -72,29 +77,49 @@ const SIZES = [1, 2, 4, 8] as const
 /** Loads and stores in the context, and what its pointers lead to. */
 function context(random: Random, site: Site, { btf }: Kernel): Program {
   const s = new Sketch(random, btf, 'lsm')
-  const code = s.c
-  code.movReg(CONTEXT, 1)
+  const code = begin(s.c, site)
   for (let loads = random.between(1, 3); loads > 0; loads--) {
-    const at = random.between(0, site.arguments.length + (random.chance(0.3) ? 2 : -1))
-    const odd = random.chance(0.08)
+    const at = random.between(0, Math.max(0, site.arguments.length + (random.chance(0.12) ? 2 : -1)))
+    const odd = random.chance(0.05)
     const offset = 8 * Math.max(0, at) + (odd ? random.pick([1, 2, 4, -8]) : 0)
-    if (random.chance(0.06)) {
+    if (random.chance(0.04)) {
       code.storeImm(random.pick(SIZES), CONTEXT, offset, random.edge())
       continue
     }
-    code.load(random.chance(0.92) ? 8 : random.pick(SIZES), 7, CONTEXT, offset, random.chance(0.04))
+    code.load(random.chance(0.96) ? 8 : random.pick(SIZES), 7, CONTEXT, offset)
     const { struct, isPointer = false } = site.arguments[at] ?? {}
-    if (random.chance(0.15)) code.alu(random.pick([ALU.add, ALU.sub, ALU.and]), 7, random.pick([8, 1, -8, 4096]))
+    if (random.chance(0.07)) code.alu(random.pick([ALU.add, ALU.sub, ALU.and]), 7, random.pick([8, 1, -8, 4096]))
     if (struct !== undefined) random.chance(0.2) ? s.unlessNull(7, () => walk(s, 7, struct)) : walk(s, 7, struct)
-    else if (isPointer || random.chance(0.2)) code.load(random.pick(SIZES), 3, 7, random.pick([0, 8, 4, 100]))
+    else if (isPointer || random.chance(0.05)) code.load(random.pick(SIZES), 3, 7, random.pick([0, 8, 4, 100]))
     if (random.chance(0.1)) code.storeImm(8, 10, -8, 0).store(8, 10, -8, 7).load(8, 8, 10, -8)
   }
   end(code, random)
   return done(code)
 }
 
-function called(random: Random, call: (code: Code) => void): Program {
-  const code = new Code().movReg(CONTEXT, 1)
+/** As an extension reads its parameters: fields of a context, memory, numbers. */
+function parameters(random: Random, site: Site, { pointers }: NonNullable<Site['registers']>): Program {
+  const code = begin(new Code(), site)
+  for (const register of pointers) {
+    if (random.chance(0.85)) {
+      const out = code.label()
+      code.jumpIf(JMP.jeq, register, 0, out)
+      code.load(random.pick(SIZES), 0, register, random.pick([0, 0, 2, 4, 8, 12, 16]))
+      code.place(out)
+    } else code.load(4, 0, register, 0)
+    if (random.chance(0.3)) code.storeImm(4, register, 0, 1)
+  }
+  for (let reads = random.below(3); reads > 0; reads--) {
+    const offset = 4 * random.below(random.chance(0.9) ? 24 : 60)
+    if (random.chance(0.2)) code.storeImm(4, CONTEXT, offset, 0)
+    else code.load(random.chance(0.85) ? 4 : random.pick(SIZES), 7, CONTEXT, offset)
+  }
+  end(code, random)
+  return done(code)
+}
+
+function called(random: Random, site: Site, call: (code: Code) => void): Program {
+  const code = begin(new Code(), site)
   call(code)
   if (random.chance(0.3)) code.movReg(8, 0)
   if (random.chance(0.1)) call(code)
@@ -105,7 +130,7 @@ function called(random: Random, call: (code: Code) => void): Program {
 /** Kernel functions with their references, sections and iterators. */
 function objects(random: Random, site: Site, { btf }: Kernel): Program {
   const s = new Sketch(random, btf, 'lsm')
-  s.c.movReg(CONTEXT, 1).mov(8, 0)
+  begin(s.c, site).mov(8, 0)
   for (let steps = random.between(1, 3); steps > 0; steps--) random.pick([task, cpumask, section, iterate, dynptr])(s)
   if (random.chance(0.3) && site.arguments.length > 0) s.c.load(8, 7, CONTEXT, 0)
   s.end(0)
@@ -142,12 +167,21 @@ export function shapesFor(kernel: Kernel, ordinary: readonly Generator[]): Shape
   const usable = ordinary.filter(({ name }) => CARRIED.includes(name))
   return [
     { name: 'result', weight: 4, write: result },
-    { name: 'context', weight: 6, write: (random, site) => context(random, site, kernel) },
-    { name: 'helper', weight: 6, write: (random, site) => called(random, (code) => helperCall(code, random, site)) },
+    {
+      name: 'context',
+      weight: 6,
+      write: (random, site) =>
+        site.registers === undefined ? context(random, site, kernel) : parameters(random, site, site.registers),
+    },
+    {
+      name: 'helper',
+      weight: 6,
+      write: (random, site) => called(random, site, (code) => helperCall(code, random, site)),
+    },
     {
       name: 'kfunc',
       weight: 3,
-      write: (random, site) => called(random, (code) => kernelCall(code, random, site, kernel, functions)),
+      write: (random, site) => called(random, site, (code) => kernelCall(code, random, site, kernel, functions)),
     },
     { name: 'objects', weight: 2, write: (random, site) => objects(random, site, kernel) },
     { name: 'carried', weight: 3, write: (random, site) => carried(random, site, usable) },

@@ -1,5 +1,7 @@
 import type { Btf, BtfFuncProto } from '../../../../src/btf/index.ts'
 import type { ProgramImage } from '../../../../src/spec/index.ts'
+import { ATTACH_TYPES, PROGRAM_TYPES } from '../../../../src/uapi/index.ts'
+import type { ProgramFacts } from '../../../../src/verifier/index.ts'
 import { encodeSlots } from '../../verifier/code.ts'
 import { functionsBtf } from '../../verifier/functions-btf.ts'
 import { CAMPAIGN_MAPS } from '../../verifier/maps.ts'
@@ -22,6 +24,10 @@ export interface Site {
   readonly flags: number
   readonly target: Pick<ProgramImage, 'attachTo' | 'attachBtfId'>
   readonly arguments: readonly Argument[]
+  /** Helpers of such programs are called more often than others. */
+  readonly helpersOf: ProgramFacts
+  /** Extensions are called as functions: the register of the context (0: none) and those of other pointers. */
+  readonly registers?: { readonly context: number; readonly pointers: readonly number[] }
   /** BTF and function records of a program that must describe itself (extensions). */
   readonly own?: Pick<ProgramImage, 'btf' | 'funcInfo'>
 }
@@ -40,6 +46,14 @@ export interface ProbeFamily {
 
 /** Finds the sites of a kernel. */
 export type SiteMaker = (random: Random, index: number) => Site
+
+/** What nearly all programs with trampolines may call. */
+export const TRAMPOLINE: ProgramFacts = {
+  type: PROGRAM_TYPES.tracing,
+  expectedAttachType: ATTACH_TYPES.trace_fentry,
+  sleepable: true,
+  targetKey: 'tracing-fentry',
+}
 
 export type Kernel = Pick<GuestKernel, 'btf' | 'symbols'>
 
