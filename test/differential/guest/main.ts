@@ -78,6 +78,7 @@ async function campaign(folder: string): Promise<number> {
     families,
     programs,
     seed,
+    release: kernel.release,
     ask: (requests) => askGuest(start, requests, counted(say)),
     judge: ({ image }) => judgeImage(image),
     progress: say,
@@ -97,6 +98,7 @@ async function campaign(folder: string): Promise<number> {
     for (const report of result.reports) process.stdout.write(`${familyLine(report)}\n`)
     for (const [title, rows] of [
       ['unsupported', result.unsupported],
+      ['known difference', result.known],
       ['not asked', result.notAsked],
     ] as const)
       for (const [what, count] of [...rows].sort((a, b) => b[1] - a[1]).slice(0, 20))

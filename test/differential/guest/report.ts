@@ -19,6 +19,7 @@ export function familyLine(r: FamilyReport): string {
     `unsupported ${share(r.unsupported, r.programs)}`,
     `reason equal ${share(r.reasonEqual, r.bothReject)}`,
     `processed equal ${share(r.processedEqual, r.bothAccept)}`,
+    `known ${r.known}`,
     `not asked ${r.notAsked}`,
     `ended the guest ${r.endedGuest}`,
   ].join('  ')
@@ -43,6 +44,7 @@ export function summaryOf(
     wrongRejects: sum('wrongRejects'),
     crashes: sum('crashes'),
     unsupported: sum('unsupported'),
+    known: sum('known'),
     kernelBugs: sum('kernelBugs'),
     notAsked: sum('notAsked'),
     endedGuest: sum('endedGuest'),
