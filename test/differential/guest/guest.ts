@@ -67,7 +67,7 @@ function answerOf(line: string): GuestAnswer {
   const row = JSON.parse(line) as { error?: { code: string; message: string } } & Judgement
   if (row.error !== undefined) return { is: 'not-asked', ...row.error }
   // Maps are made before the program: what is refused there is not said of the program.
-  if (/^map_create: /.test(row.message ?? ''))
+  if (/^map_create\b/.test(row.message ?? ''))
     return { is: 'not-asked', code: 'map_create', message: row.message ?? '' }
   return { is: 'judged', judgement: row }
 }

@@ -40,6 +40,14 @@ const KNOWN: readonly KnownDifference[] = [
       kernel.verdict === 'accept' &&
       /^invalid bpf_context access off=\d+ size=\d$/.test(model.message ?? ''),
   },
+  {
+    why: `iterators' buffers that may be null: read without a test in point releases before 6.18.${RECORDED}, which refuses it`,
+    fits: ({ release, type, kernel, model }) =>
+      type === PROGRAM_TYPES.tracing &&
+      (pointRelease(release) ?? RECORDED) < RECORDED &&
+      kernel.verdict === 'accept' &&
+      /^R\d invalid mem access '(rdonly|rdwr)_buf_or_null'$/.test(model.message ?? ''),
+  },
 ]
 
 /** Why both answers are right, undefined where none of the known reasons fits. */

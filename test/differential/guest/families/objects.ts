@@ -14,6 +14,25 @@ import type { Kernel, Probe, ProbeFamily } from './site.ts'
 /** Larger programs cost the guest too much time. */
 const LARGEST_BYTES = 8 * 1500
 
+/** Maps that user space sizes before it loads: the least that the kernel makes. */
+const SIZED: Readonly<Partial<Record<number, number>>> = {
+  [MAP_TYPES.hash]: 1,
+  [MAP_TYPES.array]: 1,
+  [MAP_TYPES.percpu_hash]: 1,
+  [MAP_TYPES.percpu_array]: 1,
+  [MAP_TYPES.lru_hash]: 1,
+  [MAP_TYPES.bloom_filter]: 1,
+  [MAP_TYPES.perf_event_array]: 1,
+  [MAP_TYPES.ringbuf]: 4096,
+}
+
+function sized(image: ProgramImage): ProgramImage {
+  const maps = image.maps.map((map) =>
+    map.maxEntries === 0 && SIZED[map.type] !== undefined ? { ...map, maxEntries: SIZED[map.type] ?? 0 } : map,
+  )
+  return { ...image, maps }
+}
+
 interface Real {
   readonly what: string
   readonly image: ProgramImage
@@ -50,7 +69,7 @@ function readPrograms(folder: string, { btf }: Kernel): Real[] {
       const object = readObject(readFileSync(join(folder, file)), { what: file })
       for (const { name } of object.programs)
         try {
-          const image = linkProgram(object, name, { kernelBtf: btf })
+          const image = sized(linkProgram(object, name, { kernelBtf: btf }))
           if (image.insns.length <= LARGEST_BYTES && describable(image))
             found.push({ what: `${basename(file)}:${name}`, image })
         } catch {
