@@ -1,5 +1,4 @@
 import { type ProgramImage, parseBatchRequest } from '../../../src/spec/index.ts'
-import { PROGRAM_TYPES } from '../../../src/uapi/index.ts'
 import { KERNEL_FAULT } from '../../../src/verifier/index.ts'
 import { reasonShape } from '../verifier/campaign.ts'
 import { type Comparison, compare, type Failure } from '../verifier/compare.ts'
@@ -78,8 +77,7 @@ interface Asked {
   readonly index: number
   readonly what: string
   readonly request: string
-  /** Program type, the target's of an extension. */
-  readonly type: number
+  readonly image: ProgramImage
   readonly model: ModelAnswer
 }
 
@@ -163,8 +161,8 @@ class Counts {
     }
     const outcome = compare(judgement, asked.model)
     if (outcome.failure !== undefined) {
-      const { type, model } = asked
-      const why = knownDifference({ release: this.#release, type, kernel: judgement, model })
+      const { image, model } = asked
+      const why = knownDifference({ release: this.#release, image, kernel: judgement, model })
       if (why !== undefined) {
         report.known++
         bump(this.known, why)
@@ -217,10 +215,6 @@ function empty(generator: string): FamilyReport {
   }
 }
 
-function typeOf({ type, attachTo }: ProgramImage): number {
-  return attachTo?.program !== undefined && type === PROGRAM_TYPES.ext ? typeOf(attachTo.program) : type
-}
-
 /** Makes requests, asks the model and then the guest, round by round, and counts how the answers stand to each other. */
 export async function runGuestCampaign(options: GuestCampaignOptions): Promise<GuestCampaignResult> {
   const { families, programs, seed, ask, judge, roundBytes = ROUND_BYTES, progress = () => {} } = options
@@ -251,7 +245,7 @@ export async function runGuestCampaign(options: GuestCampaignOptions): Promise<G
       report.kernelBugs++
       continue
     }
-    round.push({ generator, index, what, request, model, type: typeOf(parsed.image) })
+    round.push({ generator, index, what, request, model, image: parsed.image })
     bytes += request.length
     if (bytes >= roundBytes) await flush(index + 1)
   }

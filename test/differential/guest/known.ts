@@ -2,14 +2,14 @@
  * Where the guest's kernel is known to differ from the one whose facts the model has: not counted as wrong, and named in every
  * report. A row needs more than words: the reason why both are right.
  */
+import type { ProgramImage } from '../../../src/spec/index.ts'
 import { PROGRAM_TYPES } from '../../../src/uapi/index.ts'
 
 /** One program with both answers. */
 export interface Difference {
   /** The guest's `uname -r`. */
   readonly release: string
-  /** Type of the program, of its target where it extends one. */
-  readonly type: number
+  readonly image: ProgramImage
   readonly kernel: { readonly verdict: string; readonly message?: string }
   readonly model: { readonly verdict: string; readonly message?: string }
 }
@@ -22,9 +22,22 @@ interface KnownDifference {
 /** The recorded kernel's point release. */
 const RECORDED = 44
 
-function pointRelease(release: string): number | undefined {
+function isEarlier(release: string): boolean {
   const match = /^6\.18\.(\d+)/.exec(release)
-  return match === null ? undefined : Number(match[1])
+  return match !== null && Number(match[1]) < RECORDED
+}
+
+/** The type whose context it has: the target's, of an extension. */
+function contextType({ type, attachTo }: ProgramImage): number {
+  return attachTo?.program !== undefined && type === PROGRAM_TYPES.ext ? contextType(attachTo.program) : type
+}
+
+/** BPF_LD with BPF_ABS or BPF_IND, one, two or four bytes. */
+const LEGACY_LOADS: readonly number[] = [0x20, 0x28, 0x30, 0x40, 0x48, 0x50]
+
+function loadsLegacy({ insns }: ProgramImage): boolean {
+  for (let at = 0; at < insns.length; at += 8) if (LEGACY_LOADS.includes(insns[at])) return true
+  return false
 }
 
 const KNOWN: readonly KnownDifference[] = [
@@ -34,19 +47,24 @@ const KNOWN: readonly KnownDifference[] = [
   },
   {
     why: `kprobe registers: writable in point releases before 6.18.${RECORDED}, which refuses it`,
-    fits: ({ release, type, kernel, model }) =>
-      type === PROGRAM_TYPES.kprobe &&
-      (pointRelease(release) ?? RECORDED) < RECORDED &&
+    fits: ({ release, image, kernel, model }) =>
+      contextType(image) === PROGRAM_TYPES.kprobe &&
+      isEarlier(release) &&
       kernel.verdict === 'accept' &&
       /^invalid bpf_context access off=\d+ size=\d$/.test(model.message ?? ''),
   },
   {
     why: `iterators' buffers that may be null: read without a test in point releases before 6.18.${RECORDED}, which refuses it`,
-    fits: ({ release, type, kernel, model }) =>
-      type === PROGRAM_TYPES.tracing &&
-      (pointRelease(release) ?? RECORDED) < RECORDED &&
+    fits: ({ release, image, kernel, model }) =>
+      image.type === PROGRAM_TYPES.tracing &&
+      isEarlier(release) &&
       kernel.verdict === 'accept' &&
       /^R\d invalid mem access '(rdonly|rdwr)_buf_or_null'$/.test(model.message ?? ''),
+  },
+  {
+    why: `legacy packet loads: from some point release before 6.18.${RECORDED} on their way out is walked and counted`,
+    fits: ({ release, image, kernel, model }) =>
+      isEarlier(release) && kernel.verdict === 'accept' && model.verdict === 'accept' && loadsLegacy(image),
   },
 ]
 

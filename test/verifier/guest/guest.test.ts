@@ -19,6 +19,7 @@ import { knownDifference } from '../../differential/guest/known.ts'
 import { examples } from '../../differential/guest/report.ts'
 import { findProgram, GuestError, guestTools, librariesOf } from '../../differential/guest/tools.ts'
 import { GENERATORS } from '../../differential/verifier/generators/index.ts'
+import { Random } from '../../differential/verifier/random.ts'
 import { testWith } from '../../requirements.ts'
 
 /** A kernel's BTF in small: two hooks, a function, a kernel function with its mark. */
@@ -156,14 +157,15 @@ describe('the comparison', () => {
   })
 
   test('excuses only what is known of two kernels', () => {
+    const { image } = family('r0 = 0; exit').generate(new Random(1), 0)
     const difference = {
-      type: PROGRAM_TYPES.kprobe,
+      image: { ...image, type: PROGRAM_TYPES.kprobe },
       kernel: { verdict: 'accept' },
       model: { verdict: 'reject', message: 'invalid bpf_context access off=8 size=8' },
     }
     expect(knownDifference({ ...difference, release: '6.18.15+deb13-cloud-amd64' })).toMatch(/kprobe/)
     expect(knownDifference({ ...difference, release: '6.18.44' })).toBeUndefined()
-    expect(knownDifference({ ...difference, release: '6.18.15', type: PROGRAM_TYPES.xdp })).toBeUndefined()
+    expect(knownDifference({ ...difference, release: '6.18.15', image })).toBeUndefined()
   })
 })
 
