@@ -1,6 +1,7 @@
 import { InputError } from '../errors/index.ts'
 import { decodeType } from './decode.ts'
 import { readHeader } from './header.ts'
+import { FIXED_WORDS, ITEM_WORDS } from './kinds.ts'
 import { BTF_KIND, BTF_KINDS, type BtfComposite, type BtfKind, type BtfType, typeName } from './types.ts'
 
 export interface BtfOptions {
@@ -20,6 +21,20 @@ const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 /** One character a byte, whatever the byte. */
 const byteDecoder = new TextDecoder('latin1')
+
+const HOST_IS_LITTLE = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1
+
+type TypeSection = Pick<Btf, 'bytes' | 'view' | 'typesStart' | 'typesLength' | 'littleEndian'>
+
+/** The type section as words: the very bytes where these are in the machine's order and aligned. */
+function typeWords({ bytes, view, typesStart, typesLength, littleEndian }: TypeSection): Int32Array {
+  const start = bytes.byteOffset + typesStart
+  const count = typesLength >>> 2
+  if (littleEndian === HOST_IS_LITTLE && start % 4 === 0) return new Int32Array(bytes.buffer, start, count)
+  const words = new Int32Array(count)
+  for (let i = 0; i < count; i++) words[i] = view.getInt32(typesStart + 4 * i, littleEndian)
+  return words
+}
 
 interface NameIndex {
   /** The first type of each bucket, -1: none. */
@@ -49,9 +64,12 @@ export class Btf {
   /** One more than the last id. */
   readonly endId: number
   readonly stringsSize: number
-  /** Bytes of the type section, from its start in `bytes`. */
+  /** Where the type section starts in `bytes`, and its bytes. */
   readonly typesStart: number
+  readonly typesLength: number
   readonly view: DataView
+  /** The type section in the machine's byte order. Signed: a word that is no small integer would be an object to V8. */
+  readonly words: Int32Array
   readonly #strings: Uint8Array
   readonly #stringBase: number
   /** The place in `bytes` of each own type. */
@@ -72,68 +90,51 @@ export class Btf {
     this.littleEndian = header.littleEndian
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.typesStart = header.typesStart
+    this.typesLength = header.typesLength
     this.#strings = this.bytes.subarray(header.stringsStart, header.stringsStart + header.stringsLength)
     this.#stringBase = options.base === undefined ? 0 : options.base.stringsSize
     this.stringsSize = this.#stringBase + this.#strings.length
     this.firstId = options.base === undefined ? 1 : options.base.endId
+    this.words = typeWords(this)
     this.#offsets = this.#walk(header.typesStart, header.typesStart + header.typesLength)
     this.endId = this.firstId + this.#offsets.length
     if (options.base !== undefined && options.base.littleEndian !== this.littleEndian)
       throw new InputError('btf.byte-order', `${this.what}: its byte order differs from its base's`)
   }
 
+  /** The places of the type records, whose kinds tell how long they are. */
   #walk(start: number, end: number): Uint32Array {
-    const { view, littleEndian } = this
-    let offsets = new Uint32Array(Math.max(16, (end - start) >> 4))
+    const { words } = this
+    const bytes = end - start
+    let offsets = new Uint32Array(Math.max(16, bytes >> 4))
     let count = 0
-    let at = start
-    while (at < end) {
-      if (end - at < 12)
-        throw new InputError('btf.truncated', `${this.what}: type [${this.firstId + count}] at offset ${at} is cut off`)
-      const info = view.getUint32(at + 4, littleEndian)
+    for (let at = 0; at < bytes; ) {
+      if (bytes - at < 12) throw this.#cutOff(count, start + at)
+      const info = words[(at >>> 2) + 1]
       const kind = (info >>> 24) & 0x1f
-      const vlen = info & 0xffff
-      let size = 12
-      switch (kind) {
-        case 1: // int
-        case 14: // var
-        case 17: // decl_tag
-          size += 4
-          break
-        case 3: // array
-          size += 12
-          break
-        case 4: // struct
-        case 5: // union
-        case 15: // datasec
-        case 19: // enum64
-          size += 12 * vlen
-          break
-        case 6: // enum
-        case 13: // func_proto
-          size += 8 * vlen
-          break
-        default:
-          if (kind === 0 || kind >= BTF_KINDS.length)
-            throw new InputError(
-              'btf.kind',
-              `${this.what}: type [${this.firstId + count}] at offset ${at} has the unknown kind ${kind}`,
-            )
-      }
-      if (size > end - at)
+      const fixed = FIXED_WORDS[kind]
+      if (fixed === undefined || kind === 0)
         throw new InputError(
-          'btf.truncated',
-          `${this.what}: type [${this.firstId + count}] at offset ${at} needs ${size} bytes, ${end - at} are left`,
+          'btf.kind',
+          `${this.what}: type [${this.firstId + count}] at offset ${start + at} has the unknown kind ${kind}`,
         )
+      const size = 4 * (fixed + ITEM_WORDS[kind] * (info & 0xffff))
+      if (size > bytes - at) throw this.#cutOff(count, start + at, size)
       if (count === offsets.length) {
         const more = new Uint32Array(offsets.length * 2)
         more.set(offsets)
         offsets = more
       }
-      offsets[count++] = at
+      offsets[count++] = start + at
       at += size
     }
     return offsets.subarray(0, count)
+  }
+
+  #cutOff(index: number, at: number, size?: number): InputError {
+    const left = this.typesStart + this.typesLength - at
+    const why = size === undefined ? 'is cut off' : `needs ${size} bytes, ${left} are left`
+    return new InputError('btf.truncated', `${this.what}: type [${this.firstId + index}] at offset ${at} ${why}`)
   }
 
   /** Number of types with those of the base, without void. */
@@ -169,6 +170,16 @@ export class Btf {
       this.#text = text.length === this.#strings.length ? text : ''
     }
     return this.#text ?? ''
+  }
+
+  /** The own string section. */
+  get stringBytes(): Uint8Array {
+    return this.#strings
+  }
+
+  /** The place in `bytes` of each own type's record (struct btf_type). */
+  get places(): Uint32Array {
+    return this.#offsets
   }
 
   /** The place in `bytes` of an own type. */
@@ -226,51 +237,6 @@ export class Btf {
       owner.#decoded[index] = type
     }
     return type
-  }
-
-  /**
-   * Sets `marks[id]` for every type that another own type refers to, without decoding any.
-   * @throws InputError `btf.id` when a reference leads nowhere
-   */
-  markReferenced(marks: Uint8Array): void {
-    const { view, littleEndian: le } = this
-    const mark = (id: number, from: number): void => {
-      if (id >= this.endId)
-        throw new InputError('btf.id', `${this.what}: type [${from}] refers to type [${id}] of ${this.endId - 1}`)
-      marks[id] = 1
-    }
-    for (let i = 0; i < this.#offsets.length; i++) {
-      const at = this.#offsets[i]
-      const id = this.firstId + i
-      const info = view.getUint32(at + 4, le)
-      const vlen = info & 0xffff
-      const data = at + 12
-      switch (BTF_KINDS[(info >>> 24) & 0x1f]) {
-        case 'int':
-        case 'float':
-        case 'fwd':
-        case 'enum':
-        case 'enum64':
-          break
-        case 'array':
-          mark(view.getUint32(data, le), id)
-          mark(view.getUint32(data + 4, le), id)
-          break
-        case 'struct':
-        case 'union':
-          for (let m = 0; m < vlen; m++) mark(view.getUint32(data + 12 * m + 4, le), id)
-          break
-        case 'datasec':
-          for (let m = 0; m < vlen; m++) mark(view.getUint32(data + 12 * m, le), id)
-          break
-        case 'func_proto':
-          mark(view.getUint32(at + 8, le), id)
-          for (let m = 0; m < vlen; m++) mark(view.getUint32(data + 8 * m + 4, le), id)
-          break
-        default:
-          mark(view.getUint32(at + 8, le), id)
-      }
-    }
   }
 
   /** Own types in order (not those of the base). */

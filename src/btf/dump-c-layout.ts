@@ -1,21 +1,36 @@
 import { InputError } from '../errors/index.ts'
-import type { BtfComposite, BtfType } from './types.ts'
+import type { FlatTypes } from './flat.ts'
+import {
+  KIND_ARRAY,
+  KIND_CONST,
+  KIND_ENUM,
+  KIND_ENUM64,
+  KIND_FLOAT,
+  KIND_INT,
+  KIND_PTR,
+  KIND_RESTRICT,
+  KIND_STRUCT,
+  KIND_TYPE_TAG,
+  KIND_TYPEDEF,
+  KIND_UNION,
+  KIND_VOLATILE,
+} from './kinds.ts'
+import { tabs } from './text-buffer.ts'
 
 const POINTER = 8
 
-/** Deeper lines are not indented further, as in libbpf. */
-const DEEPEST_INDENT = 13
-export const tabs = (level: number): string => '\t'.repeat(Math.min(level, DEEPEST_INDENT))
-
 /** Alignments of types, each computed once. */
 export class Alignments {
-  readonly #typeOf: (id: number) => BtfType | undefined
-  /** One more than the alignment; 0: not computed yet. */
+  readonly #types: FlatTypes
+  /** By id: one more than the alignment; 0: not computed yet. */
   readonly #known: Uint8Array
+  /** By id: 1 when a member stands where its alignment does not let it, or the size is no multiple of the largest. */
+  readonly #packed: Uint8Array
 
-  constructor(typeOf: (id: number) => BtfType | undefined, count: number) {
-    this.#typeOf = typeOf
-    this.#known = new Uint8Array(count)
+  constructor(types: FlatTypes) {
+    this.#types = types
+    this.#known = new Uint8Array(types.end)
+    this.#packed = new Uint8Array(types.end)
   }
 
   /** The alignment that a compiler would give a type, in bytes; 0 when it has none. */
@@ -27,51 +42,63 @@ export class Alignments {
     return align
   }
 
+  /** Whether only `packed` gives the struct the layout it has. */
+  isPacked(id: number): boolean {
+    if (this.#known[id] === 0) this.of(id)
+    return this.#packed[id] === 1
+  }
+
   #compute(id: number, depth: number): number {
-    const type = this.#typeOf(id)
-    if (type === undefined)
-      throw new InputError('btf.id', `there is no type [${id}], the last one is [${this.#known.length - 1}]`)
-    switch (type.kind) {
-      case 'int':
-      case 'enum':
-      case 'enum64':
-      case 'float':
-        return Math.min(POINTER, type.size)
-      case 'ptr':
+    const types = this.#types
+    switch (types.kinds[id]) {
+      case KIND_INT:
+      case KIND_ENUM:
+      case KIND_ENUM64:
+      case KIND_FLOAT:
+        return Math.min(POINTER, types.size(id))
+      case KIND_PTR:
         return POINTER
-      case 'typedef':
-      case 'volatile':
-      case 'const':
-      case 'restrict':
-      case 'type_tag':
-      case 'array':
-        return this.of(type.type, depth + 1)
-      case 'struct':
-      case 'union': {
-        let largest = 1
-        for (const member of type.members) {
-          const align = this.of(member.type, depth + 1)
-          if (align === 0) return 0
-          largest = Math.max(largest, align)
-          // a member that is not at its own alignment: the struct is packed
-          if (member.bitSize === 0 && member.bitOffset % (8 * align) !== 0) return 1
-        }
-        return type.size % largest !== 0 ? 1 : largest
-      }
+      case KIND_TYPEDEF:
+      case KIND_VOLATILE:
+      case KIND_CONST:
+      case KIND_RESTRICT:
+      case KIND_TYPE_TAG:
+      case KIND_ARRAY:
+        return this.of(types.target(id), depth + 1)
+      case KIND_STRUCT:
+      case KIND_UNION:
+        return this.#composite(id, depth)
       default:
         return 0
     }
   }
 
-  /** Whether only `packed` gives the struct the layout it has. */
-  isPacked(type: BtfComposite): boolean {
+  /** 1 where the struct is packed, as no compiler aligns such a struct; 0 behind a member without alignment. */
+  #composite(id: number, depth: number): number {
+    const types = this.#types
+    const { words, kinds } = types
+    const known = this.#known
+    const bitFields = types.flag(id)
+    const first = types.at[id] + 3
     let largest = 1
-    for (const { type: id, bitOffset, bitSize } of type.members) {
-      const align = this.of(id)
-      if (align !== 0 && bitSize === 0 && bitOffset % (8 * align) !== 0) return true
-      largest = Math.max(largest, align)
+    let unknown = false
+    for (let place = first, end = first + 3 * types.count(id); place < end; place += 3) {
+      const type = words[place + 1]
+      const align = kinds[type] === KIND_PTR ? POINTER : known[type] > 0 ? known[type] - 1 : this.of(type, depth + 1)
+      if (align === 0) {
+        unknown = true
+        continue
+      }
+      if (align > largest) largest = align
+      const offset = words[place + 2]
+      if (!(bitFields && offset >>> 24 !== 0) && (offset >>> 0) % (8 * align) !== 0) {
+        this.#packed[id] = 1
+        return unknown ? 0 : 1
+      }
     }
-    return type.size % largest !== 0
+    if (types.size(id) % largest === 0) return unknown ? 0 : largest
+    this.#packed[id] = 1
+    return unknown ? 0 : 1
   }
 }
 
@@ -94,14 +121,10 @@ export function padding(from: number, to: number, nextAlign: number, inBitField:
   const indent = tabs(level)
   let out = ''
   let at = from
-  let [name, bits]: readonly [string, number] = PADS[3]
-  let aligned = 0
-  for (const [padName, padBits] of PADS) {
-    name = padName
-    bits = padBits
-    aligned = roundUp(at, padBits)
-    if (aligned <= to) break
-  }
+  let pad = 0
+  while (pad < PADS.length - 1 && roundUp(at, PADS[pad][1]) > to) pad++
+  let [name, bits]: readonly [string, number] = PADS[pad]
+  const aligned = roundUp(at, bits)
   if (aligned > at && aligned <= to) {
     if (
       inBitField ||

@@ -1,6 +1,7 @@
 import { InputError } from '../errors/index.ts'
 import type { Btf } from './btf.ts'
 import { Alignments } from './dump-c-layout.ts'
+import { FlatTypes } from './flat.ts'
 import type { BtfComposite, BtfEnum, BtfEnum64, BtfInt, BtfType } from './types.ts'
 
 /** Names that TypeScript keeps for itself. */
@@ -48,7 +49,7 @@ class TypeScriptDump {
   constructor(btf: Btf) {
     this.#btf = btf
     for (let id = 0; id < btf.endId; id++) this.#types.push(btf.type(id))
-    this.#alignments = new Alignments((id) => this.#types[id], btf.endId)
+    this.#alignments = new Alignments(new FlatTypes(btf))
   }
 
   write(roots?: readonly number[]): string {
@@ -169,7 +170,7 @@ class TypeScriptDump {
   }
 
   #composite(type: BtfComposite, id: number): string {
-    const packed = type.kind === 'struct' && this.#alignments.isPacked(type)
+    const packed = type.kind === 'struct' && this.#alignments.isPacked(id)
     const lines: string[] = []
     let end = 0
     let pads = 0

@@ -5,15 +5,18 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
+  BTF_KIND,
   Btf,
   BtfBuilder,
   type BtfType,
   CORE_KIND,
   CoreResolver,
+  dumpC,
   dumpRaw,
   essentialName,
   minimalCoreBtf,
 } from '../../src/btf/index.ts'
+import * as kinds from '../../src/btf/kinds.ts'
 import { readObject } from '../../src/elf/index.ts'
 import { InputError } from '../../src/errors/index.ts'
 import { testWith } from '../requirements.ts'
@@ -229,3 +232,58 @@ describe('CO-RE', () => {
     }
   })
 })
+
+test('the constants of kinds are the numbers of the table', () => {
+  const constants = Object.entries(kinds).filter(([name]) => name.startsWith('KIND_'))
+  expect(Object.fromEntries(constants.map(([name, number]) => [name.slice(5).toLowerCase(), number]))).toEqual(BTF_KIND)
+})
+
+test('the C dump names an id or a string that leads nowhere', () => {
+  const builder = new BtfBuilder()
+  builder.add({ kind: 'typedef', name: 'first', type: builder.pointer(0) })
+  const whole = builder.toBytes()
+  expect(dumpC(new Btf(whole))).toContain('typedef void *first;')
+  const { typesStart } = new Btf(whole)
+  const broken = (word: number): Btf => {
+    const bytes = whole.slice()
+    new DataView(bytes.buffer).setUint32(typesStart + 4 * word, 0xfffffff0, true)
+    return new Btf(bytes)
+  }
+  expect(() => dumpC(broken(2))).toThrow('refers to type [4294967280]')
+  expect(() => dumpC(broken(3))).toThrow('string offset 4294967280')
+})
+
+test('types of the other byte order, and types at an odd place, give the same C', () => {
+  const builder = new BtfBuilder()
+  const int = builder.add({
+    kind: 'int',
+    name: 'int',
+    size: 4,
+    bits: 32,
+    bitOffset: 0,
+    signed: true,
+    char: false,
+    bool: false,
+  })
+  const members = [
+    { name: 'a', type: int, bitOffset: 0, bitSize: 3 },
+    { name: 'b', type: builder.pointer(int), bitOffset: 64, bitSize: 0 },
+  ]
+  builder.add({ kind: 'struct', name: 's', size: 16, members })
+  const bytes = builder.toBytes()
+  const text = dumpC(new Btf(bytes))
+  expect(text).toContain('struct s {\n\tint a: 3;\n')
+  const shifted = new Uint8Array(bytes.length + 1)
+  shifted.set(bytes, 1)
+  expect(dumpC(new Btf(shifted.subarray(1)))).toBe(text)
+  expect(dumpC(new Btf(otherOrder(bytes)))).toBe(text)
+})
+
+/** The same BTF in the other byte order: every word of header and types, and the two bytes of the magic. */
+function otherOrder(bytes: Uint8Array): Uint8Array {
+  const { typesStart, typesLength } = new Btf(bytes)
+  const other = bytes.slice()
+  other.subarray(0, 2).reverse()
+  for (let at = 4; at < typesStart + typesLength; at += 4) other.subarray(at, at + 4).reverse()
+  return other
+}

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
-import { type Btf, dumpC, dumpJson, dumpKernelTypes, dumpRaw, dumpTypeScript } from '../../btf/index.ts'
+import { type Btf, dumpCBytes, dumpJson, dumpKernelTypes, dumpRaw, dumpTypeScript } from '../../btf/index.ts'
 import { NegativeError, UsageError } from '../../errors/index.ts'
 import { mapInfo, programInfo, realSys } from '../../syscall/index.ts'
 import { KERNEL_BTF, loadBtf } from '../btf-input.ts'
@@ -103,8 +103,6 @@ function namedRoots(ids: readonly number[] | undefined): readonly number[] {
 
 /** `btf dump SOURCE [format raw|c|ts|ts-kernel] [root_id ID] [root NAME] [-o FILE]`. */
 export function dump(words: readonly string[], context: Context): void {
-  // all types stay alive to the end: room for young objects that grows at once saves copying them again and again
-  setFlagsFromString('--semi-space-growth-factor=16')
   const { btf, roots, rest } = source(words, context.baseBtf)
   let format: Format = 'raw'
   const ids = [...roots]
@@ -132,9 +130,11 @@ export function dump(words: readonly string[], context: Context): void {
   if (format !== 'raw' && context.json === true)
     throw new UsageError('cli.words', `btf dump: format ${format} is text, not JSON`)
   const chosen = ids.length === 0 ? undefined : ids
+  // types stay alive to the end: room for young objects that grows at once saves copying them again and again (C makes none)
+  if (format !== 'c') setFlagsFromString('--semi-space-growth-factor=16')
   const text =
     format === 'c'
-      ? dumpC(btf, chosen)
+      ? dumpCBytes(btf, chosen)
       : format === 'ts'
         ? dumpTypeScript(btf, chosen)
         : format === 'ts-kernel'
