@@ -164,6 +164,13 @@ describe('the comparison', () => {
       model: { verdict: 'reject', message: 'invalid bpf_context access off=8 size=8' },
     }
     expect(knownDifference({ ...difference, release: '6.18.15+deb13-cloud-amd64' })).toMatch(/kprobe/)
+    const calling = (name: string) => ({
+      ...difference,
+      release: '6.18.44',
+      model: { verdict: 'reject', message: `calling kernel function ${name} is not allowed` },
+    })
+    expect(knownDifference(calling('scx_bpf_task_cpu'))).toMatch(/built without/)
+    expect(knownDifference(calling('bpf_task_acquire'))).toBeUndefined()
     expect(knownDifference({ ...difference, release: '6.18.44' })).toBeUndefined()
     expect(knownDifference({ ...difference, release: '6.18.15', image })).toBeUndefined()
   })
