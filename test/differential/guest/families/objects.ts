@@ -138,7 +138,7 @@ export function objectFamily(folder: string, kernel: Kernel): ProbeFamily {
       for (const name of functionNames(real.image)) byFunction.set(name, [...(byFunction.get(name) ?? []), real])
   const hooks = kernel.btf.idsWithNameStart('bpf_lsm_').map((id) => kernel.btf.name(id).slice('bpf_lsm_'.length))
   return {
-    name: 'objects',
+    name: 'real-objects',
     generate(random, index): Probe {
       for (let at = index; at < index + programs.length; at++) {
         const real = aimed(programs[at % programs.length], kernel, byFunction, random)
