@@ -67,6 +67,11 @@ const KNOWN: readonly KnownDifference[] = [
       /^R\d invalid mem access '(rdonly|rdwr)_buf_or_null'$/.test(model.message ?? ''),
   },
   {
+    why: `bpf_throw in sections and with references held: looked at otherwise in point releases before 6.18.${RECORDED}`,
+    fits: ({ release, model }) =>
+      isEarlier(release) && /^bpf_throw (cannot be used inside|would lead to) /.test(model.message ?? ''),
+  },
+  {
     why: `legacy packet loads: from some point release before 6.18.${RECORDED} on their way out is walked and counted`,
     fits: ({ release, image, kernel, model }) =>
       isEarlier(release) && kernel.verdict === 'accept' && model.verdict === 'accept' && loadsLegacy(image),

@@ -114,7 +114,14 @@ function mutated(image: ProgramImage, random: Random, hooks: readonly string[]):
     slots: decodeSlots(image.insns),
     relocations: image.relocations,
   })
-  let changed: ProgramImage = { ...image, insns: encodeSlots(slots), relocations }
+  // lines move with the instructions, and records that no longer fit are all that the kernel would speak of
+  const moved = slots.length * 8 !== image.insns.length
+  let changed: ProgramImage = {
+    ...image,
+    insns: encodeSlots(slots),
+    relocations,
+    ...(moved ? { lineInfo: undefined } : {}),
+  }
   if (image.type === PROGRAM_TYPES.lsm && random.chance(0.25)) {
     const { attachBtfId: _, ...without } = changed
     changed = { ...without, attachTo: { name: random.pick(hooks) } }
