@@ -53,7 +53,16 @@ function pastIndexes(file) {
 }
 
 /** Commands whose start matters most: a file each with all that they need, although others have the same within. */
-const ALONE = new Set(['prog/show.js', 'map/show.js', 'link/show.js', 'net/show.js', 'cgroup/show.js', 'perf.js'])
+const ALONE = new Set([
+  'prog/show.js',
+  'map/show.js',
+  'link/show.js',
+  'net/show.js',
+  'cgroup/show.js',
+  'perf.js',
+  'btf/dump.js',
+  'feature.js',
+])
 
 /**
  * @param {string} cli dist/src/cli

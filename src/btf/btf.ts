@@ -279,8 +279,12 @@ export class Btf {
     }
     const offsets = this.#stringOffsets(name)
     if (offsets.size === 0) return ids
-    for (let i = 0; i < this.#offsets.length; i++)
-      if (offsets.has(view.getUint32(this.#offsets[i], littleEndian))) ids.push(this.firstId + i)
+    const { words, typesStart } = this
+    const [first] = offsets
+    for (let i = 0; i < this.#offsets.length; i++) {
+      const offset = words[(this.#offsets[i] - typesStart) >>> 2]
+      if (offset === first || (offsets.size > 1 && offsets.has(offset))) ids.push(this.firstId + i)
+    }
     return ids
   }
 

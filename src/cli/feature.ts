@@ -99,8 +99,7 @@ interface Found {
 }
 
 /** @throws SystemError `feature.privilege`: the kernel's answers would be about the privilege, not about the kernel */
-function mustBePrivileged(): void {
-  const { capabilities = 0n } = collectFacts()
+function mustBePrivileged({ capabilities = 0n }: HostFacts): void {
   const missing = Object.entries(BPF_CAPABILITIES).flatMap(([name, bit]) =>
     ((capabilities >> BigInt(bit)) & 1n) === 0n ? [name] : [],
   )
@@ -112,25 +111,21 @@ function mustBePrivileged(): void {
 
 const has = (feature: Feature | undefined): boolean => feature?.answer === 'supported'
 
-function probe(sys: Sys, full: boolean): Found {
+function probe(sys: Sys, facts: HostFacts, full: boolean): Found {
   const programTypes = new Map(names(PROGRAM_TYPES).map((type) => [type, programTypeFeature(sys, type)]))
   const mapTypes = new Map(names(MAP_TYPES).map((type) => [type, mapTypeFeature(sys, type)]))
   const helpers = new Map<ProgramType, string[]>()
+  const asked = [...HELPERS.keys()].filter((helper) => helper > 0 && (full || !NOISY.has(HELPERS[helper])))
   for (const [type, feature] of programTypes) {
     if (!has(feature)) continue
-    const asked = HELPERS.map((name, helper) => ({ name, helper })).filter(
-      ({ name, helper }) => helper > 0 && (full || !NOISY.has(name)),
-    )
-    const answers = helperFeatures(
-      sys,
+    const answers = helperFeatures(sys, type, asked)
+    helpers.set(
       type,
-      asked.map(({ helper }) => helper),
+      asked.filter((_, i) => has(answers[i])).map((helper) => HELPERS[helper]),
     )
-    const list = asked.filter((_, i) => has(answers[i])).map(({ name }) => name)
-    helpers.set(type, list)
   }
   const misc = new Map(MISC.map(({ key, probe: name }) => [key as string, instructionFeature(sys, name)]))
-  return { facts: collectFacts(), programTypes, mapTypes, helpers, misc }
+  return { facts, programTypes, mapTypes, helpers, misc }
 }
 
 /** A sysctl; -1 when it cannot be read, as in bpftool. */
@@ -230,8 +225,9 @@ export function probeWords(words: readonly string[], context: Context): void {
   }
   const sys = realSys()
   if (asked.unprivileged) dropBpfCapabilities(sys)
-  else mustBePrivileged()
-  const found = probe(sys, asked.full)
+  const facts = collectFacts()
+  if (!asked.unprivileged) mustBePrivileged(facts)
+  const found = probe(sys, facts, asked.full)
   if (context.json === true) printJson(toTree(found), context)
   else print(asked.macros ? toMacros(found, prefix) : toText(found))
 }

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { release } from 'node:os'
 import { gunzipSync } from 'node:zlib'
 
@@ -93,7 +93,7 @@ export function collectFacts(): HostFacts {
   }
   let btfBytes: number | undefined
   try {
-    btfBytes = readFileSync('/sys/kernel/btf/vmlinux').length
+    btfBytes = statSync('/sys/kernel/btf/vmlinux').size
   } catch {
     btfBytes = undefined
   }

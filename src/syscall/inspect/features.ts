@@ -20,7 +20,7 @@ import { createRawMap } from '../maps/raw-map.ts'
 import { type AttachTarget, resolveAttachTarget } from '../prog/attach-target.ts'
 import { loadBtf } from '../prog/btf.ts'
 import { kernelBtf } from '../prog/kernel-btf.ts'
-import { loadImage } from '../prog/load-image.ts'
+import { LOG_LEVEL, loadImage } from '../prog/load-image.ts'
 import { writeAttr } from '../sys/command.ts'
 import { possibleCpus } from '../sys/cpus.ts'
 import { ERRNO, errnoName } from '../sys/errno.ts'
@@ -33,6 +33,7 @@ export type Feature =
   | { readonly answer: 'inconclusive'; readonly why: string }
 
 const SUPPORTED: Feature = { answer: 'supported' }
+const UNSUPPORTED: Feature = { answer: 'unsupported' }
 const caches = new WeakMap<Sys, Map<string, Feature>>()
 
 function cached(sys: Sys, key: string, probe: () => Feature): Feature {
@@ -70,12 +71,21 @@ const PROGRAM_NEEDS: { readonly [T in ProgramType]?: { attach?: number; flags?: 
   ext: {},
 }
 
+const assembled = new Map<string, Uint8Array>()
+
+/** The same few programs are asked for again and again. */
+function bytesOf(text: string): Uint8Array {
+  let bytes = assembled.get(text)
+  if (bytes === undefined) assembled.set(text, (bytes = assembleBytes(text)))
+  return bytes
+}
+
 /** @param padding how many instructions stand before those of the text */
 function imageFor(type: ProgramType, text: string, padding = 0): ProgramImage {
   const needs = PROGRAM_NEEDS[type]
-  const code = assembleBytes(text)
+  const code = bytesOf(text)
   const insns = new Uint8Array(padding * 8 + code.length)
-  const nothing = assembleBytes('r0 = 0\n')
+  const nothing = bytesOf('r0 = 0\n')
   for (let at = 0; at < padding; at++) insns.set(nothing, at * 8)
   insns.set(code, padding * 8)
   return {
@@ -255,11 +265,10 @@ export function helperFeature(sys: Sys, type: ProgramType, helper: number): Feat
 }
 
 const PROBE_LOG_BYTES = 4096
-const decoder = new TextDecoder()
 
 /**
- * {@link helperFeature} of many helpers at once: the attributes are staged once and only the helper's number changes, so
- * that a probe costs little more than the kernel's part of it.
+ * {@link helperFeature} of many helpers at once, asked anew each time: the attributes are staged once and only the helper's
+ * number changes, so that a probe costs little more than the kernel's part of it.
  */
 export function helperFeatures(sys: Sys, type: ProgramType, helpers: readonly number[]): Feature[] {
   if (type === 'lsm' || type === 'ext' || type === 'struct_ops')
@@ -285,30 +294,27 @@ export function helperFeatures(sys: Sys, type: ProgramType, helpers: readonly nu
     insn_cnt: image.insns.length / 8,
     insns: block.address + insnsAt,
     license: block.address + licenseAt,
-    log_level: 1,
+    // the verifier's refusals without the instructions and states on the way there
+    log_level: LOG_LEVEL.statistics,
     log_size: PROBE_LOG_BYTES,
     log_buf: block.address + logAt,
     prog_flags: image.flags,
     expected_attach_type: image.expectedAttachType,
     attach_btf_id: target?.btfId ?? 0,
   })
-  const log = block.bytes.subarray(logAt, logAt + PROBE_LOG_BYTES)
-  return helpers.map((helper) =>
-    cached(sys, `helper ${type} ${helper}`, () => {
-      block.view.setInt32(insnsAt + 4, helper, true)
-      log[0] = 0
-      const result = sys.bpf(BPF_COMMANDS.prog_load, block.address, size)
-      if (result >= 0) {
-        sys.call('close', result)
-        return SUPPORTED
-      }
-      const end = log.indexOf(0)
-      if (end === 0) return refusedBy(-result)
-      return HELPER_REFUSED.test(decoder.decode(log.slice(0, end < 0 ? log.length : end)))
-        ? { answer: 'unsupported' }
-        : SUPPORTED
-    }),
-  )
+  const log = Buffer.from(block.bytes.buffer, block.bytes.byteOffset + logAt, PROBE_LOG_BYTES)
+  return helpers.map((helper) => {
+    block.view.setInt32(insnsAt + 4, helper, true)
+    log[0] = 0
+    const result = sys.bpf(BPF_COMMANDS.prog_load, block.address, size)
+    if (result >= 0) {
+      sys.call('close', result)
+      return SUPPORTED
+    }
+    const end = log.indexOf(0)
+    if (end === 0) return refusedBy(-result)
+    return HELPER_REFUSED.test(log.toString('latin1', 0, end < 0 ? log.length : end)) ? UNSUPPORTED : SUPPORTED
+  })
 }
 
 /** Whether programs of a type can be loaded for an attach type. */
