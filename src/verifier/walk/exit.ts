@@ -2,6 +2,7 @@
 
 import { invalidScalar, leaveFunction } from '../calls/function-call.ts'
 import { KERNEL_OBJECT } from '../kernel/kernel-types.ts'
+import type { ReturnRange } from '../kernel/prototype.ts'
 import type { AttachTarget } from '../program/attach-target.ts'
 import type { StackLiveness } from '../program/stack-liveness.ts'
 import { EACCES, type Env } from '../state/env.ts'
@@ -50,7 +51,8 @@ export function checkReturnValue(env: Env, register = 0): void {
       env.reject(`At subprogram exit the register ${name} is not a scalar value (${typeName(type())})`)
     return
   }
-  const range = lsm === undefined ? env.tables.returns(env.facts) : lsm.returns
+  const range =
+    lsm !== undefined ? lsm.returns : isRawTracepointExtension(env) ? ZERO_ONLY : env.tables.returns(env.facts)
   if (range === undefined) return
   if ('unsupported' in range) env.unmodelled(range.unsupported)
   if (type() !== SCALAR) env.reject(`At program exit the register ${name} is not a known value (${typeName(type())})`)
@@ -60,6 +62,14 @@ export function checkReturnValue(env: Env, register = 0): void {
     : frame.s[b / 2 + SMIN] >= BigInt(range.minimum) && frame.s[b / 2 + SMAX] <= BigInt(range.maximum)
   const note = lsm?.isVoid === true && lsm.cgroup && first.subprogram === 0 ? VOID_NOTE : undefined
   if (!inside) invalidScalar(env, frame, b, range.minimum, range.maximum, 'At program exit', name, note)
+}
+
+const RAW_TRACEPOINT = 17
+const ZERO_ONLY: ReturnRange = { minimum: 0, maximum: 0, return32: false }
+
+/** The result of a raw tracepoint's program is free, but not that of a function that replaces one. */
+function isRawTracepointExtension(env: Env): boolean {
+  return env.target?.program?.replaces === true && env.facts.type === RAW_TRACEPOINT
 }
 
 const VOID_NOTE = "Note, BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!"

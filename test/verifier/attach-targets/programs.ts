@@ -143,6 +143,17 @@ const EXTENSION: ProgramImage = {
   attachTo: { name: 'entry', program: XDP_TARGET },
 }
 
+const RAW_TARGET: ProgramImage = {
+  ...image('watch', PROGRAM_TYPES.raw_tracepoint, 0, 'r0 = 5; exit'),
+  ...functionsOf('bpf_raw_tracepoint_args', [{ name: 'watch', slot: 0, params: ['ctx'] }]),
+}
+
+/** The context's struct, where it is not XDP's. */
+const CONTEXTS: ReadonlyMap<ProgramImage, string> = new Map([
+  [SKB_TARGET, '__sk_buff'],
+  [RAW_TARGET, 'bpf_raw_tracepoint_args'],
+])
+
 /** Target, its function, own arguments, the program. */
 const EXTENSIONS: readonly (readonly [
   name: string,
@@ -172,6 +183,8 @@ const EXTENSIONS: readonly (readonly [
   ['quiet', XDP_TARGET, 'quiet', ['int'], 'r0 = 0; exit'],
   ['filter', SKB_TARGET, 'filter', ['ctx'], 'r0 = 1; exit'],
   ['filter, with a result that it may not have', SKB_TARGET, 'filter', ['ctx'], 'r0 = 2; exit'],
+  ['watch', RAW_TARGET, 'watch', ['ctx'], 'r0 = 0; exit'],
+  ['watch, with a result that only the original may have', RAW_TARGET, 'watch', ['ctx'], 'r0 = 5; exit'],
   ['tracer', TRACER, 'tracer', ['pointer'], 'r0 = 0; exit'],
   ['instead', EXTENSION, 'instead', ['ctx'], 'r0 = 0; exit'],
 ]
@@ -219,7 +232,7 @@ export function attachedPrograms(): AttachedProgram[] {
     kernelTypes: false,
     image: {
       ...image('instead', PROGRAM_TYPES.ext, 0, text),
-      ...functionsOf(program === SKB_TARGET ? '__sk_buff' : 'xdp_md', [{ name: 'instead', slot: 0, params }]),
+      ...functionsOf(CONTEXTS.get(program) ?? 'xdp_md', [{ name: 'instead', slot: 0, params }]),
       attachTo: { name: of, program },
     },
   }))
