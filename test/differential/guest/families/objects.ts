@@ -5,7 +5,7 @@ import { Btf } from '../../../../src/btf/index.ts'
 import { readObject } from '../../../../src/elf/index.ts'
 import { linkProgram, type ProgramImage } from '../../../../src/spec/index.ts'
 import { ATTACH_TYPES, MAP_TYPES, PROGRAM_FLAGS, PROGRAM_TYPES } from '../../../../src/uapi/index.ts'
-import { decodeSlots, encodeSlots } from '../../verifier/code.ts'
+import { decodeSlots, encodeSlots, type Slot } from '../../verifier/code.ts'
 import { damage } from '../../verifier/generators/damage.ts'
 import type { Random } from '../../verifier/random.ts'
 import { GuestError } from '../tools.ts'
@@ -32,6 +32,12 @@ function sized(image: ProgramImage): ProgramImage {
   )
   return { ...image, maps }
 }
+
+const LD_IMM64 = 0x18
+/** Pseudo sources that make the immediate a map's descriptor. */
+const MAP_REFERENCES: readonly number[] = [1, 2]
+/** No process has so many files open. */
+const NO_DESCRIPTOR = 0x0fffffff
 
 interface Real {
   readonly what: string
@@ -114,11 +120,19 @@ function mutated(image: ProgramImage, random: Random, hooks: readonly string[]):
     slots: decodeSlots(image.insns),
     relocations: image.relocations,
   })
+  // a map reference that has lost its relocation means whatever the asking process has open
+  const referred = new Set(relocations.map(({ insn }) => insn))
+  const closed = slots.map((slot, at): Slot => {
+    const [opcode, dst, src, offset] = slot
+    return opcode === LD_IMM64 && MAP_REFERENCES.includes(src) && !referred.has(at)
+      ? [opcode, dst, src, offset, NO_DESCRIPTOR]
+      : slot
+  })
   // lines move with the instructions, and records that no longer fit are all that the kernel would speak of
   const moved = slots.length * 8 !== image.insns.length
   let changed: ProgramImage = {
     ...image,
-    insns: encodeSlots(slots),
+    insns: encodeSlots(closed),
     relocations,
     ...(moved ? { lineInfo: undefined } : {}),
   }
