@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, openSync, readdirSync, readSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readdirSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { findProgram, GuestError } from './tools.ts'
 
@@ -9,10 +9,14 @@ export const KERNEL_HINT =
 
 function firstBytes(path: string): Buffer {
   const bytes = Buffer.alloc(0x210)
+  let file: number | undefined
   try {
-    return bytes.subarray(0, readSync(openSync(path, 'r'), bytes, 0, bytes.length, 0))
+    file = openSync(path, 'r')
+    return bytes.subarray(0, readSync(file, bytes, 0, bytes.length, 0))
   } catch (error) {
     throw new GuestError(`${path}: ${error instanceof Error ? error.message : String(error)}; ${KERNEL_HINT}`)
+  } finally {
+    if (file !== undefined) closeSync(file)
   }
 }
 
