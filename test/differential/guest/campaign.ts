@@ -8,6 +8,7 @@ import { requestOfImage } from '../verifier/request.ts'
 import type { ProbeFamily } from './families/site.ts'
 import type { GuestAnswer } from './guest.ts'
 import { knownDifference } from './known.ts'
+import type { SecondOpinion } from './second-opinion.ts'
 
 /** Counts of one family, named as in the ordinary campaign. */
 export interface FamilyReport {
@@ -58,6 +59,8 @@ export interface GuestCampaignOptions {
   ask(requests: readonly string[]): Promise<GuestAnswer[]>
   /** The model, with the guest's types. */
   judge(request: ReturnType<typeof parseBatchRequest>): ModelAnswer
+  /** Another kernel's answer to what the guest and the model answer differently. */
+  second?: SecondOpinion
   /** Requests of so many bytes go to the guest at once. */
   readonly roundBytes?: number
   progress?(text: string): void
@@ -107,10 +110,12 @@ class Counts {
   readonly known = new Map<string, number>()
   readonly #seed: number
   readonly #release: string
+  readonly #second: SecondOpinion | undefined
 
-  constructor(seed: number, release: string) {
+  constructor({ seed, release, second }: Pick<GuestCampaignOptions, 'seed' | 'release' | 'second'>) {
     this.#seed = seed
     this.#release = release
+    this.#second = second
   }
 
   of(generator: string): FamilyReport {
@@ -162,7 +167,8 @@ class Counts {
     const outcome = compare(judgement, asked.model)
     if (outcome.failure !== undefined) {
       const { image, model } = asked
-      const why = knownDifference({ release: this.#release, image, kernel: judgement, model })
+      const why =
+        knownDifference({ release: this.#release, image, kernel: judgement, model }) ?? this.#asTheModel(image, model)
       if (why !== undefined) {
         report.known++
         bump(this.known, why)
@@ -171,6 +177,13 @@ class Counts {
     }
     this.#count(report, outcome, asked.model)
     if (outcome.failure !== undefined) this.fail(asked, outcome.failure, judgement)
+  }
+
+  /** The second kernel gives the model's answer: it is the guest that is of another release. */
+  #asTheModel(image: ProgramImage, model: ModelAnswer): string | undefined {
+    const other = this.#second?.judge(image)
+    if (other === undefined || compare(other, model).failure !== undefined) return undefined
+    return `point releases: the running ${this.#second?.release} answers as the model`
   }
 
   #count(report: FamilyReport, outcome: Comparison, model: ModelAnswer): void {
@@ -218,7 +231,7 @@ function empty(generator: string): FamilyReport {
 /** Makes requests, asks the model and then the guest, round by round, and counts how the answers stand to each other. */
 export async function runGuestCampaign(options: GuestCampaignOptions): Promise<GuestCampaignResult> {
   const { families, programs, seed, ask, judge, roundBytes = ROUND_BYTES, progress = () => {} } = options
-  const counts = new Counts(seed, options.release)
+  const counts = new Counts(options)
   let round: Asked[] = []
   let bytes = 0
   const flush = async (done: number): Promise<void> => {

@@ -20,6 +20,7 @@ import { askGuest, askKernel, starter } from './guest.ts'
 import { baseArchive } from './initramfs.ts'
 import { KERNEL_HINT, kernelImage } from './kernel-image.ts'
 import { counted, examples, familyLine, summaryOf } from './report.ts'
+import { secondOpinion } from './second-opinion.ts'
 import { GuestError, guestTools } from './tools.ts'
 
 const USAGE =
@@ -79,6 +80,7 @@ async function campaign(folder: string): Promise<number> {
     programs,
     seed,
     release: kernel.release,
+    second: secondOpinion(kernel.btf, MODELLED),
     ask: (requests) => askGuest(start, requests, counted(say)),
     judge: ({ image }) => judgeImage(image),
     progress: say,

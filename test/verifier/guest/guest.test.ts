@@ -17,6 +17,7 @@ import { askGuest, askKernel, type GuestAnswer, type Start } from '../../differe
 import { kernelImage } from '../../differential/guest/kernel-image.ts'
 import { knownDifference } from '../../differential/guest/known.ts'
 import { examples } from '../../differential/guest/report.ts'
+import { translated } from '../../differential/guest/second-opinion.ts'
 import { findProgram, GuestError, guestTools, librariesOf } from '../../differential/guest/tools.ts'
 import { GENERATORS } from '../../differential/verifier/generators/index.ts'
 import { Random } from '../../differential/verifier/random.ts'
@@ -154,6 +155,46 @@ describe('the comparison', () => {
     ])
     expect(failures.map(({ kind }) => kind)).toEqual(['ended-guest'])
     expect([...notAsked.values()]).toEqual([5])
+  })
+
+  test('asks another kernel about differences, and counts apart those where it answers as the model', async () => {
+    const asked: number[] = []
+    const { reports, failures, known } = await runGuestCampaign({
+      families: [family('r0 = 0; exit'), family('r0 = r5; exit')],
+      programs: 4,
+      seed: 1,
+      release: '6.18.15',
+      ask: answers((_, index) => (index === 2 ? {} : { verdict: 'reject', message: 'R9 of another release' })),
+      judge,
+      second: {
+        release: '6.18.44',
+        judge: (image) => {
+          asked.push(image.insns.length)
+          return image.insns[0] === 0xb7 ? { verdict: 'accept', processed: 2 } : undefined
+        },
+      },
+    })
+    expect(reports.map((report) => report.known)).toEqual([1, 0])
+    expect(failures.map(({ kind, index }) => [kind, index])).toEqual([
+      ['reason', 1],
+      ['reason', 3],
+    ])
+    expect(asked).toHaveLength(3)
+    expect([...known.keys()]).toEqual(['point releases: the running 6.18.44 answers as the model'])
+  })
+
+  test('translates ids of kernel functions and targets between kernels', () => {
+    const other = new BtfBuilder()
+    const proto = other.add({ kind: 'func_proto', returnType: 0, params: [] })
+    for (const name of ['first', 'vfs_open', 'bpf_get_file']) other.add({ kind: 'func', name, type: proto, linkage: 0 })
+    const to = new Btf(other.toBytes())
+    const id = (btf: Btf, name: string): number => btf.idByName(name, 'func') ?? 0
+    const insns = new Uint8Array([0x85, 0x20, 0, 0, id(kernel.btf, 'bpf_get_file'), 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0])
+    const { image } = family('exit').generate(new Random(1), 0)
+    const made = translated({ ...image, insns, attachBtfId: id(kernel.btf, 'vfs_open') }, kernel.btf, to)
+    expect(made?.insns[4]).toBe(id(to, 'bpf_get_file'))
+    expect(made?.attachBtfId).toBe(id(to, 'vfs_open'))
+    expect(translated({ ...image, attachBtfId: id(kernel.btf, 'no_address') }, kernel.btf, to)).toBeUndefined()
   })
 
   test('excuses only what is known of two kernels', () => {
