@@ -110,7 +110,11 @@ export async function runMachine(
   return { output: text, console: spoken, silent }
 }
 
-/** The end of a console in one line. */
+const FAULT = /\bBUG: |\bRIP: 0010:|Kernel panic/
+
+/** What a console says of its end in one line: the kernel's words for a fault, else the last lines. */
 export function lastLines(text: string): string {
-  return text.trim().split(/\r?\n/).slice(-4).join(' | ')
+  const lines = text.trim().split(/\r?\n/)
+  const fault = lines.filter((line) => FAULT.test(line)).slice(0, 3)
+  return (fault.length > 0 ? fault : lines.slice(-4)).map((line) => line.trim()).join(' | ')
 }

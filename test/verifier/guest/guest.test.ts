@@ -237,8 +237,14 @@ describe('the guest', () => {
   })
 
   test('that does not start says so with the end of its console', async () => {
-    const dead: Start = async () => ({ output: '', console: 'one\nKernel panic: no init\n', silent: false })
-    await expect(askKernel(dead)).rejects.toThrow(/did not start: one \| Kernel panic: no init/)
+    const dead: Start = async () => ({
+      output: '',
+      console: 'one\n[ 1.0] BUG: kernel NULL pointer\ntwo\nKernel panic: no init\n',
+      silent: false,
+    })
+    await expect(askKernel(dead)).rejects.toThrow(
+      /did not start: \[ 1\.0\] BUG: kernel NULL pointer \| Kernel panic: no init/,
+    )
     await expect(askGuest(dead, ['{"id":0}', '{"id":1}'])).rejects.toThrow(GuestError)
   })
 
