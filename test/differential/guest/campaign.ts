@@ -2,6 +2,7 @@ import { type ProgramImage, parseBatchRequest } from '../../../src/spec/index.ts
 import { KERNEL_FAULT } from '../../../src/verifier/index.ts'
 import { reasonShape } from '../verifier/campaign.ts'
 import { type Comparison, compare, type Failure } from '../verifier/compare.ts'
+import { JUDGED, zeroes } from '../verifier/counters.ts'
 import type { ModelAnswer } from '../verifier/model.ts'
 import { Random } from '../verifier/random.ts'
 import { requestOfImage } from '../verifier/request.ts'
@@ -120,7 +121,7 @@ class Counts {
 
   of(generator: string): FamilyReport {
     let report = this.reports.get(generator)
-    if (report === undefined) this.reports.set(generator, (report = empty(generator)))
+    if (report === undefined) this.reports.set(generator, (report = { generator: generator, ...zeroes(COUNTERS) }))
     return report
   }
 
@@ -205,28 +206,7 @@ function bump(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1)
 }
 
-function empty(generator: string): FamilyReport {
-  return {
-    generator,
-    programs: 0,
-    accepts: 0,
-    rejects: 0,
-    invalid: 0,
-    wrongAccepts: 0,
-    wrongRejects: 0,
-    crashes: 0,
-    unsupported: 0,
-    known: 0,
-    kernelBugs: 0,
-    notAsked: 0,
-    endedGuest: 0,
-    bothReject: 0,
-    reasonEqual: 0,
-    bothAccept: 0,
-    processedEqual: 0,
-    modelUs: 0,
-  }
-}
+export const COUNTERS = [...JUDGED, 'known', 'notAsked', 'endedGuest'] as const
 
 /** Makes requests, asks the model and then the guest, round by round, and counts how the answers stand to each other. */
 export async function runGuestCampaign(options: GuestCampaignOptions): Promise<GuestCampaignResult> {

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { reasonShape } from '../verifier/campaign.ts'
 import { reasonText } from '../verifier/compare.ts'
-import type { FamilyReport, GuestCampaignResult, GuestFailure } from './campaign.ts'
+import { totals } from '../verifier/counters.ts'
+import { COUNTERS, type FamilyReport, type GuestCampaignResult, type GuestFailure } from './campaign.ts'
 
 function share(part: number, whole: number): string {
   return whole === 0 ? '-' : `${((100 * part) / whole).toFixed(2)}%`
@@ -30,29 +31,11 @@ export function summaryOf(
   { reports }: Pick<GuestCampaignResult, 'reports'>,
   about: { readonly seed: number; readonly kernel: string; readonly seconds: number },
 ) {
-  const sum = (field: Exclude<keyof FamilyReport, 'generator'>): number =>
-    Math.round(reports.reduce((total, report) => total + report[field], 0))
   return {
     campaign: 'guest',
     kernel: about.kernel,
-    programs: sum('programs'),
     seed: about.seed,
-    accepts: sum('accepts'),
-    rejects: sum('rejects'),
-    invalid: sum('invalid'),
-    wrongAccepts: sum('wrongAccepts'),
-    wrongRejects: sum('wrongRejects'),
-    crashes: sum('crashes'),
-    unsupported: sum('unsupported'),
-    known: sum('known'),
-    kernelBugs: sum('kernelBugs'),
-    notAsked: sum('notAsked'),
-    endedGuest: sum('endedGuest'),
-    bothReject: sum('bothReject'),
-    reasonEqual: sum('reasonEqual'),
-    bothAccept: sum('bothAccept'),
-    processedEqual: sum('processedEqual'),
-    modelUs: sum('modelUs'),
+    ...totals(reports, COUNTERS),
     seconds: about.seconds,
   }
 }

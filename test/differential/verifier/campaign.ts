@@ -1,5 +1,6 @@
 import { KERNEL_FAULT } from '../../../src/verifier/index.ts'
 import { compare, type Failure, reasonText } from './compare.ts'
+import { JUDGED, zeroes } from './counters.ts'
 import { GENERATORS } from './generators/index.ts'
 import type { KernelJudge } from './kernel.ts'
 import { type ModelAnswer, model } from './model.ts'
@@ -59,27 +60,7 @@ export interface CampaignOptions {
   readonly progress?: (done: number) => void
 }
 
-function empty(generator: string): GeneratorReport {
-  return {
-    generator,
-    programs: 0,
-    accepts: 0,
-    rejects: 0,
-    invalid: 0,
-    wrongAccepts: 0,
-    wrongRejects: 0,
-    crashes: 0,
-    unsupported: 0,
-    large: 0,
-    kernelBugs: 0,
-    bothReject: 0,
-    reasonEqual: 0,
-    bothAccept: 0,
-    processedEqual: 0,
-    kernelUs: 0,
-    modelUs: 0,
-  }
-}
+export const COUNTERS = [...JUDGED, 'large', 'kernelUs'] as const
 
 /** A reason without what differs from program to program. */
 export function reasonShape(text: string): string {
@@ -119,7 +100,7 @@ export function runCampaign(kernel: KernelJudge, options: CampaignOptions): Camp
     const { generator, program } = programAt(options.seed, index, options.only)
     let report = reports.get(generator)
     if (report === undefined) {
-      report = empty(generator)
+      report = { generator, ...zeroes(COUNTERS) }
       reports.set(generator, report)
     }
     report.programs++

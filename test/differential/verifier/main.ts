@@ -8,8 +8,9 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { type CampaignFailure, type GeneratorReport, reasonShape, runCampaign } from './campaign.ts'
+import { type CampaignFailure, COUNTERS, type GeneratorReport, reasonShape, runCampaign } from './campaign.ts'
 import { compare, reasonText } from './compare.ts'
+import { totals } from './counters.ts'
 import { type KernelJudge, openKernel } from './kernel.ts'
 import { model } from './model.ts'
 import { requestOf } from './request.ts'
@@ -120,7 +121,6 @@ const { reports, failures, reasons, unsupported } = runCampaign(kernel, {
 })
 watched.stop()
 
-const sum = (field: keyof GeneratorReport): number => reports.reduce((total, r) => total + Number(r[field]), 0)
 const unreached = [...reasons].filter(([, { model: same }]) => same === 0)
 if (!values.json) {
   for (const report of reports) process.stdout.write(`${line(report)}\n`)
@@ -145,23 +145,8 @@ if (!values.json)
     `\n${sites.length} places in the model refuse programs; not reached (but for those that cannot be: UNREACHABLE in sites.ts):\n${silent.map(({ place, text }) => `  ${place}  ${text}`).join('\n')}\n`,
   )
 const summary = {
-  programs: sum('programs'),
+  ...totals(reports, COUNTERS),
   seed,
-  accepts: sum('accepts'),
-  rejects: sum('rejects'),
-  invalid: sum('invalid'),
-  wrongAccepts: sum('wrongAccepts'),
-  wrongRejects: sum('wrongRejects'),
-  crashes: sum('crashes'),
-  unsupported: sum('unsupported'),
-  large: sum('large'),
-  kernelBugs: sum('kernelBugs'),
-  bothReject: sum('bothReject'),
-  reasonEqual: sum('reasonEqual'),
-  bothAccept: sum('bothAccept'),
-  processedEqual: sum('processedEqual'),
-  kernelUs: Math.round(sum('kernelUs')),
-  modelUs: Math.round(sum('modelUs')),
   rejectSites: sites.length,
   rejectSitesUnreached: silent.length,
   reasonKinds: reasons.size,
