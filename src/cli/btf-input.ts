@@ -24,8 +24,3 @@ export function loadBtf(path: string, basePath?: string): Btf {
 
 /** Where a running kernel keeps its BTF. */
 export const KERNEL_BTF = '/sys/kernel/btf/vmlinux'
-
-/** The running kernel's BTF, undefined where there is none. */
-export function runningKernelBtf(): Btf | undefined {
-  return existsSync(KERNEL_BTF) ? loadBtf(KERNEL_BTF) : undefined
-}

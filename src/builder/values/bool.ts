@@ -39,8 +39,6 @@ function lazily(other: Bool | (() => Bool)): () => Condition {
   return () => conditionOf(typeof other === 'function' ? other() : other)
 }
 
-export const constantBool = (value: boolean): Bool => new Bool({ kind: 'constant', value }, undefined)
-
 /** The condition of what a user passed where a Bool is expected. */
 export function conditionOf(value: unknown): Condition {
   if (value instanceof Bool) {

@@ -12,7 +12,6 @@ const MAPS_IN_MAPS: ReadonlySet<number> = new Set([MAP_TYPES.array_of_maps, MAP_
 
 /** Maps of programs and maps: an empty slot is no entry. */
 export const isReferenceMap = (type: number): boolean => MAPS_IN_MAPS.has(type) || type === MAP_TYPES.prog_array
-export const isMapOfMaps = (type: number): boolean => MAPS_IN_MAPS.has(type)
 
 /** A live map with what its types are. */
 export interface OpenMap {

@@ -1,4 +1,3 @@
-import type { Command } from 'commander'
 import { print } from '../words/output.ts'
 import type { Holder } from './holders.ts'
 import { type Json, toJson } from './json.ts'
@@ -8,13 +7,6 @@ export interface OutputOptions {
   readonly json?: boolean
   readonly pretty?: boolean
 }
-
-/** Adds `-j, --json` and `-p, --pretty`. */
-export function withOutput(command: Command): Command {
-  return command.option('-j, --json', 'JSON with bpftool’s keys').option('-p, --pretty', 'indented JSON')
-}
-
-export const wantsJson = ({ json, pretty }: OutputOptions): boolean => json === true || pretty === true
 
 /** One JSON document on standard output. */
 export function printJson(value: Json, { pretty }: OutputOptions): void {
