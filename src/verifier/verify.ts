@@ -1,6 +1,8 @@
 /** The model's entry point: one image in, one answer out, whatever the bytes. */
+
 import { Btf } from '../btf/index.ts'
 import type { ProgramImage } from '../spec/index.ts'
+import { PROGRAM_TYPES } from '../uapi/index.ts'
 import { isMainUnreliable } from './calls/global-functions.ts'
 import { KernelTypes } from './kernel/kernel-types.ts'
 import { hasFaultyObject, type KernelSource } from './kernel/object-fields.ts'
@@ -245,8 +247,8 @@ function examine(image: ProgramImage, options: VerifyOptions, depth: number): Ex
   }
 }
 
-const TRACING = 26
-const EXT = 28
+const TRACING = PROGRAM_TYPES.tracing
+const EXT = PROGRAM_TYPES.ext
 /** Programs that programs are attached to, one behind the other. */
 const MAX_DEPTH = 8
 const targets = new WeakMap<ProgramImage, TargetProgram>()

@@ -1,5 +1,6 @@
 /** Arguments of helpers: each against what the prototype wants of it (check_func_arg of Linux 6.18). */
 
+import { MAP_TYPES, PROGRAM_TYPES } from '../../uapi/index.ts'
 import { flagBits } from '../kernel/context-types.ts'
 import * as H from '../kernel/helper-ids.ts'
 import type { ArgumentBase } from '../kernel/prototype.ts'
@@ -21,11 +22,11 @@ import type { CallFacts } from './call-facts.ts'
 import { checkDynptr, checkOwned } from './dynptrs.ts'
 import { checkSpinLock } from './locks.ts'
 
-const ARRAY = 2
-const PERCPU_ARRAY = 6
-const SOCKMAP = 15
-const SOCKHASH = 18
-const BLOOM_FILTER = 30
+const ARRAY = MAP_TYPES.array
+const PERCPU_ARRAY = MAP_TYPES.percpu_array
+const SOCKMAP = MAP_TYPES.sockmap
+const SOCKHASH = MAP_TYPES.sockhash
+const BLOOM_FILTER = MAP_TYPES.bloom_filter
 
 /** A timer in a map value (process_timer_func); its map is remembered for the next argument. */
 function checkTimer(env: Env, register: number, call: CallFacts): void {
@@ -231,4 +232,4 @@ export function checkArgument(env: Env, liveness: StackLiveness, index: number, 
   }
 }
 
-const CGROUP_SOCKOPT = 25
+const CGROUP_SOCKOPT = PROGRAM_TYPES.cgroup_sockopt

@@ -1,9 +1,10 @@
 /** Helpers that a program may call or not by what it is attached to (bpf_func_proto.allowed of Linux 6.18). */
+import { ATTACH_TYPES, PROGRAM_TYPES } from '../../uapi/index.ts'
 import type { Env } from '../state/env.ts'
 import { D_PATH_TARGETS } from '../tables/targets.ts'
 
-const TRACING = 26
-const MODIFY_RETURN = 26
+const TRACING = PROGRAM_TYPES.tracing
+const MODIFY_RETURN = ATTACH_TYPES.modify_return
 const STORAGE: ReadonlySet<string> = new Set(['sk_storage_get', 'sk_storage_delete'])
 
 /** Asked for helpers that the tables mark as refused to some. */

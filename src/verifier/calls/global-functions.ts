@@ -2,7 +2,9 @@
  * Arguments of functions by their BTF (btf_prepare_func_args of Linux 6.18): checked where a function is called, assumed where
  * a global one is verified on its own.
  */
+
 import type { Btf, BtfFunc } from '../../btf/index.ts'
+import { ATTACH_TYPES, PROGRAM_TYPES } from '../../uapi/index.ts'
 import { isContextType } from '../kernel/program-context.ts'
 import type { ProgramFacts } from '../kernel/prototype.ts'
 import { markNotNull } from '../memory/nullness.ts'
@@ -103,14 +105,14 @@ function describeMemory(env: Env, btf: Btf, tags: readonly Tag[], index: number,
   return { kind: 'memory', size, nullable: !tags.includes('nonnull') }
 }
 
-const KPROBE = 2
+const KPROBE = PROGRAM_TYPES.kprobe
 const RAW_TRACEPOINTS: ReadonlySet<number> = new Set([17, 24])
 const ANYTHING: ReadonlySet<number> = new Set([5, 28, 31])
 const WORDS_ONLY: ReadonlySet<number> = new Set([27, 29])
-const TRACING = 26
-const TRACE_RAW_TP = 23
-const TRACE_ITER = 28
-const PERF_EVENT = 7
+const TRACING = PROGRAM_TYPES.tracing
+const TRACE_RAW_TP = ATTACH_TYPES.trace_raw_tp
+const TRACE_ITER = ATTACH_TYPES.trace_iter
+const PERF_EVENT = PROGRAM_TYPES.perf_event
 
 /** Types that an argument tagged as context may have besides the context's own (btf_validate_prog_ctx_type). */
 function standsForContext(btf: Btf, pointee: number, program: ProgramFacts): boolean {

@@ -1,5 +1,6 @@
 /** Calls of helper functions: availability, arguments, what they return and change (check_helper_call of Linux 6.18). */
 
+import { MAP_TYPES, PROGRAM_TYPES } from '../../uapi/index.ts'
 import { flagBits } from '../kernel/context-types.ts'
 import * as H from '../kernel/helper-ids.ts'
 import { mapFitsHelper } from '../kernel/map-rules.ts'
@@ -31,9 +32,9 @@ import { releaseDynptr } from './dynptrs.ts'
 import { checkFormat } from './format-string.ts'
 import { leaveFunction } from './function-call.ts'
 
-const PROG_ARRAY = 3
-const SOCKMAP = 15
-const SOCKHASH = 18
+const PROG_ARRAY = MAP_TYPES.prog_array
+const SOCKMAP = MAP_TYPES.sockmap
+const SOCKHASH = MAP_TYPES.sockhash
 const MAX_ERRNO = 4095
 const MAP_WRITERS: ReadonlySet<number> = new Set([
   H.MAP_DELETE_ELEM,
@@ -215,8 +216,8 @@ function checkFunctionAddress(env: Env, call: CallFacts): void {
     )
 }
 
-const TRACING = 26
-const KPROBE = 2
+const TRACING = PROGRAM_TYPES.tracing
+const KPROBE = PROGRAM_TYPES.kprobe
 const FUNCTION_TARGETS: ReadonlySet<number> = new Set([24, 25, 26])
 
 function givePointer(m: Int32Array, type: number): void {

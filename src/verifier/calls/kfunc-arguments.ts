@@ -1,5 +1,6 @@
 /** Arguments of kernel functions: what the prototype wants against what the registers hold (check_kfunc_args of 6.18). */
 
+import { ATTACH_TYPES, PROGRAM_TYPES } from '../../uapi/index.ts'
 import { KERNEL_OBJECT, type KernelTypes, kindText } from '../kernel/kernel-types.ts'
 import { isIterator, type Kfunc } from '../kernel/kfunc-prototype.ts'
 import type { ObjectField } from '../kernel/object-fields.ts'
@@ -264,9 +265,9 @@ function mayWalkTasks(env: Env): boolean {
   return env.state.sleepable
 }
 
-const LSM = 29
-const TRACING = 26
-const TRACE_ITER = 28
+const LSM = PROGRAM_TYPES.lsm
+const TRACING = PROGRAM_TYPES.tracing
+const TRACE_ITER = ATTACH_TYPES.trace_iter
 
 function dynptr(env: Env, liveness: StackLiveness, call: KfuncCall, register: number, name: string): void {
   let flags = 0

@@ -1,5 +1,6 @@
 /** Which maps a program may use, and which helpers take which maps (check_map_func_compatibility). */
 
+import { MAP_TYPES, PROGRAM_TYPES } from '../../uapi/index.ts'
 import type { ProgramMap } from '../program/program.ts'
 import { isTracing } from '../program/program-rules.ts'
 import * as H from './helper-ids.ts'
@@ -7,8 +8,8 @@ import type { FieldKind } from './object-fields.ts'
 import type { ProgramFacts } from './prototype.ts'
 
 const SLEEPABLE_MAPS: ReadonlySet<number> = new Set([1, 9, 2, 5, 6, 10, 12, 13, 27, 31, 28, 24, 29, 32, 22, 23, 33, 34])
-const STRUCT_OPS = 26
-const SOCKET_FILTER = 1
+const STRUCT_OPS = MAP_TYPES.struct_ops
+const SOCKET_FILTER = PROGRAM_TYPES.socket_filter
 
 /** Why a program must not name a map at all (check_map_prog_compatibility). */
 export function mapUseRefusal(map: ProgramMap, program: ProgramFacts): string | undefined {

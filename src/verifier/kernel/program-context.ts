@@ -1,6 +1,6 @@
 /** What a program type's context is: its struct as programs name it, and the kernel's own that it stands for. */
 import type { Btf } from '../../btf/index.ts'
-import { programTypeName } from '../../uapi/index.ts'
+import { PROGRAM_TYPES, programTypeName } from '../../uapi/index.ts'
 import type { KernelTypes } from './kernel-types.ts'
 
 /** The context's struct as BTF names it, by program type. */
@@ -30,7 +30,7 @@ const CONTEXT_STRUCTS: Readonly<Record<number, string>> = {
   30: 'bpf_sk_lookup',
   32: 'bpf_nf_ctx',
 }
-const KPROBE = 2
+const KPROBE = PROGRAM_TYPES.kprobe
 
 /** The type behind a pointer is the context of programs of a type (btf_is_prog_ctx_type). */
 export function isContextType(btf: Btf, pointee: number, programType: number): boolean {

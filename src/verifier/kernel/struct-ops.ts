@@ -1,4 +1,5 @@
 /** Kernel structs that programs implement (struct_ops): which there are, and which of their arguments' fields may be written. */
+import { PROGRAM_TYPES } from '../../uapi/index.ts'
 import { EACCES, type Env, Rejection } from '../state/env.ts'
 import type { KernelTypes } from './kernel-types.ts'
 
@@ -83,7 +84,7 @@ export function structOpsWrite(env: Env, types: KernelTypes, id: number, off: nu
   return true
 }
 
-const SCHED_CLS = 3
-const SCHED_ACT = 4
-const XDP = 6
-const STRUCT_OPS_TYPE = 27
+const SCHED_CLS = PROGRAM_TYPES.sched_cls
+const SCHED_ACT = PROGRAM_TYPES.sched_act
+const XDP = PROGRAM_TYPES.xdp
+const STRUCT_OPS_TYPE = PROGRAM_TYPES.struct_ops

@@ -1,5 +1,6 @@
 /** Pointers that may be null, and what becomes of them and their copies when they are compared with null. */
 
+import { MAP_TYPES } from '../../uapi/index.ts'
 import { PROGRAM_OBJECT } from '../kernel/kernel-types.ts'
 import { type FieldKind, isLockField } from '../kernel/object-fields.ts'
 import type { Env } from '../state/env.ts'
@@ -24,8 +25,8 @@ import { eachRegister, registerBase, type State } from '../state/state.ts'
 
 const RUNS_LATER: ReadonlySet<FieldKind> = new Set(['bpf_timer', 'bpf_wq', 'bpf_task_work'])
 const XSKMAP = 17
-const SOCKMAP = 15
-const SOCKHASH = 18
+const SOCKMAP = MAP_TYPES.sockmap
+const SOCKHASH = MAP_TYPES.sockhash
 
 /** The pointer was checked: a map value may turn out to be an inner map or a socket. */
 export function markNotNull(env: Env, m: Int32Array, b: number): void {

@@ -1,5 +1,6 @@
 /** The context of programs whose arguments are those of their target (btf_ctx_access of Linux 6.18). */
 
+import { ATTACH_TYPES } from '../../uapi/index.ts'
 import { KERNEL_OBJECT, type KernelTypes, kindText } from '../kernel/kernel-types.ts'
 import { contextObject, isContextType } from '../kernel/program-context.ts'
 import type { ReturnRange } from '../kernel/prototype.ts'
@@ -15,8 +16,8 @@ import { UNRECORDED_TRACEPOINTS } from '../tables/targets.ts'
 
 const MAX_BYTES = 96
 const MAX_REGISTER_ARGUMENTS = 5
-const FEXIT = 25
-const MODIFY_RETURN = 26
+const FEXIT = ATTACH_TYPES.trace_fexit
+const MODIFY_RETURN = ATTACH_TYPES.modify_return
 /** Attach types whose context ends in the result: fexit, fmod_ret, LSM hooks. */
 const RESULT_ATTACHES: ReadonlySet<number> = new Set([FEXIT, MODIFY_RETURN, 27, 43])
 const TCP_CONGESTION_OPS = 'tcp_congestion_ops'

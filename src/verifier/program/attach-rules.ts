@@ -1,12 +1,13 @@
 /** What the program's type and target ask for before the simulation (check_attach_btf_id of Linux 6.18). */
+import { PROGRAM_TYPES } from '../../uapi/index.ts'
 import { ENOTSUPP, type Env, Rejection } from '../state/env.ts'
 import { checkProgramTarget } from './program-target.ts'
 
-const KPROBE = 2
-const TRACING = 26
-const STRUCT_OPS = 27
-const LSM = 29
-const SYSCALL = 31
+const KPROBE = PROGRAM_TYPES.kprobe
+const TRACING = PROGRAM_TYPES.tracing
+const STRUCT_OPS = PROGRAM_TYPES.struct_ops
+const LSM = PROGRAM_TYPES.lsm
+const SYSCALL = PROGRAM_TYPES.syscall
 /** trace_fentry, trace_fexit, modify_return, trace_iter. */
 const SLEEPABLE_TRACING: ReadonlySet<number> = new Set([24, 25, 26, 28])
 

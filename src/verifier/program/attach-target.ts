@@ -2,8 +2,10 @@
  * What a program is attached to: a tracepoint, a kernel function, an iterator or a member of a struct of callbacks.
  * The target's prototype in the kernel's BTF says what its context holds (bpf_check_attach_target of Linux 6.18).
  */
+
 import type { BtfFuncProto } from '../../btf/index.ts'
 import type { ProgramImage } from '../../spec/index.ts'
+import { ATTACH_TYPES, PROGRAM_TYPES } from '../../uapi/index.ts'
 import type { KernelTypes } from '../kernel/kernel-types.ts'
 import { SLEEPABLE_MEMBERS, STRUCT_OPS, UNSUPPORTED_MEMBERS } from '../kernel/struct-ops.ts'
 import { EINVAL } from '../state/env.ts'
@@ -45,14 +47,14 @@ export interface AttachTarget {
 
 export type TargetAnswer = AttachTarget | { readonly unsupported: string } | undefined
 
-const TRACING = 26
-const STRUCT_OPS_TYPE = 27
-const EXT = 28
-const LSM = 29
-const RAW_TP = 23
-const FENTRY = 24
-const MODIFY_RETURN = 26
-const ITER = 28
+const TRACING = PROGRAM_TYPES.tracing
+const STRUCT_OPS_TYPE = PROGRAM_TYPES.struct_ops
+const EXT = PROGRAM_TYPES.ext
+const LSM = PROGRAM_TYPES.lsm
+const RAW_TP = ATTACH_TYPES.trace_raw_tp
+const FENTRY = ATTACH_TYPES.trace_fentry
+const MODIFY_RETURN = ATTACH_TYPES.modify_return
+const ITER = ATTACH_TYPES.trace_iter
 const KEYS: Readonly<Record<number, string>> = {
   23: 'tracing-raw_tp',
   24: 'tracing-fentry',

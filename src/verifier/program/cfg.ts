@@ -3,6 +3,7 @@
  * loops as strongly connected components, and the registers that are live before each instruction.
  */
 
+import { PROGRAM_TYPES } from '../../uapi/index.ts'
 import { SYNC_CALLBACK_HELPERS, TIMER_SET_CALLBACK } from '../kernel/helper-ids.ts'
 import { type Kfunc, kfuncAt } from '../kernel/kfunc-prototype.ts'
 import {
@@ -34,7 +35,7 @@ const FALLTHROUGH = 1
 const BRANCH = 2
 
 /** Kernel functions that every program type may call are those of raw tracepoints. */
-const RAW_TRACEPOINT = 17
+const RAW_TRACEPOINT = PROGRAM_TYPES.raw_tracepoint
 
 function isCommonKfunc(env: Env, { name }: Kfunc): boolean {
   const facts = { type: RAW_TRACEPOINT, expectedAttachType: 0, sleepable: false }

@@ -1,5 +1,7 @@
 /** Hooks of the LSM as attach targets: bpf_check_attach_target, bpf_lsm_verify_prog, bpf_lsm_get_retval_range of Linux 6.18. */
+
 import type { ProgramImage } from '../../spec/index.ts'
+import { ATTACH_TYPES } from '../../uapi/index.ts'
 import type { KernelTypes } from '../kernel/kernel-types.ts'
 import type { ReturnRange } from '../kernel/prototype.ts'
 import { EINVAL, isGplCompatible } from '../state/env.ts'
@@ -34,11 +36,11 @@ const PREFIX = 'bpf_lsm_'
 const SLEEPABLE = 1 << 4
 const MAC = 27
 const CGROUP = 43
-const RAW_TP = 23
-const ITER = 28
+const RAW_TP = ATTACH_TYPES.trace_raw_tp
+const ITER = ATTACH_TYPES.trace_iter
 /** Attach types that a program's target may be a function for. */
 const OF_FUNCTIONS: ReadonlySet<number> = new Set([24, 25, 26, MAC, CGROUP])
-const MODIFY_RETURN = 26
+const MODIFY_RETURN = ATTACH_TYPES.modify_return
 const MAX_ERRNO = 4095
 
 const refused = (refusal: string, errno = EINVAL): AttachTarget => ({

@@ -2,8 +2,10 @@
  * Programs that are attached to a function of another program: extensions that replace it, fentry and fexit that trace it
  * (bpf_check_attach_target and btf_check_type_match of Linux 6.18).
  */
+
 import type { Btf, BtfFuncProto, BtfType } from '../../btf/index.ts'
 import type { ProgramImage } from '../../spec/index.ts'
+import { ATTACH_TYPES, PROGRAM_TYPES } from '../../uapi/index.ts'
 import { KernelTypes, kindText } from '../kernel/kernel-types.ts'
 import { EINVAL, type Env, Rejection } from '../state/env.ts'
 import type { AttachTarget, TargetAnswer } from './attach-target.ts'
@@ -45,15 +47,15 @@ export interface ProgramTarget {
   readonly replaces: boolean
 }
 
-const EXT = 28
-const TRACING = 26
-const STRUCT_OPS = 27
-const LSM = 29
-const RAW_TP = 23
-const FENTRY = 24
-const FEXIT = 25
-const MODIFY_RETURN = 26
-const ITER = 28
+const EXT = PROGRAM_TYPES.ext
+const TRACING = PROGRAM_TYPES.tracing
+const STRUCT_OPS = PROGRAM_TYPES.struct_ops
+const LSM = PROGRAM_TYPES.lsm
+const RAW_TP = ATTACH_TYPES.trace_raw_tp
+const FENTRY = ATTACH_TYPES.trace_fentry
+const FEXIT = ATTACH_TYPES.trace_fexit
+const MODIFY_RETURN = ATTACH_TYPES.modify_return
+const ITER = ATTACH_TYPES.trace_iter
 const ATTACH_TO_FUNCTIONS: ReadonlySet<number> = new Set([FENTRY, FEXIT, MODIFY_RETURN, 27, 43])
 const KEYS: Readonly<Record<number, string>> = { [FEXIT]: 'tracing-fexit', [MODIFY_RETURN]: 'tracing-modify_return' }
 const GLOBAL = 1

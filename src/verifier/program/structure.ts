@@ -3,6 +3,7 @@
  * loads and the maps they name. In the order in which Linux 6.18 asks.
  */
 
+import { MAP_TYPES } from '../../uapi/index.ts'
 import { findExceptionCallback } from '../calls/exception-callback.ts'
 import { KERNEL_OBJECT } from '../kernel/kernel-types.ts'
 import { addKfunc } from '../kernel/kfunc-prototype.ts'
@@ -252,8 +253,8 @@ function resolveVariable(env: Env, i: number): void {
 }
 
 const MAX_USED_MAPS = 64
-const MAP_ARRAY = 2
-const MAP_CGROUP_STORAGE = 19
-const MAP_PERCPU_CGROUP_STORAGE = 21
-const MAP_ARENA = 33
-const MAP_INSN_ARRAY = 34
+const MAP_ARRAY = MAP_TYPES.array
+const MAP_CGROUP_STORAGE = MAP_TYPES.cgroup_storage
+const MAP_PERCPU_CGROUP_STORAGE = MAP_TYPES.percpu_cgroup_storage
+const MAP_ARENA = MAP_TYPES.arena
+const MAP_INSN_ARRAY = MAP_TYPES.insn_array

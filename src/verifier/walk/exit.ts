@@ -1,5 +1,6 @@
 /** The end of a program or a function: nothing held, a legal result (check_return_code of Linux 6.18). */
 
+import { PROGRAM_TYPES } from '../../uapi/index.ts'
 import { invalidScalar, leaveFunction } from '../calls/function-call.ts'
 import { KERNEL_OBJECT } from '../kernel/kernel-types.ts'
 import type { ReturnRange } from '../kernel/prototype.ts'
@@ -64,7 +65,7 @@ export function checkReturnValue(env: Env, register = 0): void {
   if (!inside) invalidScalar(env, frame, b, range.minimum, range.maximum, 'At program exit', name, note)
 }
 
-const RAW_TRACEPOINT = 17
+const RAW_TRACEPOINT = PROGRAM_TYPES.raw_tracepoint
 const ZERO_ONLY: ReturnRange = { minimum: 0, maximum: 0, return32: false }
 
 /** The result of a raw tracepoint's program is free, but not that of a function that replaces one. */
